@@ -159,7 +159,8 @@ type UpdateRequest struct {
 	Resource Resource
 	// Object is the object as it was last observed.
 	Object Object
-	// Fields are the top-level JSON fields of the spec that differ, all of them mutable.
+	// Fields are the top-level JSON fields of the spec that differ, all of them mutable. The field "state" stands for a
+	// machine that is Stopped and is to be started.
 	Fields []string
 	Refs   map[string]Object
 }
@@ -168,7 +169,8 @@ type UpdateRequest struct {
 // wraps, an *Error with its class.
 type Driver interface {
 	Provider() Provider
-	// Kinds describes every kind of resource the driver makes.
+	// Kinds describes every kind of resource the driver makes, in the order of creation: an object never depends on one
+	// of a later kind. Deletion goes the other way.
 	Kinds() []KindInfo
 	// Blueprint lists the resources that a site with its machines needs. It is pure: the same site gives the same
 	// resources in the same order.

@@ -1,0 +1,186 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// Node is what is known of one node, wanted or not.
+type Node struct {
+	Name string
+	Site string
+	Role cloud.Role
+	// Machine is the key of its machine in the blueprint; Reach are keys of further resources without which it can't be
+	// reached (the association of its public address).
+	Machine string
+	Reach   []string
+	// Wanted is false for a node that is to go.
+	Wanted bool
+	// Prepared is the cloud's id of the machine whose host key and identity are on record, empty for none.
+	Prepared string
+	// Stale says, in words, why the applied config isn't the wanted one though no step of this plan changes it; empty
+	// when it is.
+	Stale string
+	// Registered says that Kubernetes has a Node of this name; Current that this Node is the present machine.
+	Registered, Current bool
+}
+
+// nodes adds the steps between a machine and a member of the cluster. Control-plane members come one at a time, because
+// etcd takes them so; workers all at once after the first member is there.
+func (m *maker) nodes() {
+	if m.in.Deleting {
+		return
+	}
+	nodes := append([]Node(nil), m.in.Nodes...)
+	sort.SliceStable(nodes, func(i, j int) bool {
+		if (nodes[i].Role == cloud.ControlPlane) != (nodes[j].Role == cloud.ControlPlane) {
+			return nodes[i].Role == cloud.ControlPlane
+		}
+		return false
+	})
+	change := m.meshChange(nodes)
+	var prepares, removals []string
+	for _, n := range nodes {
+		if _, unknown := m.in.Unknown[n.Site]; unknown {
+			continue
+		}
+		if !n.Wanted {
+			removals = append(removals, m.leave(n)...)
+			continue
+		}
+		if why := m.needsPrepare(n); why != "" {
+			deps := []string{m.by[n.Machine]}
+			for _, r := range n.Reach {
+				deps = append(deps, m.by[r])
+			}
+			m.node(Prepare, n, why, deps...)
+			prepares = append(prepares, string(Prepare)+"/"+n.Name)
+		}
+	}
+	last, initialized := "", m.in.Initialized
+	for _, n := range nodes {
+		if _, unknown := m.in.Unknown[n.Site]; unknown || !n.Wanted {
+			continue
+		}
+		fresh := m.steps[string(Prepare)+"/"+n.Name] != nil
+		why := n.Stale
+		if change != "" {
+			why = change
+		}
+		if fresh {
+			why = "not configured yet"
+		}
+		if why != "" {
+			m.node(Configure, n, why, append(append([]string(nil), prepares...), removals...)...)
+		}
+		if n.Registered && !n.Current || n.Registered && fresh {
+			m.node(Forget, n, "the Node in Kubernetes is of a machine that is gone")
+			if n.Role == cloud.ControlPlane {
+				m.depend(string(Forget)+"/"+n.Name, last)
+			}
+		}
+		if n.Registered && n.Current && !fresh {
+			continue
+		}
+		deps := []string{string(Configure) + "/" + n.Name, string(Forget) + "/" + n.Name, last}
+		switch {
+		case !initialized && n.Role == cloud.ControlPlane:
+			m.node(Init, n, "the cluster has no control plane yet", deps...)
+			initialized, last = true, string(Init)+"/"+n.Name
+		default:
+			m.node(Join, n, "not in Kubernetes", deps...)
+			if n.Role == cloud.ControlPlane {
+				last = string(Join) + "/" + n.Name
+			} else {
+				m.workerAfterInit(n, nodes)
+			}
+		}
+	}
+}
+
+// workerAfterInit lets a worker wait for the first member only, not for the whole control plane.
+func (m *maker) workerAfterInit(n Node, nodes []Node) {
+	s := m.steps[string(Join)+"/"+n.Name]
+	kept := s.DependsOn[:0]
+	for _, d := range s.DependsOn {
+		if st := m.steps[d]; st.Kind == NodeKind && st.Action == Join {
+			continue
+		}
+		kept = append(kept, d)
+	}
+	s.DependsOn = kept
+	for _, c := range nodes {
+		m.depend(s.ID, string(Init)+"/"+c.Name)
+	}
+}
+
+// leave takes a node out of Kubernetes before its machine goes, and returns the steps after which its peers forget it.
+func (m *maker) leave(n Node) []string {
+	machine := string(Delete) + "/" + n.Machine
+	if n.Registered {
+		m.node(Drain, n, "not in spec")
+		m.node(Forget, n, "not in spec", string(Drain)+"/"+n.Name)
+		m.depend(machine, string(Forget)+"/"+n.Name)
+		for id, s := range m.steps { // nor may what makes it reachable go before
+			if s.Action == Delete && s.Site == n.Site && slices.Contains(n.Reach, s.Key) {
+				m.depend(id, string(Forget)+"/"+n.Name)
+			}
+		}
+	}
+	if m.steps[machine] != nil {
+		return []string{machine}
+	}
+	return nil
+}
+
+// needsPrepare says why a node has to be contacted anew.
+func (m *maker) needsPrepare(n Node) string {
+	if s := m.steps[m.by[n.Machine]]; s != nil && (s.Action == Create || s.Action == Replace) {
+		return "a new machine"
+	}
+	got := m.got[n.Machine]
+	switch {
+	case got == nil:
+		return ""
+	case n.Prepared == "":
+		return "not prepared yet"
+	case n.Prepared != got.ID:
+		return "another machine than before"
+	}
+	return ""
+}
+
+// meshChange says why every node's peers change, empty when they don't.
+func (m *maker) meshChange(nodes []Node) string {
+	added, removed := 0, 0
+	for _, n := range nodes {
+		switch {
+		case !n.Wanted:
+			removed++
+		case m.needsPrepare(n) != "":
+			added++
+		}
+	}
+	switch {
+	case added > 0 && removed > 0:
+		return fmt.Sprintf("peers change: %d new, %d gone", added, removed)
+	case added > 0:
+		return fmt.Sprintf("peers change: %d new", added)
+	case removed > 0:
+		return fmt.Sprintf("peers change: %d gone", removed)
+	}
+	return ""
+}
+
+func (m *maker) node(a Action, n Node, reason string, deps ...string) {
+	s := &Step{ID: string(a) + "/" + n.Name, Action: a, Kind: NodeKind, Key: n.Name, Site: n.Site, Reason: reason}
+	m.steps[s.ID] = s
+	for _, d := range deps {
+		if d != "" {
+			m.depend(s.ID, d)
+		}
+	}
+}
