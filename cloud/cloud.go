@@ -41,6 +41,9 @@ type Resource struct {
 	Site string `json:"site"`
 	// Region is the cloud's own region.
 	Region string `json:"region"`
+	// Machine is the name of the machine that this resource is, or serves (its address, its association); empty for what
+	// the whole site shares.
+	Machine string `json:"machine,omitempty"`
 	// DependsOn lists the keys of resources that must exist before this one is made, and must go after it.
 	DependsOn []string `json:"dependsOn,omitempty"`
 	// Spec is the desired state: a pointer to the driver's own struct for this kind. Its JSON form is what is compared

@@ -133,6 +133,15 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	return out, nil
 }
 
+// Node returns one node.
+func (c *Client) Node(ctx context.Context, name string) (NodeInfo, error) {
+	u, err := c.dyn.Resource(nodesResource).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return NodeInfo{}, fmt.Errorf("get node %s: %w", name, err)
+	}
+	return nodeInfo(u), nil
+}
+
 func nodeInfo(u *unstructured.Unstructured) NodeInfo {
 	n := NodeInfo{Name: u.GetName(), Labels: u.GetLabels(), UID: string(u.GetUID())}
 	n.ProviderID, _, _ = unstructured.NestedString(u.Object, "spec", "providerID")

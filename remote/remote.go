@@ -247,3 +247,42 @@ func (c *Conn) DialContext(ctx context.Context, network, address string) (net.Co
 	}
 	return conn, nil
 }
+
+// Terminal is what a session is attached to.
+type Terminal struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Command to run, empty for a login shell.
+	Command string
+	// Type is the terminal's ($TERM) and asks for a pseudo terminal; empty for none. Width and Height are in characters.
+	Type          string
+	Width, Height int
+}
+
+// Attach runs a command or a shell with the given streams until it ends.
+func (c *Conn) Attach(ctx context.Context, t Terminal) error {
+	s, err := c.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("%s: open a session: %w", c.name, err)
+	}
+	defer s.Close()
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	s.Stdin, s.Stdout, s.Stderr = t.Stdin, t.Stdout, t.Stderr
+	if t.Type != "" {
+		if err := s.RequestPty(t.Type, t.Height, t.Width, ssh.TerminalModes{}); err != nil {
+			return fmt.Errorf("%s: ask for a terminal: %w", c.name, err)
+		}
+	}
+	if t.Command == "" {
+		if err = s.Shell(); err == nil {
+			err = s.Wait()
+		}
+	} else {
+		err = s.Run(t.Command)
+	}
+	if exit, ok := errors.AsType[*ssh.ExitError](err); ok {
+		return &ExitError{Command: verb(t.Command), Status: exit.ExitStatus()}
+	}
+	return err
+}

@@ -39,6 +39,7 @@ func (c *Cloud) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource,
 			DiskGiB: m.DiskGiB, Forwarding: true, PublicAddress: m.Role != cloud.ControlPlane,
 		}
 		needs := []string{subnet, route, nodes}
+		b.machine = m.Name
 		if m.Role != cloud.ControlPlane {
 			b.add("node-"+m.Name, KindMachine, spec, needs...)
 			continue
@@ -52,14 +53,15 @@ func (c *Cloud) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource,
 }
 
 type builder struct {
-	site cloud.Site
-	out  []cloud.Resource
+	site    cloud.Site
+	machine string // that the following resources are for
+	out     []cloud.Resource
 }
 
 func (b *builder) add(name string, kind cloud.Kind, s spec, needs ...string) string {
 	key := cutKey(b.site.Name + "-" + name)
 	b.out = append(b.out, cloud.Resource{
-		Key: key, Kind: kind, Site: b.site.Name, Region: b.site.Region, DependsOn: slices.Clone(needs), Spec: s,
+		Key: key, Kind: kind, Site: b.site.Name, Region: b.site.Region, Machine: b.machine, DependsOn: slices.Clone(needs), Spec: s,
 	})
 	return key
 }

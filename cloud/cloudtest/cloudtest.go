@@ -257,7 +257,7 @@ func (c *Cloud) newPublic() netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// Update sets the mutable fields that the request names.
+// Update sets the mutable fields that the request names. The field "state" starts a stopped machine.
 func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Object, error) {
 	var out cloud.Object
 	res := req.Resource
@@ -274,7 +274,11 @@ func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obje
 		if err != nil {
 			return err
 		}
-		merged, err := merge(r.spec, want, req.Fields, mutableOf(r.kind))
+		fields := req.Fields
+		if isMachine(r.kind) {
+			fields = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == stateField })
+		}
+		merged, err := merge(r.spec, want, fields, mutableOf(r.kind))
 		if err != nil {
 			return err
 		}
@@ -282,6 +286,9 @@ func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obje
 		probe.spec = merged
 		if err := merged.check(c, &probe); err != nil {
 			return err
+		}
+		if len(fields) < len(req.Fields) {
+			r.stopped = false
 		}
 		r.spec, call.Effect = merged, true
 		out = c.object(r, time.Now())
@@ -292,6 +299,9 @@ func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obje
 	}
 	return out, nil
 }
+
+// stateField is what plans call the difference between a stopped machine and a running one. It is in no spec.
+const stateField = "state"
 
 // Delete removes an object unless something refers to it. A machine is terminated and shown as Gone for a while.
 func (c *Cloud) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {

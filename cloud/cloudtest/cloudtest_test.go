@@ -36,6 +36,7 @@ func harness(o cloudtest.Options) cloudtest.Harness {
 			return c
 		},
 		Terminate: func(_ *testing.T, d cloud.Driver, m cloud.Object) { d.(*cloudtest.Cloud).Terminate(m.ID) },
+		Stop:      func(_ *testing.T, d cloud.Driver, m cloud.Object) { d.(*cloudtest.Cloud).Stop(m.ID) },
 		Stall: func(_ *testing.T, d cloud.Driver) func() {
 			return d.(*cloudtest.Cloud).Inject(cloudtest.Fault{Until: make(chan struct{})})
 		},

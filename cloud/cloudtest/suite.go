@@ -37,6 +37,8 @@ type Harness struct {
 	WrongCredentials func(t *testing.T) cloud.Driver
 	// Terminate ends a machine behind the driver's back. Nil skips that test.
 	Terminate func(t *testing.T, d cloud.Driver, machine cloud.Object)
+	// Stop stops a machine behind the driver's back. Nil skips that test.
+	Stop func(t *testing.T, d cloud.Driver, machine cloud.Object)
 	// Stall makes the cloud not answer until release is called. Nil skips that test.
 	Stall func(t *testing.T, d cloud.Driver) (release func())
 	// Skip names tests that this cloud cannot pass ("Lifecycle/TakenAddress"), with the reason.
@@ -65,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 		{"Lifecycle", testLifecycle},
 		{"Mutable", testMutable},
 		{"Terminated", testTerminated},
+		{"Stopped", testStopped},
 	} {
 		h.step(t, test.name, func(t *testing.T) { test.run(t, h) })
 	}
@@ -132,19 +135,27 @@ func testBlueprint(t *testing.T, h Harness) {
 	}
 	kinds := kindsOf(d)
 	byKey := map[string]cloud.Resource{}
-	machines := 0
+	machines := map[string]int{}
+	for _, m := range site.Machines {
+		machines[m.Name] = 0
+	}
 	for _, r := range list {
 		checkResource(t, site, kinds, r)
 		if _, ok := byKey[r.Key]; ok {
 			t.Errorf("key %q is used twice", r.Key)
 		}
 		byKey[r.Key] = r
+		if _, ok := machines[r.Machine]; !ok && r.Machine != "" {
+			t.Errorf("%s is for machine %q, which the site doesn't have", r.Key, r.Machine)
+		}
 		if kinds[r.Kind].Machine {
-			machines++
+			machines[r.Machine]++
 		}
 	}
-	if machines != len(site.Machines) {
-		t.Errorf("%d machines in the blueprint, %d in the site", machines, len(site.Machines))
+	for name, n := range machines {
+		if n != 1 {
+			t.Errorf("machine %q is in the blueprint %d times", name, n)
+		}
 	}
 	for _, r := range list {
 		for _, key := range r.DependsOn {
@@ -414,16 +425,12 @@ func reparse(t *testing.T, spec any) any {
 	return out
 }
 
-// differing lists the top-level fields of want that got has otherwise. What want doesn't say isn't compared.
+// differing is Differences for tests.
 func differing(t *testing.T, want, got any) []string {
 	t.Helper()
-	w, g := fields(t, want), fields(t, got)
-	var out []string
-	for f := range w {
-		if !reflect.DeepEqual(w[f], g[f]) {
-			out = append(out, f)
-		}
+	out, err := Differences(want, got)
+	if err != nil {
+		t.Fatal(err)
 	}
-	slices.Sort(out)
 	return out
 }

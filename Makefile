@@ -1,0 +1,66 @@
+# Skyweld. 'make help' lists what there is.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TAGS    := grpcnotrace
+GOFLAGS_BUILD := -trimpath -tags $(TAGS) -ldflags "-s -w -X main.version=$(VERSION)"
+BIN     := bin/skyweld
+# Packages of Debian and Ubuntu that the lab's machines and the tests use from this machine.
+PACKAGES := $(shell cat packages.txt bundle/packages.txt 2>/dev/null)
+
+.DEFAULT_GOAL := build
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/skyweld
+	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(BIN) ./cmd/skyweld
+
+.PHONY: deps
+deps: ## install what is missing of the system's packages (root)
+	@missing=""; for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+		[ "$$(id -u)" = 0 ] || { echo "these packages are missing, and installing them needs root:$$missing"; exit 1; }; \
+		echo "installing:$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+.PHONY: bundle
+bundle: deps ## build Kubernetes and its node programs from source, into the cache folder
+	cd bundle && go run . build
+
+.PHONY: demo
+demo: deps build bundle ## a cluster across the clouds of the lab, on this machine (root)
+	scripts/demo.sh up
+
+.PHONY: demo-down
+demo-down: ## delete the demo's cluster, and prove that nothing is left
+	scripts/demo.sh down
+
+.PHONY: test
+test: ## everything; real clusters where run as root
+	scripts/test.sh
+
+.PHONY: test-unit
+test-unit: ## what needs neither root nor a cluster
+	go test -tags $(TAGS) ./...
+	cd bundle && go test ./...
+
+.PHONY: bench
+bench: ## figures: speed, memory
+	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 1s ./plan ./mesh ./spec ./geo ./store ./lab/fabric
+	scripts/bench.sh memory
+
+.PHONY: bench-create
+bench-create: build bundle ## how long creation takes, beside bare kubeadm on the same machines (root)
+	scripts/bench.sh create
+
+.PHONY: lint
+lint: ## gofmt, go vet, and golangci-lint where it is installed
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet -tags $(TAGS) ./...
+	cd bundle && go vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest"; fi
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin

@@ -1,0 +1,246 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// Client speaks to an engine.
+type Client struct {
+	// Base is the engine's address, "http://127.0.0.1:8420".
+	Base  string
+	Token string
+	HTTP  *http.Client
+}
+
+// ErrNoEngine is in the chain when nothing answers at the engine's address.
+var ErrNoEngine = errors.New("no engine answers")
+
+// Problem is an answer of the engine that says no (RFC 9457).
+type Problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
+}
+
+func (p *Problem) Error() string {
+	if len(p.Errors) == 0 {
+		return p.Detail
+	}
+	lines := []string{p.Detail + ":"}
+	for _, e := range p.Errors {
+		lines = append(lines, "  "+e.Message)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+"/api/v1"+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.HTTP.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w at %s", ErrNoEngine, c.Base)
+	}
+	if err != nil {
+		return fmt.Errorf("ask the engine: %w", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("ask the engine: %w", err)
+	}
+	if resp.StatusCode >= 300 {
+		p := &Problem{Status: resp.StatusCode}
+		if json.Unmarshal(data, p) != nil || p.Detail == "" {
+			p.Detail = fmt.Sprintf("the engine answered %s", resp.Status)
+		}
+		return p
+	}
+	if out == nil || len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("the engine's answer: %w", err)
+	}
+	return nil
+}
+
+type items[T any] struct {
+	Items []T `json:"items"`
+}
+
+func fetch[T any](ctx context.Context, c *Client, path string) (T, error) {
+	var v T
+	err := c.call(ctx, http.MethodGet, path, nil, &v)
+	return v, err
+}
+
+func fetchList[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	v, err := fetch[items[T]](ctx, c, path)
+	return v.Items, err
+}
+
+// Version returns the engine's version.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	return fetch[Version](ctx, c, "/version")
+}
+
+// Accounts lists accounts.
+func (c *Client) Accounts(ctx context.Context) ([]Account, error) {
+	return fetchList[Account](ctx, c, "/accounts")
+}
+
+// AddAccount adds an account after its check.
+func (c *Client) AddAccount(ctx context.Context, a NewAccount) (AccountReport, error) {
+	var r AccountReport
+	err := c.call(ctx, http.MethodPost, "/accounts", a, &r)
+	return r, err
+}
+
+// CheckAccount checks an account.
+func (c *Client) CheckAccount(ctx context.Context, name string) (AccountReport, error) {
+	return fetch[AccountReport](ctx, c, "/accounts/"+url.PathEscape(name)+"/check")
+}
+
+// RemoveAccount forgets an account.
+func (c *Client) RemoveAccount(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "/accounts/"+url.PathEscape(name), nil, nil)
+}
+
+// Inventory lists what an account holds, in the given regions or all.
+func (c *Client) Inventory(ctx context.Context, name string, regions []string) ([]cloud.Item, error) {
+	q := ""
+	if len(regions) > 0 {
+		q = "?region=" + url.QueryEscape(strings.Join(regions, ","))
+	}
+	return fetchList[cloud.Item](ctx, c, "/accounts/"+url.PathEscape(name)+"/inventory"+q)
+}
+
+// Plan says what applying a file would do.
+func (c *Client) Plan(ctx context.Context, file []byte) (Plan, error) {
+	var p Plan
+	err := c.call(ctx, http.MethodPost, "/plan", File{Cluster: string(file)}, &p)
+	return p, err
+}
+
+// Apply takes a cluster file on.
+func (c *Client) Apply(ctx context.Context, file []byte) (Change, error) {
+	var ch Change
+	err := c.call(ctx, http.MethodPost, "/clusters", File{Cluster: string(file)}, &ch)
+	return ch, err
+}
+
+// Clusters lists clusters.
+func (c *Client) Clusters(ctx context.Context) ([]Cluster, error) {
+	return fetchList[Cluster](ctx, c, "/clusters")
+}
+
+func cluster(name string) string { return "/clusters/" + url.PathEscape(name) }
+
+// Cluster returns a cluster with its file.
+func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
+	return fetch[Cluster](ctx, c, cluster(name))
+}
+
+// Delete asks for the end of a cluster.
+func (c *Client) Delete(ctx context.Context, name string) (Change, error) {
+	var ch Change
+	err := c.call(ctx, http.MethodDelete, cluster(name), nil, &ch)
+	return ch, err
+}
+
+// Reconcile asks for a run now.
+func (c *Client) Reconcile(ctx context.Context, name string) (Change, error) {
+	var ch Change
+	err := c.call(ctx, http.MethodPost, cluster(name)+"/reconcile", nil, &ch)
+	return ch, err
+}
+
+// Change returns a change.
+func (c *Client) Change(ctx context.Context, id int64) (Change, error) {
+	return fetch[Change](ctx, c, "/changes/"+strconv.FormatInt(id, 10))
+}
+
+// Nodes lists a cluster's nodes.
+func (c *Client) Nodes(ctx context.Context, name string) ([]Node, error) {
+	return fetchList[Node](ctx, c, cluster(name)+"/nodes")
+}
+
+// AddNodes makes a group of workers larger.
+func (c *Client) AddNodes(ctx context.Context, name, group string, count int) (Change, error) {
+	var ch Change
+	err := c.call(ctx, http.MethodPost, cluster(name)+"/nodes", map[string]any{"group": group, "count": count}, &ch)
+	return ch, err
+}
+
+// RemoveNode takes a worker out.
+func (c *Client) RemoveNode(ctx context.Context, name, node string) (Change, error) {
+	var ch Change
+	err := c.call(ctx, http.MethodDelete, cluster(name)+"/nodes/"+url.PathEscape(node), nil, &ch)
+	return ch, err
+}
+
+// Grant lets a public key into a node for a few minutes.
+func (c *Client) Grant(ctx context.Context, name, node, key string) (SSH, error) {
+	var s SSH
+	err := c.call(ctx, http.MethodPost, cluster(name)+"/nodes/"+url.PathEscape(node)+"/ssh", map[string]string{"publicKey": key}, &s)
+	return s, err
+}
+
+// Latency measures the round trips between all nodes.
+func (c *Client) Latency(ctx context.Context, name string) ([]Latency, error) {
+	return fetchList[Latency](ctx, c, cluster(name)+"/latency")
+}
+
+// Resources lists what a cluster has in its accounts.
+func (c *Client) Resources(ctx context.Context, name string) ([]Resource, error) {
+	return fetchList[Resource](ctx, c, cluster(name)+"/resources")
+}
+
+// Runs lists a cluster's runs, the newest first.
+func (c *Client) Runs(ctx context.Context, name string) ([]Run, error) {
+	return fetchList[Run](ctx, c, cluster(name)+"/runs")
+}
+
+// Run returns a run with its steps.
+func (c *Client) Run(ctx context.Context, id int64) (Run, error) {
+	return fetch[Run](ctx, c, "/runs/"+strconv.FormatInt(id, 10))
+}
+
+// Events lists a cluster's last events, the oldest first.
+func (c *Client) Events(ctx context.Context, name string) ([]Event, error) {
+	return fetchList[Event](ctx, c, cluster(name)+"/events")
+}
+
+// Kubeconfig returns a kubeconfig that is good for the given number of hours.
+func (c *Client) Kubeconfig(ctx context.Context, name string, hours int) ([]byte, error) {
+	f, err := fetch[File](ctx, c, cluster(name)+"/kubeconfig?hours="+strconv.Itoa(hours))
+	return []byte(f.Cluster), err
+}

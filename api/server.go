@@ -1,0 +1,405 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/engine"
+	"github.com/skyweld/skyweld/spec"
+	"github.com/skyweld/skyweld/store"
+)
+
+// Server serves the API of one engine.
+type Server struct {
+	engine  *engine.Engine
+	token   string
+	version string
+}
+
+// NewServer returns the API's handler. Every request must carry the token as a bearer token, but for the OpenAPI document.
+func NewServer(e *engine.Engine, token, version string) http.Handler {
+	s := &Server{engine: e, token: token, version: version}
+	mux := http.NewServeMux()
+	cfg := huma.DefaultConfig("Skyweld", "v1")
+	cfg.DocsPath = ""
+	cfg.SchemasPath = ""
+	cfg.CreateHooks = nil // no $schema in answers
+	api := humago.New(mux, cfg)
+	s.accounts(api)
+	s.clusters(api)
+	s.nodes(api)
+	s.runs(api)
+	return s.guard(mux)
+}
+
+type body[T any] struct{ Body T }
+
+type list[T any] struct {
+	Body struct {
+		Items []T `json:"items"`
+	}
+}
+
+func listOf[T any](items []T) *list[T] {
+	l := new(list[T])
+	l.Body.Items = items
+	if items == nil {
+		l.Body.Items = []T{}
+	}
+	return l
+}
+
+type byName struct {
+	Name string `path:"name"`
+}
+
+// get, post and remove register operations; errors of the engine become problems.
+func get[I, O any](api huma.API, path, summary string, f func(context.Context, *I) (*O, error)) {
+	register(api, http.MethodGet, path, summary, http.StatusOK, f)
+}
+
+func post[I, O any](api huma.API, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
+	register(api, http.MethodPost, path, summary, status, f)
+}
+
+func remove[I, O any](api huma.API, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
+	register(api, http.MethodDelete, path, summary, status, f)
+}
+
+func register[I, O any](api huma.API, method, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
+	id := strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path)
+	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: 2 << 20},
+		func(ctx context.Context, in *I) (*O, error) {
+			out, err := f(ctx, in)
+			if err != nil {
+				return nil, problem(err)
+			}
+			return out, nil
+		})
+}
+
+// problem translates an error of the engine into an RFC 9457 problem.
+func problem(err error) error {
+	var p *engine.Problem
+	var fields spec.Errors
+	var ce *cloud.Error
+	switch {
+	case errors.As(err, &fields):
+		details := make([]error, len(fields))
+		for i, f := range fields {
+			details[i] = &huma.ErrorDetail{Location: f.Path, Message: f.Error(), Value: f.Value}
+		}
+		return huma.Error422UnprocessableEntity("the cluster file is not valid", details...)
+	case errors.As(err, &p):
+		status := map[engine.ProblemKind]int{engine.BadInput: 422, engine.Missing: 404, engine.Taken: 409, engine.NotNow: 409}[p.Kind]
+		return huma.NewError(status, p.Error())
+	case errors.Is(err, store.ErrNotFound):
+		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrConflict):
+		return huma.Error409Conflict(err.Error())
+	case errors.As(err, &ce):
+		return huma.Error502BadGateway(err.Error())
+	}
+	return huma.Error500InternalServerError(err.Error())
+}
+
+func (s *Server) accounts(api huma.API) {
+	get(api, "/version", "The engine's version", func(context.Context, *struct{}) (*body[Version], error) {
+		return &body[Version]{Version{Version: s.version, Go: runtime.Version()}}, nil
+	})
+	get(api, "/accounts", "List accounts", func(ctx context.Context, _ *struct{}) (*list[Account], error) {
+		all, err := s.engine.Accounts(ctx)
+		var out []Account
+		for _, a := range all {
+			out = append(out, Account{Name: a.Name, Provider: string(a.Provider), Settings: a.Settings, Proxy: a.Proxy, Created: a.Created})
+		}
+		return listOf(out), err
+	})
+	post(api, "/accounts", "Add an account", http.StatusCreated, func(ctx context.Context, in *body[NewAccount]) (*body[AccountReport], error) {
+		a := cloud.Account{Name: in.Body.Name, Provider: cloud.Provider(in.Body.Provider), Settings: in.Body.Settings, CA: in.Body.CA, Proxy: in.Body.Proxy, Secrets: map[string]cloud.Secret{}}
+		for k, v := range in.Body.Secrets {
+			a.Secrets[k] = cloud.Secret(v)
+		}
+		report, err := s.engine.AddAccount(ctx, a)
+		return &body[AccountReport]{report}, err
+	})
+	get(api, "/accounts/{name}/check", "Check an account", func(ctx context.Context, in *byName) (*body[AccountReport], error) {
+		report, err := s.engine.CheckAccount(ctx, in.Name)
+		return &body[AccountReport]{report}, err
+	})
+	get(api, "/accounts/{name}/inventory", "List what an account holds", func(ctx context.Context, in *struct {
+		Name   string   `path:"name"`
+		Region []string `query:"region"`
+	}) (*list[cloud.Item], error) {
+		items, err := s.engine.Inventory(ctx, in.Name, in.Region)
+		return listOf(items), err
+	})
+	remove(api, "/accounts/{name}", "Remove an account", http.StatusNoContent, func(ctx context.Context, in *byName) (*struct{}, error) {
+		return nil, s.engine.RemoveAccount(ctx, in.Name)
+	})
+}
+
+func (s *Server) clusters(api huma.API) {
+	post(api, "/plan", "Say what applying a cluster file would do", http.StatusOK, func(ctx context.Context, in *body[File]) (*body[Plan], error) {
+		p, err := s.engine.Plan(ctx, []byte(in.Body.Cluster))
+		if err != nil {
+			return nil, err
+		}
+		text, err := spec.Marshal(p.Spec)
+		return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: p.Graph.Steps, Notes: p.Graph.Notes, Spec: string(text)}}, err
+	})
+	post(api, "/clusters", "Apply a cluster file", http.StatusAccepted, func(ctx context.Context, in *body[File]) (*body[Change], error) {
+		c, err := s.engine.Apply(ctx, []byte(in.Body.Cluster), "local")
+		return s.change(ctx, c, err)
+	})
+	get(api, "/clusters", "List clusters", func(ctx context.Context, _ *struct{}) (*list[Cluster], error) {
+		all, err := s.engine.Clusters(ctx)
+		var out []Cluster
+		for _, c := range all {
+			v, err := s.cluster(ctx, c, false)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, v)
+		}
+		return listOf(out), err
+	})
+	get(api, "/clusters/{name}", "Get a cluster", func(ctx context.Context, in *byName) (*body[Cluster], error) {
+		c, err := s.engine.Cluster(ctx, in.Name)
+		if err != nil {
+			return nil, err
+		}
+		v, err := s.cluster(ctx, c, true)
+		return &body[Cluster]{v}, err
+	})
+	remove(api, "/clusters/{name}", "Delete a cluster", http.StatusAccepted, func(ctx context.Context, in *byName) (*body[Change], error) {
+		c, err := s.engine.Delete(ctx, in.Name, "local")
+		return s.change(ctx, c, err)
+	})
+	post(api, "/clusters/{name}/reconcile", "Reconcile a cluster now", http.StatusAccepted, func(ctx context.Context, in *byName) (*body[Change], error) {
+		c, err := s.engine.Reconcile(ctx, in.Name, "local")
+		return s.change(ctx, c, err)
+	})
+	get(api, "/changes/{id}", "Get a change", func(ctx context.Context, in *struct {
+		ID int64 `path:"id"`
+	}) (*body[Change], error) {
+		c, err := s.engine.Store().GetChange(ctx, in.ID)
+		return s.change(ctx, c, err)
+	})
+	get(api, "/clusters/{name}/kubeconfig", "Get a kubeconfig", func(ctx context.Context, in *struct {
+		Name  string `path:"name"`
+		Hours int    `query:"hours" default:"24" minimum:"1" maximum:"8760"`
+	}) (*body[File], error) {
+		data, err := s.engine.Kubeconfig(ctx, in.Name, time.Duration(in.Hours)*time.Hour)
+		return &body[File]{File{Cluster: string(data)}}, err
+	})
+}
+
+func (s *Server) change(ctx context.Context, c store.Change, err error) (*body[Change], error) {
+	if err != nil {
+		return nil, err
+	}
+	out := Change{ID: c.ID, Kind: string(c.Kind), State: string(c.State), Generation: c.Generation, Who: c.Who, Created: c.Created, Error: c.Error}
+	at, err := s.engine.Store().GetClusterByUID(ctx, c.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	out.Cluster = at.Name
+	if c.State != store.Queued {
+		runs, err := s.engine.Store().ListRuns(ctx, c.Cluster, 10)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range runs { // the newest first
+			if !r.Started.Before(c.Created) && (c.Ended.IsZero() || !r.Started.After(c.Ended)) {
+				out.Run = r.ID
+				break
+			}
+		}
+	}
+	return &body[Change]{out}, nil
+}
+
+func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Cluster, error) {
+	v := Cluster{Name: c.Name, UID: c.UID, Phase: string(c.Phase), Generation: c.Generation, Version: c.Spec.Spec.KubernetesVersion, Created: c.Created, NextRun: c.NextRun}
+	for _, site := range c.Spec.Spec.Sites {
+		v.Sites = append(v.Sites, site.Name+" ("+site.Region+")")
+	}
+	for _, cond := range c.Conditions {
+		v.Conditions = append(v.Conditions, Condition{Type: cond.Type, Status: cond.Status == "True", Reason: cond.Reason, Message: cond.Message, Since: cond.Since})
+	}
+	nodes, err := s.engine.Nodes(ctx, c.Name)
+	if err != nil {
+		return v, err
+	}
+	v.Nodes = len(nodes)
+	for _, n := range nodes {
+		if n.Status == "Ready" {
+			v.Ready++
+		}
+	}
+	if !whole {
+		return v, nil
+	}
+	doc := c.Spec.Clone()
+	doc.Status = map[string]any{"phase": v.Phase, "nodes": v.Nodes, "ready": v.Ready, "conditions": c.Conditions}
+	text, err := spec.Marshal(doc)
+	v.File = string(text)
+	return v, err
+}
+
+func (s *Server) nodes(api huma.API) {
+	get(api, "/clusters/{name}/nodes", "List nodes", func(ctx context.Context, in *byName) (*list[Node], error) {
+		all, err := s.engine.Nodes(ctx, in.Name)
+		var out []Node
+		for _, n := range all {
+			v := Node{Name: n.Name, Role: n.Role, Group: n.Group, Site: n.Site, Region: n.Region, Zone: n.CloudZone, Type: n.Type, Status: n.Status, Version: n.Version, Address: n.Address.String(), Pods: n.Pods.String(), Machine: n.Machine}
+			if n.Public.IsValid() {
+				v.Public = n.Public.String()
+			}
+			if n.TunnelKey != "" {
+				v.Tunnel = map[bool]string{true: "kernel", false: "user space"}[n.Kernel]
+			}
+			out = append(out, v)
+		}
+		sort.Slice(out, func(i, j int) bool {
+			if out[i].Role != out[j].Role {
+				return out[i].Role < out[j].Role
+			}
+			return out[i].Name < out[j].Name
+		})
+		return listOf(out), err
+	})
+	post(api, "/clusters/{name}/nodes", "Add workers", http.StatusAccepted, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+		Body struct {
+			Group string `json:"group"`
+			Count int    `json:"count" minimum:"1" maximum:"100" default:"1"`
+		}
+	}) (*body[Change], error) {
+		c, names, err := s.engine.AddNodes(ctx, in.Name, in.Body.Group, in.Body.Count, "local")
+		out, err := s.change(ctx, c, err)
+		if err == nil {
+			out.Body.Message = strings.Join(names, ", ")
+		}
+		return out, err
+	})
+	remove(api, "/clusters/{name}/nodes/{node}", "Remove a worker", http.StatusAccepted, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+		Node string `path:"node"`
+	}) (*body[Change], error) {
+		c, err := s.engine.RemoveNode(ctx, in.Name, in.Node, "local")
+		return s.change(ctx, c, err)
+	})
+	post(api, "/clusters/{name}/nodes/{node}/ssh", "Let a public key into a node for a few minutes", http.StatusOK, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+		Node string `path:"node"`
+		Body struct {
+			PublicKey string `json:"publicKey" maxLength:"10000"`
+		}
+	}) (*body[SSH], error) {
+		a, err := s.engine.Grant(ctx, in.Name, in.Node, in.Body.PublicKey)
+		if err != nil {
+			return nil, err
+		}
+		return &body[SSH]{SSH{Name: a.Name, Address: a.Address.String(), User: a.User, HostKeys: a.HostKeys, Proxy: a.Proxy}}, nil
+	})
+	get(api, "/clusters/{name}/latency", "Measure the round trips between all nodes", func(ctx context.Context, in *byName) (*list[Latency], error) {
+		all, err := s.engine.Latency(ctx, in.Name)
+		var out []Latency
+		for _, r := range all {
+			out = append(out, Latency{From: r.From, To: r.To, FromSite: r.FromSite, ToSite: r.ToSite, P50: float64(r.P50) / 1000, P99: float64(r.P99) / 1000, Sent: r.Sent, Received: r.Received})
+		}
+		return listOf(out), err
+	})
+}
+
+func (s *Server) runs(api huma.API) {
+	get(api, "/clusters/{name}/resources", "List what the cluster has in its accounts", func(ctx context.Context, in *byName) (*list[Resource], error) {
+		c, err := s.engine.Cluster(ctx, in.Name)
+		if err != nil {
+			return nil, err
+		}
+		all, err := s.engine.Store().ListResources(ctx, c.UID)
+		var out []Resource
+		for _, r := range all {
+			out = append(out, Resource{Key: r.Key, Kind: r.Kind, Site: r.Site, Region: r.Region, ID: r.ID, Made: r.Made})
+		}
+		return listOf(out), err
+	})
+	get(api, "/clusters/{name}/runs", "List runs, the newest first", func(ctx context.Context, in *struct {
+		Name  string `path:"name"`
+		Limit int    `query:"limit" default:"20" minimum:"1" maximum:"200"`
+	}) (*list[Run], error) {
+		c, err := s.engine.Cluster(ctx, in.Name)
+		if err != nil {
+			return nil, err
+		}
+		all, err := s.engine.Store().ListRuns(ctx, c.UID, in.Limit)
+		var out []Run
+		for _, r := range all {
+			v, err := s.run(ctx, r.ID)
+			if err != nil {
+				return nil, err
+			}
+			v.Steps = nil
+			out = append(out, v)
+		}
+		return listOf(out), err
+	})
+	get(api, "/runs/{id}", "Get a run with its steps", func(ctx context.Context, in *struct {
+		ID int64 `path:"id"`
+	}) (*body[Run], error) {
+		v, err := s.run(ctx, in.ID)
+		return &body[Run]{v}, err
+	})
+	get(api, "/clusters/{name}/events", "List events, the oldest first", func(ctx context.Context, in *struct {
+		Name  string `path:"name"`
+		Limit int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	}) (*list[Event], error) {
+		c, err := s.engine.Cluster(ctx, in.Name)
+		if err != nil {
+			return nil, err
+		}
+		all, err := s.engine.Store().LastEvents(ctx, c.UID, in.Limit)
+		var out []Event
+		for _, v := range all {
+			out = append(out, Event{ID: v.ID, Time: v.Time, Type: v.Type, Reason: v.Reason, Object: v.Object, Message: v.Message})
+		}
+		return listOf(out), err
+	})
+}
+
+func (s *Server) run(ctx context.Context, id int64) (Run, error) {
+	r, steps, err := s.engine.Store().GetRun(ctx, id)
+	if err != nil {
+		return Run{}, err
+	}
+	at, err := s.engine.Store().GetClusterByUID(ctx, r.Cluster)
+	if err != nil {
+		return Run{}, err
+	}
+	v := Run{ID: r.ID, Cluster: at.Name, Reason: r.Reason, Started: r.Started, Ended: r.Ended, Outcome: r.Outcome, Error: r.Error, Total: len(steps)}
+	if v.Outcome == "" {
+		v.Outcome = "running"
+	}
+	for _, n := range r.APICalls {
+		v.Calls += n
+	}
+	for _, st := range steps {
+		if st.State == store.StepDone {
+			v.Done++
+		}
+		v.Steps = append(v.Steps, RunStep{ID: st.ID, Action: st.Action, Kind: st.Kind, Key: st.Key, Site: st.Site, Reason: st.Reason, State: string(st.State), Error: st.Error, Started: st.Started, Ended: st.Ended, After: st.Depends})
+	}
+	return v, nil
+}

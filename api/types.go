@@ -1,0 +1,186 @@
+// Package api is the engine's HTTP interface, /api/v1, and the client that the command line uses; the command line has no
+// other way to the engine. It translates and checks; what is done is decided in the engine.
+package api
+
+import (
+	"time"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/plan"
+)
+
+// Account is an account as it is shown: without its secrets.
+type Account struct {
+	Name     string            `json:"name"`
+	Provider string            `json:"provider"`
+	Settings map[string]string `json:"settings,omitempty"`
+	Proxy    string            `json:"proxy,omitempty"`
+	Created  time.Time         `json:"created"`
+}
+
+// NewAccount is an account as it is added.
+type NewAccount struct {
+	Name     string            `json:"name" minLength:"1" maxLength:"40"`
+	Provider string            `json:"provider"`
+	Settings map[string]string `json:"settings,omitempty"`
+	Secrets  map[string]string `json:"secrets,omitempty"`
+	CA       string            `json:"ca,omitempty"`
+	Proxy    string            `json:"proxy,omitempty"`
+}
+
+// File is a cluster file as it was written.
+type File struct {
+	Cluster string `json:"cluster" doc:"the cluster file, YAML or JSON" maxLength:"1048576"`
+}
+
+// Plan is what would be done.
+type Plan struct {
+	Cluster string      `json:"cluster"`
+	New     bool        `json:"new"`
+	Steps   []plan.Step `json:"steps"`
+	Notes   []string    `json:"notes,omitempty"`
+	// Spec is the cluster file with its defaults.
+	Spec string `json:"spec"`
+}
+
+// Change is one thing asked for.
+type Change struct {
+	ID         int64     `json:"id"`
+	Cluster    string    `json:"cluster"`
+	Kind       string    `json:"kind"`
+	State      string    `json:"state"`
+	Generation int64     `json:"generation,omitempty"`
+	Who        string    `json:"who,omitempty"`
+	Created    time.Time `json:"created"`
+	Error      string    `json:"error,omitempty"`
+	// Run is the run that carries it out, 0 while it is queued.
+	Run int64 `json:"run,omitempty"`
+	// Message says what was found, for people.
+	Message string `json:"message,omitempty"`
+}
+
+// Cluster is one cluster at a glance.
+type Cluster struct {
+	Name       string      `json:"name"`
+	UID        string      `json:"uid"`
+	Phase      string      `json:"phase"`
+	Generation int64       `json:"generation"`
+	Version    string      `json:"version"`
+	Sites      []string    `json:"sites"`
+	Nodes      int         `json:"nodes"`
+	Ready      int         `json:"ready"`
+	Created    time.Time   `json:"created"`
+	NextRun    time.Time   `json:"nextRun,omitzero"`
+	Conditions []Condition `json:"conditions,omitempty"`
+	// File is the cluster file with its defaults and status; what is printed can be applied again.
+	File string `json:"file,omitempty"`
+}
+
+// Condition is one thing that holds for a cluster.
+type Condition struct {
+	Type    string    `json:"type"`
+	Status  bool      `json:"status"`
+	Reason  string    `json:"reason,omitempty"`
+	Message string    `json:"message,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// Node is one node of a cluster.
+type Node struct {
+	Name    string `json:"name"`
+	Role    string `json:"role"`
+	Group   string `json:"group,omitempty"`
+	Site    string `json:"site"`
+	Region  string `json:"region,omitempty"`
+	Zone    string `json:"zone,omitempty"`
+	Type    string `json:"type,omitempty"`
+	Status  string `json:"status"`
+	Version string `json:"version,omitempty"`
+	Address string `json:"address"`
+	Public  string `json:"public,omitempty"`
+	Pods    string `json:"pods"`
+	Machine string `json:"machine,omitempty"`
+	Tunnel  string `json:"tunnel,omitempty"`
+}
+
+// Resource is one thing in a cloud that is on the cluster's ledger.
+type Resource struct {
+	Key    string    `json:"key"`
+	Kind   string    `json:"kind"`
+	Site   string    `json:"site"`
+	Region string    `json:"region"`
+	ID     string    `json:"id"`
+	Made   time.Time `json:"made"`
+}
+
+// Run is one pass of the engine over a cluster.
+type Run struct {
+	ID      int64     `json:"id"`
+	Cluster string    `json:"cluster"`
+	Reason  string    `json:"reason"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Outcome string    `json:"outcome"`
+	Error   string    `json:"error,omitempty"`
+	Calls   int64     `json:"calls"`
+	// Steps is there when one run is asked for.
+	Steps []RunStep `json:"steps,omitempty"`
+	// Total and Done count its steps.
+	Total int `json:"total"`
+	Done  int `json:"done"`
+}
+
+// RunStep is one step of a run.
+type RunStep struct {
+	ID      string    `json:"id"`
+	Action  string    `json:"action"`
+	Kind    string    `json:"kind"`
+	Key     string    `json:"key"`
+	Site    string    `json:"site"`
+	Reason  string    `json:"reason"`
+	State   string    `json:"state"`
+	Error   string    `json:"error,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	Ended   time.Time `json:"ended,omitzero"`
+	After   []string  `json:"dependsOn,omitempty"`
+}
+
+// Event is one line for people about what happened.
+type Event struct {
+	ID      int64     `json:"id"`
+	Time    time.Time `json:"time"`
+	Type    string    `json:"type"`
+	Reason  string    `json:"reason"`
+	Object  string    `json:"object"`
+	Message string    `json:"message"`
+}
+
+// Latency is the measured round trip between two nodes, through the tunnel.
+type Latency struct {
+	From     string  `json:"from"`
+	To       string  `json:"to"`
+	FromSite string  `json:"fromSite"`
+	ToSite   string  `json:"toSite"`
+	P50      float64 `json:"p50ms"`
+	P99      float64 `json:"p99ms"`
+	Sent     int     `json:"sent"`
+	Received int     `json:"received"`
+}
+
+// SSH is how to reach a node for a few minutes with the key that was sent.
+type SSH struct {
+	Name     string   `json:"name"`
+	Address  string   `json:"address"`
+	User     string   `json:"user"`
+	HostKeys []string `json:"hostKeys"`
+	Proxy    string   `json:"proxy,omitempty"`
+}
+
+// AccountReport is the outcome of an account's check.
+type AccountReport = cloud.Report
+
+// Version tells engine from client.
+type Version struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+}

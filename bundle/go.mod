@@ -1,0 +1,3 @@
+module github.com/skyweld/skyweld/bundle
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/skyweld/skyweld/bundle/programs/pause
+
+go 1.26.0

@@ -1,0 +1,207 @@
+package aws
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// sizes are the instance types behind Skyweld's own sizes. Other names are taken for instance types.
+var sizes = map[string]string{
+	"small":  "t3.medium",   // 2 vCPU, 4 GiB
+	"medium": "m6i.xlarge",  // 4 vCPU, 16 GiB
+	"large":  "m6i.2xlarge", // 8 vCPU, 32 GiB
+}
+
+const anywhere = "0.0.0.0/0"
+
+// Subnets cuts the site's block into sixteen equal parts and gives the i-th to the i-th zone; zones after the
+// sixteenth get none. With a /16 these are the /20s by which the engine chooses the machines' addresses.
+func Subnets(site cloud.Site) map[string]netip.Prefix {
+	out := map[string]netip.Prefix{}
+	block := site.Block.Masked()
+	bits := block.Bits() + 4
+	if !block.Addr().Is4() || bits > 28 { // EC2 has no smaller subnets
+		return out
+	}
+	base := block.Addr().As4()
+	start := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
+	for i, zone := range site.Zones[:min(len(site.Zones), 16)] {
+		n := start + uint32(i)<<(32-bits)
+		out[zone] = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}), bits)
+	}
+	return out
+}
+
+// Blueprint lays out a site: a VPC with a subnet in each zone that has machines, a way to the internet, a security
+// group for each role, and for each machine an instance and, on the control plane, an Elastic IP address with its
+// association.
+func (*Driver) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource, error) {
+	if err := checkSite(owner, site); err != nil {
+		return nil, &cloud.Error{Class: cloud.Invalid, Op: "lay out site " + site.Name, Err: err}
+	}
+	l := layout{site: site, subnets: map[string]string{}}
+	l.network()
+	l.firewalls()
+	for _, m := range site.Machines {
+		l.machine(m)
+	}
+	return l.out, nil
+}
+
+// layout collects a site's resources and remembers the keys that later ones need.
+type layout struct {
+	site                             cloud.Site
+	forMachine                       string // what the following resources are for
+	out                              []cloud.Resource
+	vpc, gateway, routes, nodes, cps string
+	subnets                          map[string]string // zone → key
+}
+
+func (l *layout) add(key string, kind cloud.Kind, s spec, needs ...string) string {
+	l.out = append(l.out, cloud.Resource{
+		Key: key, Kind: kind, Site: l.site.Name, Region: l.site.Region, Machine: l.forMachine, DependsOn: slices.Clone(needs), Spec: s,
+	})
+	return key
+}
+
+func (l *layout) key(name string) string { return cutKey(l.site.Name+"-"+name, cloud.MaxKey) }
+
+func (l *layout) network() {
+	l.vpc = l.add(l.key("vpc"), kindVPC, &VPCSpec{CIDR: l.site.Block.Masked().String(), DNSSupport: true, DNSHostnames: true})
+	l.gateway = l.add(l.key("igw"), kindGateway, &GatewaySpec{VPC: l.vpc}, l.vpc)
+	cut := Subnets(l.site)
+	var keys []string
+	for _, zone := range l.site.Zones {
+		if !slices.ContainsFunc(l.site.Machines, func(m cloud.Machine) bool { return m.Zone == zone }) {
+			continue
+		}
+		suffix := strings.Trim(strings.TrimPrefix(zone, l.site.Region), "-")
+		spec := &SubnetSpec{VPC: l.vpc, CIDR: cut[zone].String(), Zone: zone}
+		l.subnets[zone] = l.add(l.key("subnet-"+suffix), kindSubnet, spec, l.vpc)
+		keys = append(keys, l.subnets[zone])
+	}
+	slices.Sort(keys)
+	if keys == nil {
+		keys = []string{}
+	}
+	l.routes = l.add(l.key("routes"), kindRouteTable, &RouteTableSpec{
+		VPC: l.vpc, Routes: []Route{{Destination: anywhere, Target: l.gateway}}, Subnets: keys,
+	}, slices.Concat([]string{l.vpc, l.gateway}, keys)...)
+}
+
+func (l *layout) firewalls() {
+	out := []Rule{{Protocol: "all", Peer: anywhere}}
+	l.nodes = l.key("sg-nodes")
+	in := []Rule{
+		{Protocol: "all", Peer: l.nodes},
+		{Protocol: "udp", From: l.site.TunnelPort, To: l.site.TunnelPort, Peer: anywhere},
+	}
+	in = append(in, tcp(22, l.site.SSHAccess)...)
+	slices.SortFunc(in, compareRules)
+	l.add(l.nodes, kindSecurityGroup, &SecurityGroupSpec{VPC: l.vpc, Ingress: in, Egress: out}, l.vpc)
+	l.cps = l.add(l.key("sg-control-plane"), kindSecurityGroup, &SecurityGroupSpec{
+		VPC: l.vpc, Ingress: tcp(6443, l.site.APIAccess), Egress: slices.Clone(out),
+	}, l.vpc)
+}
+
+// tcp lets a port be reached from ranges; the result is sorted and never nil, as an observed list isn't either.
+func tcp(port int, from []netip.Prefix) []Rule {
+	out := []Rule{}
+	for _, p := range from {
+		out = append(out, Rule{Protocol: "tcp", From: port, To: port, Peer: p.Masked().String()})
+	}
+	slices.SortFunc(out, compareRules)
+	return slices.Compact(out)
+}
+
+func (l *layout) machine(m cloud.Machine) {
+	kind, ok := sizes[m.Size]
+	if !ok {
+		kind = m.Size
+	}
+	s := &InstanceSpec{
+		Subnet: l.subnets[m.Zone], Zone: m.Zone, Type: kind, PrivateAddress: m.Address.String(),
+		SecurityGroups: []string{l.nodes}, PublicAddress: m.Role != cloud.ControlPlane, DiskGiB: m.DiskGiB,
+		Metadata: Metadata{Enabled: true, TokensRequired: true, HopLimit: 1},
+	}
+	// The route table brings the gateway along: a machine needs the internet when it boots, and a gateway can't be
+	// detached while machines have public addresses.
+	needs := []string{s.Subnet, l.routes, l.nodes}
+	key := l.key("node-" + m.Name)
+	l.forMachine = m.Name
+	if m.Role != cloud.ControlPlane {
+		l.add(key, kindInstance, s, needs...)
+		return
+	}
+	s.SecurityGroups = append(s.SecurityGroups, l.cps)
+	slices.Sort(s.SecurityGroups)
+	address := cutKey(l.site.Name+"-ip-"+m.Name, cloud.MaxKey-len(associationSuffix))
+	l.add(address, kindAddress, &AddressSpec{})
+	l.add(key, kindInstance, s, append(needs, l.cps)...)
+	// An association can't carry a mark of its own: its key follows from that of its address.
+	l.add(associationKey(address), kindAssociation, &AssociationSpec{Address: address, Instance: key}, address, key, l.gateway)
+}
+
+const associationSuffix = "-assoc"
+
+func associationKey(address string) string { return address + associationSuffix }
+
+// diskKey and interfaceKey are the marks of what is made along with an instance.
+func diskKey(instance string) string      { return cutKey(instance+"-disk", cloud.MaxKey) }
+func interfaceKey(instance string) string { return cutKey(instance+"-nic", cloud.MaxKey) }
+
+// cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
+func cutKey(key string, limit int) string {
+	if len(key) <= limit {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
+}
+
+// checkSite finds everything that EC2 would refuse later.
+func checkSite(owner cloud.Owner, site cloud.Site) error {
+	errs := []error{cloud.CheckUID(owner.UID), cloud.CheckKey(site.Name)}
+	if !site.Block.Addr().Is4() || site.Block.Bits() < 16 || site.Block.Bits() > 24 {
+		errs = append(errs, fmt.Errorf("block %s: want an IPv4 range between /16 and /24", site.Block))
+	}
+	if site.TunnelPort < 1 || site.TunnelPort > 65535 {
+		errs = append(errs, fmt.Errorf("tunnel port %d: want 1 to 65535", site.TunnelPort))
+	}
+	cut := Subnets(site)
+	for _, m := range site.Machines {
+		part, ok := cut[m.Zone]
+		switch {
+		case !ok:
+			errs = append(errs, fmt.Errorf("machine %s: zone %q is none of %v, or beyond the sixteenth", m.Name, m.Zone, site.Zones))
+		case !usable(part, m.Address):
+			errs = append(errs, fmt.Errorf("machine %s: address %s can't be had in the range of zone %s, %s", m.Name, m.Address, m.Zone, part))
+		}
+		if m.Size == "" || m.DiskGiB < 8 {
+			errs = append(errs, fmt.Errorf("machine %s: size %q with a disk of %d GiB: want a size and at least 8 GiB", m.Name, m.Size, m.DiskGiB))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// usable says whether a machine may have an address in a subnet: EC2 keeps the first four and the last.
+func usable(p netip.Prefix, a netip.Addr) bool {
+	if !p.Contains(a) || !p.Contains(a.Next()) {
+		return false
+	}
+	low := p.Addr()
+	for range 4 {
+		if a == low {
+			return false
+		}
+		low = low.Next()
+	}
+	return true
+}

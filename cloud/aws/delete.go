@@ -1,0 +1,86 @@
+package aws
+
+import (
+	"context"
+	"fmt"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// Delete removes an object; an instance is waited for until it is terminated. Removing what is gone is success.
+func (d *Driver) Delete(ctx context.Context, _ cloud.Owner, o cloud.Object) error {
+	err := remove(ctx, d.in(o.Region), o)
+	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), unlessGone(err))
+}
+
+func remove(ctx context.Context, c *ec2.Client, o cloud.Object) error {
+	id := sdk.String(o.ID)
+	var err error
+	switch o.Kind {
+	case kindVPC:
+		_, err = c.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: id})
+	case kindGateway:
+		err = removeGateway(ctx, c, o.ID)
+	case kindSubnet:
+		_, err = c.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: id})
+	case kindRouteTable:
+		err = removeTable(ctx, c, o.ID)
+	case kindSecurityGroup:
+		_, err = c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: id})
+	case kindAddress:
+		_, err = c.ReleaseAddress(ctx, &ec2.ReleaseAddressInput{AllocationId: id})
+	case kindInstance:
+		err = terminate(ctx, c, o.ID)
+	case kindAssociation:
+		_, err = c.DisassociateAddress(ctx, &ec2.DisassociateAddressInput{AssociationId: id})
+	case kindVolume:
+		_, err = c.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: id})
+	case kindInterface:
+		_, err = c.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: id})
+	default:
+		err = invalid("the driver makes no resources of kind %q", o.Kind)
+	}
+	return err
+}
+
+// removeGateway detaches a gateway from whatever it is attached to: EC2 deletes no attached one.
+func removeGateway(ctx context.Context, c *ec2.Client, id string) error {
+	list, err := listGateways(ctx, c, filters{"internet-gateway-id": {id}})
+	if err != nil {
+		return err
+	}
+	for _, g := range list {
+		for _, a := range g.Attachments {
+			_, err := c.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: g.InternetGatewayId, VpcId: a.VpcId})
+			if unlessGone(err) != nil {
+				return during("detach it from "+sdk.ToString(a.VpcId), err)
+			}
+		}
+	}
+	_, err = c.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: sdk.String(id)})
+	return err
+}
+
+// removeTable ends the associations with subnets first: EC2 deletes no table that is in use.
+func removeTable(ctx context.Context, c *ec2.Client, id string) error {
+	list, err := listRouteTables(ctx, c, filters{"route-table-id": {id}})
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
+		for _, a := range t.Associations {
+			if a.SubnetId == nil {
+				continue // as a VPC's main table or that of a gateway: not ours to end
+			}
+			_, err := c.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: a.RouteTableAssociationId})
+			if unlessGone(err) != nil {
+				return during("take it from "+*a.SubnetId, err)
+			}
+		}
+	}
+	_, err = c.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: sdk.String(id)})
+	return err
+}

@@ -1,0 +1,249 @@
+package gcp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"google.golang.org/api/compute/v1"
+	"google.golang.org/api/googleapi"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// codes gives the reasons in answers ("resourceNotReady") and the codes in operations ("RESOURCE_NOT_READY") their class,
+// both written in small letters without underscores. They are those of Compute Engine's documentation of errors and of
+// Google's global domain of API errors; what isn't here is judged by the HTTP status.
+var codes = map[string]cloud.Class{
+	"notfound":                 cloud.NotFound,
+	"resourcenotfound":         cloud.NotFound,
+	"externalresourcenotfound": cloud.NotFound,
+
+	"alreadyexists":            cloud.AlreadyExists,
+	"resourcealreadyexists":    cloud.AlreadyExists,
+	"duplicate":                cloud.AlreadyExists,
+	"ipinusebyanotherresource": cloud.AlreadyExists,
+
+	"resourceinusebyanotherresource": cloud.Conflict,
+	"resourceinuse":                  cloud.Conflict,
+	"resourcenotready":               cloud.Conflict,
+	"conditionnotmet":                cloud.Conflict,
+	"operationinprogress":            cloud.Conflict,
+	"operationcanceledbyuser":        cloud.Conflict,
+
+	"forbidden":               cloud.Denied,
+	"autherror":               cloud.Denied,
+	"permissionserror":        cloud.Denied,
+	"permissiondenied":        cloud.Denied,
+	"insufficientpermissions": cloud.Denied,
+	"accessnotconfigured":     cloud.Denied,
+	"servicedisabled":         cloud.Denied,
+	"accountdisabled":         cloud.Denied,
+	"billingdisabled":         cloud.Denied,
+	"billingnotenabled":       cloud.Denied,
+
+	"quotaexceeded": cloud.QuotaExceeded,
+	"limitexceeded": cloud.QuotaExceeded,
+
+	"ratelimitexceeded":                 cloud.Throttled,
+	"userratelimitexceeded":             cloud.Throttled,
+	"concurrentoperationsquotaexceeded": cloud.Throttled,
+	"resourceoperationrateexceeded":     cloud.Throttled,
+	"toomanyrequests":                   cloud.Throttled,
+
+	"zoneresourcepoolexhausted":            cloud.Capacity,
+	"zoneresourcepoolexhaustedwithdetails": cloud.Capacity,
+	"resourcepoolexhausted":                cloud.Capacity,
+	"stockout":                             cloud.Capacity,
+	"ipspaceexhausted":                     cloud.Capacity,
+	"ipspaceexhaustedwithdetails":          cloud.Capacity,
+
+	"invalid":              cloud.Invalid,
+	"invalidparameter":     cloud.Invalid,
+	"invalidfieldvalue":    cloud.Invalid,
+	"invalidusage":         cloud.Invalid,
+	"invalidresourceusage": cloud.Invalid,
+	"unsupportedoperation": cloud.Invalid,
+	"notimplemented":       cloud.Invalid,
+
+	"internalerror":      cloud.Unavailable,
+	"backenderror":       cloud.Unavailable,
+	"serviceunavailable": cloud.Unavailable,
+	"servicetimeout":     cloud.Unavailable,
+}
+
+// classOfCode judges a code and, where that says nothing, the HTTP status (0 when unknown).
+func classOfCode(code string, status int) cloud.Class {
+	if class, ok := codes[strings.ToLower(strings.ReplaceAll(code, "_", ""))]; ok {
+		return class
+	}
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return cloud.Denied
+	case http.StatusNotFound, http.StatusGone:
+		return cloud.NotFound
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return cloud.Conflict
+	case http.StatusTooManyRequests:
+		return cloud.Throttled
+	case http.StatusNotImplemented:
+		return cloud.Invalid
+	}
+	switch {
+	case status >= 500:
+		return cloud.Unavailable
+	case status >= 400:
+		return cloud.Invalid
+	}
+	return cloud.Unknown
+}
+
+// classify turns any error of the SDK into one with a class; Op is left to the caller.
+func classify(err error) *cloud.Error {
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*googleapi.Error](err); ok {
+		return classifyAnswer(e)
+	}
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return classifyToken(e)
+	}
+	out := &cloud.Error{Class: cloud.Unknown, Err: err}
+	switch {
+	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.DeadlineExceeded), isNetwork(err):
+		out.Class = cloud.Unavailable
+	}
+	return out
+}
+
+func classifyAnswer(e *googleapi.Error) *cloud.Error {
+	out := &cloud.Error{Message: e.Message, RetryAfter: retryAfter(e.Header), Err: e}
+	if len(e.Errors) > 0 {
+		out.Code = e.Errors[0].Reason
+		if out.Message == "" {
+			out.Message = e.Errors[0].Message
+		}
+	}
+	if out.Message == "" {
+		out.Message = "the answer was " + strconv.Itoa(e.Code) + " " + http.StatusText(e.Code)
+	}
+	out.Class = classOfCode(out.Code, e.Code)
+	if out.Class == cloud.Invalid && strings.Contains(out.Message, addressInUse) {
+		out.Class = cloud.Conflict
+	}
+	return out
+}
+
+// addressInUse is in the refusal of an external address that another machine has. Its reason, plain "invalid", is that of
+// requests which can never succeed, and only the text tells them apart.
+const addressInUse = "in-use and would result in a conflict"
+
+// classifyToken judges a refusal of the token endpoint: RFC 6749 has it answer 400 to credentials that aren't good.
+func classifyToken(e *oauth2.RetrieveError) *cloud.Error {
+	var body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(e.Body, &body) != nil {
+		body.Error, body.Description = e.ErrorCode, e.ErrorDescription
+	}
+	out := &cloud.Error{Class: cloud.Denied, Code: body.Error, Message: "the credentials were refused: " + body.Description}
+	if body.Description == "" {
+		out.Message = "the credentials were refused"
+	}
+	if e.Response == nil {
+		return out
+	}
+	out.RetryAfter = retryAfter(e.Response.Header)
+	switch status := e.Response.StatusCode; {
+	case status == http.StatusTooManyRequests:
+		out.Class, out.Message = cloud.Throttled, "too many requests for access tokens"
+	case status >= 500:
+		out.Class, out.Message = cloud.Unavailable, "the token endpoint answered "+strconv.Itoa(status)+" "+http.StatusText(status)
+	}
+	return out
+}
+
+// isNetwork says whether a call failed on its way. The HTTP client's own wrapper calls everything a network error, so
+// what it wraps is looked at.
+func isNetwork(err error) bool {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+		if u.Timeout() {
+			return true
+		}
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a connection that ends in the middle of an answer
+}
+
+// operationError is how an operation failed, nil when it didn't.
+func operationError(op *compute.Operation) error {
+	if op.Error == nil || len(op.Error.Errors) == 0 {
+		if op.HttpErrorStatusCode >= 400 {
+			return &cloud.Error{Class: classOfCode("", int(op.HttpErrorStatusCode)), Message: strings.ToLower(op.HttpErrorMessage)}
+		}
+		return nil
+	}
+	first := op.Error.Errors[0]
+	out := &cloud.Error{Class: classOfCode(first.Code, int(op.HttpErrorStatusCode)), Code: first.Code}
+	var messages []string
+	for _, e := range op.Error.Errors {
+		if e.Message != "" {
+			messages = append(messages, e.Message)
+		}
+	}
+	out.Message = strings.Join(messages, "; ")
+	return out
+}
+
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(max(seconds, 0), 3600)) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	// The answer's own date keeps our clock out of it.
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return min(max(at.Sub(now), 0), time.Hour)
+}
+
+// failed says what was being done into an error; nil stays nil.
+func failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := *classify(err)
+	if e.Op == "" {
+		e.Op = op
+	}
+	return &e
+}
+
+func isClass(err error, class cloud.Class) bool { return err != nil && classify(err).Class == class }
+
+// unlessGone takes it for success that something is not there.
+func unlessGone(err error) error {
+	if isClass(err, cloud.NotFound) {
+		return nil
+	}
+	return err
+}

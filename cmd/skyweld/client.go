@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/skyweld/skyweld/api"
+)
+
+// defaultListen is where an engine serves when nothing else is said.
+const defaultListen = "127.0.0.1:8420"
+
+// The files in an engine's folder.
+const (
+	tokenFile   = "token"
+	addressFile = "address"
+)
+
+// defaultDir is where an engine keeps its data: $SKYWELD_DIR, else by the XDG base directory specification.
+func defaultDir() string {
+	if d := os.Getenv("SKYWELD_DIR"); d != "" {
+		return d
+	}
+	if d := os.Getenv("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "skyweld")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "skyweld-data"
+	}
+	return filepath.Join(home, ".local", "share", "skyweld")
+}
+
+// client finds the engine by its folder.
+func (s *settings) client() (*api.Client, error) {
+	base := s.engine
+	if base == "" {
+		data, err := os.ReadFile(filepath.Join(s.dir, addressFile))
+		if err == nil {
+			base = strings.TrimSpace(string(data))
+		} else {
+			base = "http://" + defaultListen
+		}
+	}
+	token, err := os.ReadFile(filepath.Join(s.dir, tokenFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w at %s: none was ever started with the folder %s", api.ErrNoEngine, base, s.dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the engine's token: %w", err)
+	}
+	return &api.Client{Base: strings.TrimSuffix(base, "/"), Token: strings.TrimSpace(string(token)), HTTP: &http.Client{Timeout: 5 * time.Minute}}, nil
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skyweld/skyweld/lab"
+	"github.com/skyweld/skyweld/lab/world"
+)
+
+// labPatience is how long a lab may take to start in the background, or to stop.
+const labPatience = 3 * time.Minute
+
+func labCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "lab", Short: "A small cloud world on this machine, for trying everything without an account",
+		Long: `The lab emulates the clouds' own APIs on loopback, and what they create is real: machines are Linux namespaces that run
+real Kubernetes. Nothing leaves this machine. It is no security boundary: its machines run as root on this one.`,
+		Example: "  sudo skyweld lab start --detach\n  eval \"$(sudo skyweld lab env)\"\n  aws ec2 describe-vpcs\n  sudo skyweld lab stop",
+	}
+	var dir string
+	c.PersistentFlags().StringVar(&dir, "dir", defaultLabDir(), "folder of the lab ($SKYWELD_LAB_DIR); each folder is a lab of its own")
+	c.AddCommand(labStart(&dir), labStop(&dir), labStatus(&dir), labEnv(&dir))
+	return c
+}
+
+func defaultLabDir() string {
+	if d := os.Getenv("SKYWELD_LAB_DIR"); d != "" {
+		return d
+	}
+	return defaultDir() + "-lab"
+}
+
+func labStart(dir *string) *cobra.Command {
+	var profile, bundle, logLevel string
+	var detach bool
+	c := &cobra.Command{
+		Use: "start", Short: "Start the lab, in the foreground or (--detach) returning when it is ready", Args: args(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			p := world.Profile(profile)
+			if p != world.Instant && p != world.Fast && p != world.RealTime {
+				return usageError{fmt.Errorf("--profile: found %q: want instant, fast or real", profile)}
+			}
+			if bundle == "" {
+				bundle = findBundle()
+			}
+			if detach {
+				return startDetached(c.Context(), c.OutOrStdout(), *dir, profile, bundle, logLevel)
+			}
+			log, err := newLog(logLevel)
+			if err != nil {
+				return err
+			}
+			l, err := lab.Start(c.Context(), lab.Options{Dir: *dir, Profile: p, Bundle: bundle, Log: log})
+			if err != nil {
+				return err
+			}
+			log.Info("the lab is ready", "dir", *dir, "profile", profile, "bundle", bundle)
+			<-c.Context().Done()
+			log.Info("stopping the lab")
+			return l.Close()
+		},
+	}
+	c.Flags().StringVar(&profile, "profile", "fast", "how slow the clouds are: instant, fast or real")
+	c.Flags().StringVar(&bundle, "bundle", "", "folder of the node programs that machines install (default: what 'make bundle' built)")
+	c.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().BoolVar(&detach, "detach", false, "return when the lab is ready, and leave it running")
+	return c
+}
+
+// findBundle is where 'make bundle' puts its newest work; empty when there is none.
+func findBundle() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Join(cache, "skyweld", "bundle", "latest"))
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// startDetached runs the lab as a process of its own and waits until it is ready.
+func startDetached(ctx context.Context, out io.Writer, dir, profile, bundle, logLevel string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("the lab needs root, because its machines are Linux namespaces: run it with sudo")
+	}
+	if i, err := lab.Read(dir); err == nil && i.PID != 0 {
+		fmt.Fprintf(out, "a lab is running in %s already (process %d)\n", dir, i.PID)
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	logName := filepath.Join(dir, "lab.log")
+	log, err := os.OpenFile(logName, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(self, "lab", "start", "--dir", dir, "--profile", profile, "--bundle", bundle, "--log-level", logLevel)
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	deadline := time.After(labPatience)
+	for {
+		select {
+		case err := <-ended:
+			text, _ := os.ReadFile(logName)
+			return fmt.Errorf("the lab did not start (%w):\n%s", err, strings.TrimSpace(string(text)))
+		case <-deadline:
+			return fmt.Errorf("the lab was not ready after %s; its log is %s", labPatience, logName)
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), cmd.Process.Signal(syscall.SIGTERM))
+		case <-time.After(100 * time.Millisecond):
+		}
+		if i, err := lab.Read(dir); err == nil && i.PID == cmd.Process.Pid {
+			fmt.Fprintf(out, "the lab is ready in %s (process %d)\n", dir, i.PID)
+			return nil
+		}
+	}
+}
+
+func labStop(dir *string) *cobra.Command {
+	var purge bool
+	c := &cobra.Command{
+		Use: "stop", Short: "Stop the lab; its records and disks stay for the next start unless --purge is given", Args: args(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), labPatience)
+			defer cancel()
+			err := lab.Stop(ctx, *dir)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("there is no lab in %s", *dir)
+			}
+			if err != nil {
+				return err
+			}
+			if purge {
+				if err := os.RemoveAll(*dir); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(c.OutOrStdout(), "the lab in %s is stopped\n", *dir)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&purge, "purge", false, "remove the lab's folder too: all records and disks")
+	return c
+}
+
+func labStatus(dir *string) *cobra.Command {
+	s := &settings{}
+	c := &cobra.Command{
+		Use: "status", Short: "Say whether the lab runs, and where", Args: args(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			i, err := lab.Read(*dir)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("there is no lab in %s: start one with 'skyweld lab start'", *dir)
+			}
+			if err != nil {
+				return err
+			}
+			state := map[string]any{"dir": *dir, "name": i.Name, "running": i.PID != 0, "pid": i.PID, "profile": i.Profile, "started": i.Started}
+			return s.print(c.OutOrStdout(), state, func(w io.Writer) {
+				if i.PID == 0 {
+					fmt.Fprintf(w, "the lab in %s is stopped\n", *dir)
+					return
+				}
+				fmt.Fprintf(w, "the lab in %s runs\n", *dir)
+				row(w, "process", i.PID)
+				row(w, "profile", i.Profile)
+				row(w, "up for", age(i.Started))
+				row(w, "namespaces", i.Name+"-*")
+			})
+		},
+	}
+	outputFlag(c, s)
+	return c
+}
+
+func labEnv(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "env", Short: "Print shell exports that point aws, gcloud and skyweld at the lab", Args: args(),
+		Example: "  eval \"$(skyweld lab env)\"",
+		RunE: func(c *cobra.Command, _ []string) error {
+			i, err := lab.Read(*dir)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("there is no lab in %s: start one with 'skyweld lab start'", *dir)
+			}
+			if err != nil {
+				return err
+			}
+			abs, err := filepath.Abs(*dir)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(c.OutOrStdout(), "unset AWS_PROFILE AWS_SESSION_TOKEN")
+			for _, v := range i.Env(abs) {
+				fmt.Fprintf(c.OutOrStdout(), "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
+			}
+			return nil
+		},
+	}
+}

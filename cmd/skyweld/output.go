@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"sigs.k8s.io/yaml"
+)
+
+// outputFlag gives a command that reads -o.
+func outputFlag(c *cobra.Command, s *settings) {
+	c.Flags().StringVarP(&s.output, "output", "o", "table", "output: table, json or yaml")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// print writes a value in the form asked for; table writes it for people.
+func (s *settings) print(w io.Writer, v any, table func(io.Writer)) error {
+	switch s.output {
+	case "table", "":
+		tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+		table(tw)
+		return tw.Flush()
+	case "json":
+		data, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(w, string(data))
+		return err
+	case "yaml":
+		data, err := yaml.Marshal(v)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(data)
+		return err
+	}
+	return usageError{fmt.Errorf("--output: found %q: want table, json or yaml", s.output)}
+}
+
+// items is how lists are written in JSON and YAML.
+func items[T any](list []T) map[string]any {
+	if list == nil {
+		list = []T{}
+	}
+	return map[string]any{"items": list}
+}
+
+// row writes one line of a table.
+func row(w io.Writer, cells ...any) {
+	text := make([]string, len(cells))
+	for i, c := range cells {
+		text[i] = fmt.Sprint(c)
+		if text[i] == "" {
+			text[i] = "-"
+		}
+	}
+	fmt.Fprintln(w, strings.Join(text, "\t"))
+}
+
+// age is how long ago something was, as kubectl writes it.
+func age(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return span(time.Since(t))
+}
+
+func span(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

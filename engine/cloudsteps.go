@@ -1,0 +1,319 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/store"
+)
+
+// cloudStep does one step on a cloud's resource: the intent is on record before the call, the ledger after it.
+func (r *run) cloudStep(ctx context.Context, s plan.Step) error {
+	st := r.sites[s.Site]
+	if st == nil {
+		return fmt.Errorf("%s: the cluster has no site %s", s.ID, s.Site)
+	}
+	switch s.Action {
+	case plan.Create:
+		return r.create(ctx, st, s)
+	case plan.Update:
+		return r.update(ctx, st, s)
+	case plan.Replace:
+		if err := r.delete(ctx, st, s); err != nil {
+			return err
+		}
+		return r.create(ctx, st, s)
+	case plan.Delete:
+		return r.delete(ctx, st, s)
+	}
+	return fmt.Errorf("the engine has no action %s", s.Action)
+}
+
+func (r *run) create(ctx context.Context, st *site, s plan.Step) error {
+	intent, err := r.intent(ctx, st, s, plan.Create)
+	if err != nil {
+		return err
+	}
+	req := cloud.CreateRequest{Owner: r.owner, Resource: *s.Want, Token: intent.Token}
+	if isMachine(st.driver, s.Kind) {
+		if req.UserData, err = r.machineUserData(ctx, s.Want.Machine, intent.Token); err != nil {
+			return err
+		}
+	}
+	unsure := false
+	object, err := retry(ctx, func(ctx context.Context) (cloud.Object, error) {
+		if unsure {
+			if o, ok, err := r.landed(ctx, st, s.Key); err != nil || ok {
+				return o, err
+			}
+		}
+		var err error
+		if req.Refs, err = r.refs(s.Want); err != nil {
+			return cloud.Object{}, err
+		}
+		o, err := st.driver.Create(ctx, req)
+		if c := cloud.ClassOf(err); err != nil && (c == cloud.Unknown || c == cloud.Unavailable) {
+			unsure = true
+		}
+		return o, err
+	})
+	if err != nil {
+		if settled(cloud.ClassOf(err)) {
+			// The cloud refused: nothing was made, and another try is another creation.
+			err = errors.Join(err, r.e.store.ResolveIntent(context.WithoutCancel(ctx), r.fence, intent.ID, store.Resolution{State: store.IntentFailed}))
+		}
+		return err
+	}
+	return r.made(ctx, st, s, intent.ID, object)
+}
+
+// landed looks for what an earlier try, whose answer never came, may have made.
+func (r *run) landed(ctx context.Context, st *site, key string) (cloud.Object, bool, error) {
+	objects, err := st.driver.Observe(ctx, r.cluster.UID, st.spec.Region)
+	if err != nil {
+		return cloud.Object{}, false, err
+	}
+	for _, o := range objects {
+		if o.Key == key && o.State != cloud.Gone {
+			return o, true, nil
+		}
+	}
+	return cloud.Object{}, false, nil
+}
+
+// settled says that an error of this class means that the call had no effect.
+func settled(c cloud.Class) bool {
+	switch c {
+	case cloud.Denied, cloud.Invalid, cloud.QuotaExceeded, cloud.Capacity:
+		return true
+	}
+	return false
+}
+
+// made resolves the intent and writes the ledger, in one transaction, even when the run is being stopped: the resource
+// exists.
+func (r *run) made(ctx context.Context, st *site, s plan.Step, intent int64, object cloud.Object) error {
+	r.setObject(object)
+	line, err := ledgerLine(st.spec.Name, object)
+	if err != nil {
+		return err
+	}
+	return r.e.store.ResolveIntent(context.WithoutCancel(ctx), r.fence, intent, store.Resolution{State: store.IntentDone, ObjectID: object.ID, Put: &line})
+}
+
+// intent is on record before every call that makes or removes something.
+func (r *run) intent(ctx context.Context, st *site, s plan.Step, a plan.Action) (store.Intent, error) {
+	return r.e.store.OpenIntent(ctx, r.fence, store.Intent{Key: s.Key, Kind: string(s.Kind), Site: s.Site, Region: st.spec.Region, Action: string(a)})
+}
+
+// ledgerLine is an object as the ledger keeps it.
+func ledgerLine(site string, o cloud.Object) (store.Resource, error) {
+	data, err := json.Marshal(o)
+	if err != nil {
+		return store.Resource{}, fmt.Errorf("record %s: %w", o.Key, err)
+	}
+	return store.Resource{Key: o.Key, Kind: string(o.Kind), Site: site, Region: o.Region, ID: o.ID, Object: data}, nil
+}
+
+func (r *run) update(ctx context.Context, st *site, s plan.Step) error {
+	object, err := retry(ctx, func(ctx context.Context) (cloud.Object, error) {
+		refs, err := r.refs(s.Want)
+		if err != nil {
+			return cloud.Object{}, err
+		}
+		return st.driver.Update(ctx, cloud.UpdateRequest{Owner: r.owner, Resource: *s.Want, Object: *s.Got, Fields: s.Fields, Refs: refs})
+	})
+	if err != nil {
+		return err
+	}
+	r.setObject(object)
+	return nil
+}
+
+func (r *run) delete(ctx context.Context, st *site, s plan.Step) error {
+	intent, err := r.intent(ctx, st, s, plan.Delete)
+	if err != nil {
+		return err
+	}
+	if _, err := retry(ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, st.driver.Delete(ctx, r.owner, *s.Got)
+	}); err != nil {
+		return err
+	}
+	r.objMu.Lock()
+	if r.objects[s.Key].ID == s.Got.ID {
+		delete(r.objects, s.Key)
+	}
+	r.objMu.Unlock()
+	return r.e.store.ResolveIntent(context.WithoutCancel(ctx), r.fence, intent.ID, store.Resolution{State: store.IntentDone, ObjectID: s.Got.ID, Remove: true})
+}
+
+// settle brings ledger and intents in line with what was observed: what an unresolved intent explains goes into the
+// ledger (the engine was stopped between the call and its record); lines whose resource is gone go out of it. A line as
+// young as a list may lag behind stays.
+func (r *run) settle(ctx context.Context) error {
+	for key, o := range r.objects {
+		for _, g := range r.got {
+			if g.ID != o.ID || g.Recorded {
+				continue
+			}
+			line, err := ledgerLine(g.Site, o)
+			if err != nil {
+				return err
+			}
+			for _, i := range r.ledger.intents {
+				if i.Key == key && i.Action == string(plan.Create) {
+					if err := r.e.store.ResolveIntent(ctx, r.fence, i.ID, store.Resolution{State: store.IntentDone, ObjectID: o.ID, Put: &line}); err != nil {
+						return err
+					}
+				}
+			}
+			r.note(ctx, "Adopted", key, fmt.Sprintf("%s %s was made just before the engine stopped; it is on record now", o.Kind, o.ID))
+		}
+	}
+	present := map[string]bool{}
+	for _, g := range r.got {
+		if g.State != cloud.Gone {
+			present[g.ID] = true
+		}
+	}
+	for _, line := range r.ledger.lines {
+		if _, unknown := r.unknown[line.Site]; unknown || present[line.ID] || time.Since(line.Made) < listLag && !r.seenGone(line.ID) {
+			continue
+		}
+		if err := r.e.store.DeleteResource(ctx, r.fence, line.Key); err != nil {
+			return err
+		}
+	}
+	for _, i := range r.ledger.intents { // a delete that was under way and has happened
+		if _, unknown := r.unknown[i.Site]; !unknown && i.Action == string(plan.Delete) && r.objects[i.Key].ID == "" {
+			if err := r.e.store.ResolveIntent(ctx, r.fence, i.ID, store.Resolution{State: store.IntentDone}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// listLag is how long a list may leave out what was just made.
+const listLag = 2 * time.Minute
+
+func (r *run) seenGone(id string) bool {
+	for _, g := range r.got {
+		if g.ID == id && g.State == cloud.Gone {
+			return true
+		}
+	}
+	return false
+}
+
+// refs are the objects a resource depends on.
+func (r *run) refs(want *cloud.Resource) (map[string]cloud.Object, error) {
+	r.objMu.Lock()
+	defer r.objMu.Unlock()
+	refs := map[string]cloud.Object{}
+	for _, d := range want.DependsOn {
+		o, ok := r.objects[d]
+		if !ok {
+			return nil, fmt.Errorf("%s depends on %s, which is not there", want.Key, d)
+		}
+		refs[d] = o
+	}
+	return refs, nil
+}
+
+func (r *run) setObject(o cloud.Object) {
+	r.objMu.Lock()
+	defer r.objMu.Unlock()
+	r.objects[o.Key] = o
+}
+
+// siteWatch lets all nodes of a site wait for their machines with one list between them.
+type siteWatch struct {
+	mu   sync.Mutex
+	last time.Time
+	seen map[string]cloud.Object
+}
+
+// The pause between two lists while machines are waited for grows between these.
+const (
+	watchFirst = 300 * time.Millisecond
+	watchMost  = 5 * time.Second
+)
+
+// look returns the site's objects by key, from a list that is no older than the pause.
+func (w *siteWatch) look(ctx context.Context, pause time.Duration, list func(context.Context) ([]cloud.Object, error)) (map[string]cloud.Object, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.last) < pause && w.seen != nil {
+		return w.seen, nil
+	}
+	objects, err := list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]cloud.Object{}
+	for _, o := range objects {
+		if old, ok := seen[o.Key]; !ok || old.State == cloud.Gone {
+			seen[o.Key] = o
+		}
+	}
+	w.last, w.seen = time.Now(), seen
+	return seen, nil
+}
+
+// awaitMachine waits until a node's machine runs and has its public address.
+func (r *run) awaitMachine(ctx context.Context, name string) (cloud.Object, error) {
+	var site string
+	for _, n := range r.nodes {
+		if n.Name == name {
+			site = n.Site
+		}
+	}
+	st, key := r.sites[site], r.machines[name]
+	if st == nil || key == "" {
+		return cloud.Object{}, fmt.Errorf("node %s has no machine in the blueprint", name)
+	}
+	pause := watchFirst
+	for {
+		seen, err := r.watch[site].look(ctx, pause, func(ctx context.Context) ([]cloud.Object, error) {
+			return st.driver.Observe(ctx, r.cluster.UID, st.spec.Region)
+		})
+		why := "its machine isn't listed yet"
+		switch o, ok := seen[key]; {
+		case err != nil:
+			why = err.Error()
+			if c := cloud.ClassOf(err); !c.Retryable() {
+				return cloud.Object{}, err
+			}
+		case ok && o.State == cloud.Gone:
+			return cloud.Object{}, fmt.Errorf("machine %s of node %s was terminated while it started", o.ID, name)
+		case ok && o.State == cloud.Ready && o.Machine != nil && o.Machine.Public.IsValid():
+			r.setObject(o)
+			return o, nil
+		case ok:
+			why = fmt.Sprintf("machine %s is %s and has no public address yet", o.ID, o.State)
+		}
+		select {
+		case <-ctx.Done():
+			return cloud.Object{}, fmt.Errorf("wait for node %s: %s: %w", name, why, ctx.Err())
+		case <-time.After(pause):
+		}
+		pause = min(pause*3/2, watchMost)
+	}
+}
+
+func isMachine(d cloud.Driver, kind cloud.Kind) bool {
+	for _, k := range d.Kinds() {
+		if k.Kind == kind {
+			return k.Machine
+		}
+	}
+	return false
+}

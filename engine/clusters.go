@@ -1,0 +1,385 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/geo"
+	"github.com/skyweld/skyweld/kube"
+	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/spec"
+	"github.com/skyweld/skyweld/store"
+)
+
+// Planned is a dry run's outcome.
+type Planned struct {
+	Spec  *spec.Cluster
+	New   bool
+	Graph plan.Graph
+}
+
+// read makes of a cluster file the complete spec, and finds the cluster it is about, if it exists. The error holds every
+// problem of the file.
+func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *store.Cluster, error) {
+	c, err := spec.Parse(file)
+	if err != nil {
+		// What else is wrong is said at once too.
+		if _, loadErr := spec.Load(file); loadErr != nil {
+			err = loadErr
+		}
+		return nil, nil, err
+	}
+	old, err := e.existing(ctx, c.Metadata.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if old != nil {
+		spec.Inherit(old.Spec, c)
+	}
+	spec.Default(c)
+	errs := spec.Validate(c)
+	errs = append(errs, e.places(ctx, c)...)
+	if old != nil {
+		if !old.DeleteRequested.IsZero() {
+			return nil, nil, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s is being deleted: wait until it is gone, or choose another name", c.Metadata.Name)}
+		}
+		errs = append(errs, spec.Immutable(old.Spec, c)...)
+	}
+	return c, old, spec.Locate(file, errs).Err()
+}
+
+func (e *Engine) existing(ctx context.Context, name string) (*store.Cluster, error) {
+	c, err := e.store.GetCluster(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if latest, err := e.latestSpec(ctx, c); err != nil {
+		return nil, err
+	} else if latest != nil {
+		c.Spec = latest
+	}
+	return &c, nil
+}
+
+// latestSpec is the spec of the last change that is still queued, nil when there is none: changes build on each other.
+func (e *Engine) latestSpec(ctx context.Context, c store.Cluster) (*spec.Cluster, error) {
+	queued, err := e.store.ListChanges(ctx, c.UID, store.Queued)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(queued) - 1; i >= 0; i-- {
+		if len(queued[i].Body) == 0 {
+			continue
+		}
+		var s spec.Cluster
+		if err := json.Unmarshal(queued[i].Body, &s); err != nil {
+			return nil, fmt.Errorf("change %d: %w", queued[i].ID, err)
+		}
+		s.Metadata = c.Spec.Metadata
+		return &s, nil
+	}
+	return nil, nil
+}
+
+// places checks what a file says of accounts, metros and regions, and fills in the regions that the metro gives.
+func (e *Engine) places(ctx context.Context, c *spec.Cluster) spec.Errors {
+	var errs spec.Errors
+	for i := range c.Spec.Sites {
+		s := &c.Spec.Sites[i]
+		at := fmt.Sprintf("spec.sites[%d]", i)
+		if s.Account == "" {
+			continue
+		}
+		account, err := e.store.GetAccount(ctx, s.Account)
+		if errors.Is(err, store.ErrNotFound) {
+			errs = append(errs, spec.Error{Path: at + ".account", Value: fmt.Sprintf("%q", s.Account), Message: "no account has this name; " + e.knownAccounts(ctx)})
+			continue
+		}
+		if err != nil {
+			errs = append(errs, spec.Error{Path: at + ".account", Message: err.Error()})
+			continue
+		}
+		provider := string(account.Provider)
+		if s.Region == "" && c.Spec.Metro != "" {
+			region, ok := geo.MetroRegion(c.Spec.Metro, provider)
+			if !ok {
+				errs = append(errs, spec.Error{Path: "spec.metro", Value: fmt.Sprintf("%q", c.Spec.Metro),
+					Message: fmt.Sprintf("it has no region of %s for site %s; want one of %s", provider, s.Name, strings.Join(geo.Metros(provider), ", "))})
+				continue
+			}
+			s.Region = region.ID
+			continue
+		}
+		if s.Region == "" {
+			continue // Validate has said so
+		}
+		if _, ok := geo.Region(provider, s.Region); !ok {
+			errs = append(errs, spec.Error{Path: at + ".region", Value: fmt.Sprintf("%q", s.Region),
+				Message: fmt.Sprintf("%s has no such region; it has %s", provider, strings.Join(regionNames(provider), ", "))})
+		}
+	}
+	return errs
+}
+
+func (e *Engine) knownAccounts(ctx context.Context) string {
+	all, err := e.store.ListAccounts(ctx)
+	if err != nil || len(all) == 0 {
+		return "add one with 'skyweld account add'"
+	}
+	var names []string
+	for _, a := range all {
+		names = append(names, a.Name)
+	}
+	return "there are " + strings.Join(names, ", ") + "; add one with 'skyweld account add'"
+}
+
+func regionNames(provider string) []string {
+	var names []string
+	for _, r := range geo.Regions(provider) {
+		names = append(names, r.ID)
+	}
+	return names
+}
+
+// Plan says what applying a file would do.
+func (e *Engine) Plan(ctx context.Context, file []byte) (Planned, error) {
+	c, old, err := e.read(ctx, file)
+	if err != nil {
+		return Planned{}, err
+	}
+	var at store.Cluster
+	if old != nil {
+		at = *old
+	} else {
+		uid, err := randomHex(8)
+		if err != nil {
+			return Planned{}, err
+		}
+		at = store.Cluster{UID: uid, Name: c.Metadata.Name, Spec: c}
+	}
+	s, err := e.look(ctx, at, c, false)
+	if err != nil {
+		return Planned{}, err
+	}
+	for _, sp := range c.Spec.Sites {
+		if why := s.unknown[sp.Name]; why != "" {
+			return Planned{}, fmt.Errorf("site %s could not be observed: %s", sp.Name, why)
+		}
+	}
+	return Planned{Spec: c, New: old == nil, Graph: s.graph}, nil
+}
+
+// Apply takes a cluster file on. The change it returns tells when it is done.
+func (e *Engine) Apply(ctx context.Context, file []byte, who string) (store.Change, error) {
+	c, old, err := e.read(ctx, file)
+	if err != nil {
+		return store.Change{}, err
+	}
+	body, err := json.Marshal(c)
+	if err != nil {
+		return store.Change{}, fmt.Errorf("cluster %s: %w", c.Metadata.Name, err)
+	}
+	if old == nil {
+		made, err := e.store.CreateCluster(ctx, c, who)
+		if errors.Is(err, store.ErrExists) {
+			return store.Change{}, &Problem{Kind: Taken, Field: "metadata.name", Message: fmt.Sprintf("a cluster named %s was just made by somebody else", c.Metadata.Name)}
+		}
+		if err != nil {
+			return store.Change{}, err
+		}
+		old = &made
+	}
+	return e.store.AddChange(ctx, store.Change{Cluster: old.UID, Kind: store.Apply, Body: body, Who: who})
+}
+
+// alter queues a change that is made from the cluster's latest spec.
+func (e *Engine) alter(ctx context.Context, name, who string, kind store.ChangeKind, alter func(*spec.Cluster) error) (store.Change, error) {
+	old, err := e.existing(ctx, name)
+	if err != nil {
+		return store.Change{}, err
+	}
+	if old == nil {
+		return store.Change{}, e.noCluster(ctx, name)
+	}
+	if !old.DeleteRequested.IsZero() {
+		return store.Change{}, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s is being deleted", name)}
+	}
+	c := store.Change{Cluster: old.UID, Kind: kind, Who: who}
+	if alter != nil {
+		next := old.Spec.Clone()
+		if err := alter(next); err != nil {
+			return store.Change{}, &Problem{Kind: BadInput, Message: err.Error()}
+		}
+		if err := spec.Validate(next).Err(); err != nil {
+			return store.Change{}, err
+		}
+		if c.Body, err = json.Marshal(next); err != nil {
+			return store.Change{}, fmt.Errorf("cluster %s: %w", name, err)
+		}
+	}
+	return e.store.AddChange(ctx, c)
+}
+
+// AddNodes makes a group of workers larger and returns the names of the new nodes.
+func (e *Engine) AddNodes(ctx context.Context, name, group string, count int, who string) (store.Change, []string, error) {
+	var names []string
+	c, err := e.alter(ctx, name, who, store.NodeAdd, func(s *spec.Cluster) error {
+		var err error
+		names, err = spec.AddWorkers(s, group, count)
+		return err
+	})
+	return c, names, err
+}
+
+// RemoveNode takes one worker out.
+func (e *Engine) RemoveNode(ctx context.Context, name, node, who string) (store.Change, error) {
+	return e.alter(ctx, name, who, store.NodeRemove, func(s *spec.Cluster) error { return spec.RemoveWorker(s, node) })
+}
+
+// Reconcile asks for a run now.
+func (e *Engine) Reconcile(ctx context.Context, name, who string) (store.Change, error) {
+	return e.alter(ctx, name, who, store.Reconcile, nil)
+}
+
+// Delete asks for the end of a cluster.
+func (e *Engine) Delete(ctx context.Context, name, who string) (store.Change, error) {
+	c, err := e.store.GetCluster(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Change{}, e.noCluster(ctx, name)
+	}
+	if err != nil {
+		return store.Change{}, err
+	}
+	change, err := e.store.AddChange(ctx, store.Change{Cluster: c.UID, Kind: store.Delete, Who: who})
+	if err != nil {
+		return store.Change{}, err
+	}
+	return change, e.store.RequestDelete(ctx, c.UID)
+}
+
+// noCluster is the problem of a name that no cluster has.
+func (e *Engine) noCluster(ctx context.Context, name string) error {
+	all, err := e.store.ListClusters(ctx, false)
+	msg := fmt.Sprintf("there is no cluster named %q", name)
+	if err == nil && len(all) > 0 {
+		var names []string
+		for _, c := range all {
+			names = append(names, c.Name)
+		}
+		msg += "; there are " + strings.Join(names, ", ")
+	}
+	return &Problem{Kind: Missing, Message: msg}
+}
+
+// Cluster returns a cluster by name.
+func (e *Engine) Cluster(ctx context.Context, name string) (store.Cluster, error) {
+	c, err := e.store.GetCluster(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return c, e.noCluster(ctx, name)
+	}
+	return c, err
+}
+
+// Clusters lists the clusters that aren't deleted.
+func (e *Engine) Clusters(ctx context.Context) ([]store.Cluster, error) {
+	return e.store.ListClusters(ctx, false)
+}
+
+// Store is where everything else that is only read is found.
+func (e *Engine) Store() *store.Store { return e.store }
+
+// NodeStatus is a node as the engine and Kubernetes know it.
+type NodeStatus struct {
+	Facts
+	Status, Version string
+}
+
+// Nodes lists a cluster's nodes, with what Kubernetes says of each.
+func (e *Engine) Nodes(ctx context.Context, name string) ([]NodeStatus, error) {
+	s, err := e.known(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if s.status.Initialized {
+		s.askKubernetes(ctx)
+	}
+	var out []NodeStatus
+	for _, f := range s.facts.all() {
+		n := NodeStatus{Facts: *f, Status: "Provisioning"}
+		m, in := s.members[f.Name]
+		switch {
+		case s.status.Initialized && s.kubeErr != nil:
+			n.Status = "Unknown"
+		case in && m.Ready:
+			n.Status = "Ready"
+		case in:
+			n.Status = "NotReady"
+		case f.Joined:
+			n.Status = "Missing"
+		case f.prepared():
+			n.Status = "Joining"
+		}
+		n.Version = m.Version
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// known is what the engine remembers of a cluster, without asking a cloud.
+func (e *Engine) known(ctx context.Context, name string) (*survey, error) {
+	c, err := e.Cluster(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	s := &survey{e: e, cluster: c, spec: c.Spec, owner: cloud.Owner{UID: c.UID, Name: c.Name}, sites: map[string]*site{}, unknown: map[string]string{}, members: map[string]kube.NodeInfo{}}
+	if s.facts, s.status, s.keys, err = e.recall(ctx, c); err != nil {
+		return nil, err
+	}
+	zones := map[string]int{}
+	for _, sp := range c.Spec.Spec.Sites {
+		st, err := e.site(ctx, sp)
+		if err != nil {
+			return nil, err
+		}
+		s.sites[sp.Name], zones[sp.Name] = st, len(st.zones)
+	}
+	s.nodes, err = spec.Nodes(c.Spec, zones, s.facts.assigned())
+	return s, err
+}
+
+// Kubeconfig writes a kubeconfig for a cluster's administrator that is good for the given time.
+func (e *Engine) Kubeconfig(ctx context.Context, name string, life time.Duration) ([]byte, error) {
+	s, err := e.known(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !s.status.Initialized || s.keys == nil {
+		return nil, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s has no control plane yet: wait for it with 'skyweld get clusters %s'", name, name)}
+	}
+	pair, err := s.keys.PKI.CA.Client("skyweld-admin", []string{"system:masters"}, time.Now(), life)
+	if err != nil {
+		return nil, err
+	}
+	var servers []kube.Server
+	for _, n := range s.nodes {
+		f := s.facts.get(n.Name)
+		if n.Role != spec.RoleControlPlane || f == nil || !f.Public.IsValid() {
+			continue
+		}
+		entry := name
+		if len(servers) > 0 {
+			entry = n.Name
+		}
+		servers = append(servers, kube.Server{Name: entry, URL: "https://" + netip.AddrPortFrom(f.Public, kube.APIPort).String(), Proxy: s.sites[n.Site].account.Proxy})
+	}
+	return kube.Kubeconfig(name, s.keys.PKI.CA.Cert, pair, servers)
+}

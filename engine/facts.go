@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"sort"
+	"strings"
+
+	"github.com/skyweld/skyweld/kube"
+	"github.com/skyweld/skyweld/mesh"
+	"github.com/skyweld/skyweld/node"
+	"github.com/skyweld/skyweld/spec"
+)
+
+// Facts is what the engine remembers of a node: where it was put, and what its machine said of itself.
+type Facts struct {
+	spec.Assigned
+	Role  string `json:"role"`
+	Group string `json:"group,omitempty"`
+	// Machine is the cloud's id of the machine the rest is about; empty before the first contact.
+	Machine    string     `json:"machine,omitempty"`
+	ProviderID string     `json:"providerID,omitempty"`
+	Region     string     `json:"region,omitempty"`
+	CloudZone  string     `json:"cloudZone,omitempty"`
+	Type       string     `json:"type,omitempty"`
+	Public     netip.Addr `json:"public,omitzero"`
+	// HostKeys are the accepted SSH host keys: two while one takes the place of the other.
+	HostKeys []string `json:"hostKeys,omitempty"`
+	// TunnelKey is the WireGuard public key, MTU the underlay's.
+	TunnelKey string `json:"tunnelKey,omitempty"`
+	MTU       int    `json:"mtu,omitempty"`
+	Kernel    bool   `json:"kernelWireGuard,omitempty"`
+	// Revision counts the configs sent; Digest is that of the content last applied, without its revision.
+	Revision int64  `json:"revision"`
+	Digest   string `json:"digest,omitempty"`
+	// Joined says that Kubernetes has had this machine as a Ready node.
+	Joined bool `json:"joined,omitempty"`
+}
+
+// prepared says whether the node can be part of the mesh.
+func (f *Facts) prepared() bool { return f.Machine != "" && f.TunnelKey != "" }
+
+// cluster is what kubeadm's files need.
+func (s *survey) kubeCluster() kube.Cluster {
+	c := kube.Cluster{Name: s.spec.Metadata.Name, Version: s.spec.Spec.KubernetesVersion, Pods: s.spec.Spec.Network.Pods, Services: s.spec.Spec.Network.Services}
+	for _, n := range s.nodes {
+		if f := s.facts.get(n.Name); n.Role == spec.RoleControlPlane && f != nil && f.Public.IsValid() {
+			c.PublicAddresses = append(c.PublicAddresses, f.Public)
+		}
+	}
+	return c
+}
+
+// config computes the config of one node from the facts about all of them; nodes that haven't been contacted yet are
+// left out as peers.
+func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
+	own := s.facts.get(name)
+	if own == nil || !own.prepared() {
+		return node.Config{}, fmt.Errorf("node %s has not been contacted yet", name)
+	}
+	cluster := s.kubeCluster()
+	blocks := map[string]netip.Prefix{}
+	for _, site := range s.spec.Spec.Sites {
+		blocks[site.Name] = site.Block
+	}
+	var members []mesh.Node
+	var underlays []int
+	var near, far []netip.AddrPort
+	var want spec.Node
+	for _, n := range s.nodes {
+		f := s.facts.get(n.Name)
+		if n.Name == name {
+			want = n
+		}
+		if n.Role == spec.RoleControlPlane {
+			server := netip.AddrPortFrom(n.Address, kube.APIPort)
+			if n.Site == own.Site {
+				near = append(near, server)
+			} else {
+				far = append(far, server)
+			}
+		}
+		if f == nil || !f.prepared() {
+			continue
+		}
+		members = append(members, mesh.Node{Name: n.Name, Site: n.Site, Address: n.Address, Public: f.Public, Pods: n.Pods, PublicKey: f.TunnelKey})
+		if n.Site != own.Site && f.MTU > 0 {
+			underlays = append(underlays, min(f.MTU, internetMTU))
+		}
+	}
+	if want.Name == "" {
+		return node.Config{}, fmt.Errorf("node %s is not wanted", name)
+	}
+	underlays = append(underlays, s.smallestUnderlay())
+	tunnel, err := mesh.For(mesh.Network{
+		Mode: mesh.Mode(s.spec.Spec.Network.Mode), Pods: cluster.Pods, Services: cluster.Services,
+		Port: mesh.DefaultPort, MTU: mesh.MTU(underlays...),
+	}, blocks, members, name)
+	if err != nil {
+		return node.Config{}, err
+	}
+	return node.Config{
+		APIVersion: node.APIVersion, Cluster: s.cluster.UID, ClusterName: cluster.Name,
+		Name: name, Role: want.Role, Site: own.Site, Address: own.Address, Tunnel: tunnel,
+		Hosts:    map[string][]netip.Addr{cluster.APIHost(): {netip.AddrFrom4([4]byte{127, 0, 0, 1})}},
+		Balancer: node.Balancer{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), kube.BalancerPort), Backends: preferOwn(own.Address, near, far)},
+		Bundle:   bundle,
+		Kubelet:  node.Kubelet{NodeIP: own.Address, ProviderID: own.ProviderID, Labels: kubeletLabels(nodeLabels(want, own))},
+	}, nil
+}
+
+// internetMTU is what a path between clouds carries at most.
+const internetMTU = 1500
+
+// smallestUnderlay is the smallest packet size of any known machine: the tunnel has one MTU on the whole mesh.
+func (s *survey) smallestUnderlay() int {
+	smallest := internetMTU
+	for _, n := range s.nodes {
+		if f := s.facts.get(n.Name); f != nil && f.MTU > 0 {
+			smallest = min(smallest, f.MTU)
+		}
+	}
+	return smallest
+}
+
+// preferOwn puts the node's own API server first, then those of its site, then the rest.
+func preferOwn(own netip.Addr, near, far []netip.AddrPort) []netip.AddrPort {
+	sort.SliceStable(near, func(i, j int) bool { return near[i].Addr() == own && near[j].Addr() != own })
+	return append(near, far...)
+}
+
+// nodeLabels are all labels of a node that are ours to set.
+func nodeLabels(n spec.Node, f *Facts) map[string]string {
+	labels := map[string]string{
+		"topology.kubernetes.io/region":    f.Region,
+		"topology.kubernetes.io/zone":      f.CloudZone,
+		"node.kubernetes.io/instance-type": f.Type,
+		"skyweld.dev/site":                 n.Site,
+	}
+	if n.Group != "" {
+		labels["skyweld.dev/group"] = n.Group
+	}
+	for k, v := range n.Labels {
+		labels[k] = v
+	}
+	return labels
+}
+
+// kubeletLabels leaves out labels that Kubernetes lets no kubelet give itself; the engine sets those.
+func kubeletLabels(labels map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range labels {
+		domain, _, _ := strings.Cut(k, "/")
+		if strings.HasSuffix(domain, "kubernetes.io") && domain != "topology.kubernetes.io" && domain != "node.kubernetes.io" || strings.HasSuffix(domain, "k8s.io") {
+			continue
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// digest identifies a config's content apart from its revision.
+func digest(c node.Config) (string, error) {
+	c.Revision = 0
+	data, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("config of node %s: %w", c.Name, err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}

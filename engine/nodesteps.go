@@ -1,0 +1,458 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/kube"
+	"github.com/skyweld/skyweld/node"
+	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/remote"
+	"github.com/skyweld/skyweld/spec"
+	"github.com/skyweld/skyweld/store"
+)
+
+// Where the agent lives on a machine.
+const (
+	agentPath = "/opt/skyweld/bin/skyweld"
+	trustPath = "/etc/skyweld/trust.pub"
+)
+
+// How long the parts of a node's way into the cluster may take.
+const (
+	sshPatience       = 10 * time.Minute
+	configurePatience = 15 * time.Minute
+	kubeadmPatience   = 10 * time.Minute
+	readyPatience     = 5 * time.Minute
+	drainPatience     = 5 * time.Minute
+)
+
+// nodeStep does one step about a node.
+func (r *run) nodeStep(ctx context.Context, s plan.Step) error {
+	switch s.Action {
+	case plan.Prepare:
+		return r.prepareNode(ctx, s.Key)
+	case plan.Configure:
+		return r.configureNode(ctx, s.Key)
+	case plan.Init:
+		return r.joinNode(ctx, s.Key, "init")
+	case plan.Join:
+		return r.joinNode(ctx, s.Key, "join")
+	case plan.Drain:
+		return r.drainNode(ctx, s.Key)
+	case plan.Forget:
+		return r.forgetNode(ctx, s.Key)
+	}
+	return fmt.Errorf("the engine has no action %s", s.Action)
+}
+
+// prepareNode makes the first contact with a machine: it waits for it, puts the agent there, lets it make its keys,
+// exchanges the host key for one that was never in user data, and starts the installation of the bundle.
+func (r *run) prepareNode(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, sshPatience+configurePatience)
+	defer cancel()
+	machine, err := r.awaitMachine(ctx, name)
+	if err != nil {
+		return err
+	}
+	f := r.facts.get(name)
+	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Revision: f.Revision}
+	next.Machine, next.ProviderID, next.Public = machine.ID, machine.Machine.ProviderID, machine.Machine.Public
+	next.Region, next.CloudZone, next.Type = machine.Region, machine.Machine.Zone, machine.Machine.Type
+	if f.Machine == machine.ID {
+		next.HostKeys = f.HostKeys
+	} else {
+		key, err := r.hostKey(ctx, name, "")
+		if err != nil {
+			return err
+		}
+		next.HostKeys = []string{key.Public}
+	}
+	conn, err := r.dial(ctx, &next, sshPatience)
+	if err != nil {
+		return r.withConsole(ctx, machine, err)
+	}
+	defer conn.Close()
+	if err := r.installAgent(ctx, conn); err != nil {
+		return err
+	}
+	var id node.Identity
+	if err := runJSON(ctx, conn, agentPath+" agent identity", nil, nil, &id); err != nil {
+		return err
+	}
+	next.TunnelKey, next.MTU, next.Kernel = id.TunnelKey, id.MTU, id.KernelWireGuard
+	if err := r.exchangeHostKey(ctx, conn, &next); err != nil {
+		return err
+	}
+	if err := r.saveFacts(ctx, &next); err != nil {
+		return err
+	}
+	return r.apply(ctx, conn, name)
+}
+
+// exchangeHostKey replaces the host key that was in user data by one made on the machine. Both are accepted until the
+// machine has shown the new one.
+func (r *run) exchangeHostKey(ctx context.Context, conn *remote.Conn, f *Facts) error {
+	out, err := conn.Run(ctx, agentPath+" agent hostkey --prepare", nil, nil)
+	if err != nil {
+		return err
+	}
+	fresh := strings.TrimSpace(string(out))
+	if len(f.HostKeys) == 1 && f.HostKeys[0] == fresh {
+		return nil
+	}
+	f.HostKeys = append(f.HostKeys[:1:1], fresh)
+	if err := r.saveFacts(ctx, f); err != nil {
+		return err
+	}
+	if _, err := conn.Run(ctx, agentPath+" agent hostkey --switch", nil, nil); err != nil {
+		return err
+	}
+	only := *f
+	only.HostKeys = []string{fresh}
+	confirm, err := r.dial(ctx, &only, time.Minute)
+	if err != nil {
+		return fmt.Errorf("the new host key of %s was not shown: %w", f.Name, err)
+	}
+	f.HostKeys = only.HostKeys
+	return confirm.Close()
+}
+
+// installAgent uploads the agent unless the very same program is there, and starts it.
+func (r *run) installAgent(ctx context.Context, conn *remote.Conn) error {
+	digest, err := r.e.agentDigest()
+	if err != nil {
+		return err
+	}
+	out, err := conn.Run(ctx, "sha256sum "+agentPath+" 2>/dev/null || true", nil, nil)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(out), digest) {
+		program, err := os.Open(r.e.opts.Agent)
+		if err != nil {
+			return fmt.Errorf("the agent's program: %w", err)
+		}
+		defer program.Close()
+		if err := conn.Upload(ctx, program, agentPath, 0o755); err != nil {
+			return err
+		}
+	}
+	trust := base64.StdEncoding.EncodeToString(r.keys.Signing.Public().(ed25519.PublicKey)) + "\n"
+	if err := conn.Upload(ctx, strings.NewReader(trust), trustPath, 0o644); err != nil {
+		return err
+	}
+	_, err = conn.Run(ctx, agentPath+" agent install", nil, nil)
+	return err
+}
+
+// configureNode sends a node its config and, when it is a member already, brings its labels in line.
+func (r *run) configureNode(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, configurePatience)
+	defer cancel()
+	conn, err := r.dial(ctx, r.facts.get(name), time.Minute)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := r.apply(ctx, conn, name); err != nil {
+		return err
+	}
+	if n, ok := r.members[name]; ok && n.ProviderID == r.facts.get(name).ProviderID {
+		return r.labelNode(ctx, name)
+	}
+	return nil
+}
+
+// apply computes, signs and sends a node's config and records what was accepted.
+func (r *run) apply(ctx context.Context, conn *remote.Conn, name string) error {
+	cfg, err := r.config(name, r.e.opts.Bundle)
+	if err != nil {
+		return err
+	}
+	sum, err := digest(cfg)
+	if err != nil {
+		return err
+	}
+	f := *r.facts.get(name)
+	f.Revision++
+	cfg.Revision = f.Revision
+	if err := r.saveFacts(ctx, &f); err != nil { // a revision is never used for two contents
+		return err
+	}
+	signed, err := node.Sign(r.keys.Signing, cfg)
+	if err != nil {
+		return err
+	}
+	var rep node.Report
+	if err := runJSON(ctx, conn, agentPath+" agent apply", bytes.NewReader(signed), nil, &rep); err != nil {
+		return err
+	}
+	f.Digest = sum
+	return r.saveFacts(ctx, &f)
+}
+
+// joinNode runs kubeadm on a node and waits until Kubernetes calls it Ready.
+func (r *run) joinNode(ctx context.Context, name, action string) error {
+	f := r.facts.get(name)
+	member, err := r.member(name)
+	if err != nil {
+		return err
+	}
+	conn, err := r.dial(ctx, f, time.Minute)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	boot := node.Bootstrap{Action: action, Files: map[string]string{}}
+	if member.ControlPlane {
+		boot.Files = r.keys.PKI.Files()
+	}
+	cluster := r.kubeCluster()
+	token, err := r.joinToken(ctx, action == "init")
+	if err != nil {
+		return err
+	}
+	if action == "init" {
+		boot.Config, err = kube.InitConfig(cluster, member, token)
+	} else {
+		boot.Config, err = kube.JoinConfig(cluster, member, token, r.keys.PKI.CA)
+	}
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(boot)
+	if err != nil {
+		return err
+	}
+	admin, cancel := context.WithTimeout(ctx, kubeadmPatience)
+	defer cancel()
+	if _, err := conn.Run(admin, agentPath+" agent kubeadm", bytes.NewReader(data), nil); err != nil {
+		return err
+	}
+	if action == "init" {
+		r.status.Initialized = true
+		if err := r.e.saveStatus(ctx, r.fence, store.Reconciling, r.survey); err != nil {
+			return err
+		}
+	}
+	return r.awaitReady(ctx, name)
+}
+
+// member is a node as kubeadm's files know it.
+func (r *run) member(name string) (kube.Member, error) {
+	for _, n := range r.nodes {
+		if n.Name != name {
+			continue
+		}
+		m := kube.Member{Name: name, ControlPlane: n.Role == spec.RoleControlPlane, Address: n.Address}
+		for _, t := range n.Taints {
+			m.Taints = append(m.Taints, kube.Taint(t))
+		}
+		return m, nil
+	}
+	return kube.Member{}, fmt.Errorf("node %s is not wanted", name)
+}
+
+// joinToken returns the bootstrap token of this run. On init kubeadm stores it itself; else it is stored at first use.
+func (r *run) joinToken(ctx context.Context, init bool) (string, error) {
+	r.tokenMu.Lock()
+	defer r.tokenMu.Unlock()
+	if r.token != "" {
+		return r.token, nil
+	}
+	token, err := kube.NewToken()
+	if err != nil {
+		return "", err
+	}
+	if !init {
+		client, err := r.kubeClient()
+		if err != nil {
+			return "", err
+		}
+		if _, err := retryPlain(ctx, readyPatience, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, client.CreateToken(ctx, token, time.Now().Add(30*time.Minute))
+		}); err != nil {
+			return "", err
+		}
+	}
+	r.token = token
+	return token, nil
+}
+
+// awaitReady waits for a node to be Ready as the machine we made, and gives it its pod block and labels.
+func (r *run) awaitReady(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	defer cancel()
+	client, err := r.kubeClient()
+	if err != nil {
+		return err
+	}
+	f := r.facts.get(name)
+	blockSet := false
+	_, err = retryPlain(ctx, readyPatience, func(ctx context.Context) (struct{}, error) {
+		n, err := client.Node(ctx, name)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if n.ProviderID != f.ProviderID {
+			return struct{}{}, fmt.Errorf("node %s has the provider id %q, want %q", name, n.ProviderID, f.ProviderID)
+		}
+		if !blockSet && n.PodCIDR != f.Pods.String() {
+			if err := client.SetPodCIDR(ctx, name, f.Pods.String()); err != nil {
+				return struct{}{}, err
+			}
+		}
+		blockSet = true
+		if !n.Ready {
+			return struct{}{}, fmt.Errorf("node %s is not Ready: %s", name, n.Reason)
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return err
+	}
+	joined := *r.facts.get(name)
+	joined.Joined = true
+	if err := r.saveFacts(ctx, &joined); err != nil {
+		return err
+	}
+	return r.labelNode(ctx, name)
+}
+
+func (r *run) labelNode(ctx context.Context, name string) error {
+	client, err := r.kubeClient()
+	if err != nil {
+		return err
+	}
+	for _, n := range r.nodes {
+		if n.Name == name {
+			return client.SetLabels(ctx, name, nodeLabels(n, r.facts.get(name)))
+		}
+	}
+	return nil
+}
+
+// drainNode evicts a node's pods. One whose machine is gone has nothing to evict from; one that won't be empty by the
+// deadline goes all the same, with a warning.
+func (r *run) drainNode(ctx context.Context, name string) error {
+	client, err := r.kubeClient()
+	if err != nil {
+		return err
+	}
+	if n, ok := r.members[name]; ok && !n.Ready {
+		return client.Cordon(ctx, name)
+	}
+	wait, cancel := context.WithTimeout(ctx, drainPatience)
+	defer cancel()
+	err = client.Drain(wait, name)
+	if errors.Is(err, kube.ErrDrain) && ctx.Err() == nil {
+		r.warn(ctx, "DrainTimeout", name, err.Error())
+		return nil
+	}
+	return err
+}
+
+// forgetNode takes a node out of Kubernetes: the etcd member first, then the Node object.
+func (r *run) forgetNode(ctx context.Context, name string) error {
+	client, err := r.kubeClient()
+	if err != nil {
+		return err
+	}
+	if f := r.facts.get(name); f != nil && f.Role == spec.RoleControlPlane {
+		if err := r.removeEtcdMember(ctx, name); err != nil {
+			return err
+		}
+	}
+	_, err = retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, client.DeleteNode(ctx, name)
+	})
+	return err
+}
+
+// removeEtcdMember asks a member that is alive to take another one out.
+func (r *run) removeEtcdMember(ctx context.Context, name string) error {
+	var errs []error
+	for _, n := range r.nodes {
+		if n.Role != spec.RoleControlPlane || n.Name == name || !r.members[n.Name].Ready {
+			continue
+		}
+		conn, err := r.dial(ctx, r.facts.get(n.Name), 20*time.Second)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		etcd, err := kube.ConnectEtcd(r.keys.PKI, conn.DialContext, time.Now())
+		if err == nil {
+			var removed bool
+			removed, err = etcd.Remove(ctx, name)
+			if removed {
+				r.note(ctx, "EtcdMemberRemoved", name, "the etcd member of a machine that is gone was removed")
+			}
+		}
+		conn.Close()
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return fmt.Errorf("remove the etcd member %s: no other member could do it: %w", name, errors.Join(errs...))
+}
+
+// withConsole adds what a machine wrote to its console to the error of not reaching it.
+func (r *run) withConsole(ctx context.Context, machine cloud.Object, err error) error {
+	for _, s := range r.sites {
+		c, ok := s.driver.(cloud.Consoler)
+		if !ok || s.spec.Region != machine.Region {
+			continue
+		}
+		out, cerr := c.Console(context.WithoutCancel(ctx), machine)
+		if cerr == nil && len(out) > 0 {
+			return fmt.Errorf("%w; the end of its console: %s", err, out[max(0, len(out)-2000):])
+		}
+	}
+	return err
+}
+
+// agentDigest is the SHA-256 of the agent's program, computed once.
+func (e *Engine) agentDigest() (string, error) {
+	e.agentOnce.Do(func() {
+		f, err := os.Open(e.opts.Agent)
+		if err != nil {
+			e.agentErr = fmt.Errorf("the agent's program: %w", err)
+			return
+		}
+		defer f.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
+			e.agentErr = fmt.Errorf("the agent's program: %w", err)
+			return
+		}
+		e.agentSum = hex.EncodeToString(h.Sum(nil))
+	})
+	return e.agentSum, e.agentErr
+}
+
+// runJSON runs a command and decodes its standard output.
+func runJSON(ctx context.Context, c *remote.Conn, command string, stdin io.Reader, log io.Writer, out any) error {
+	data, err := c.Run(ctx, command, stdin, log)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%s: its answer: %w", command, err)
+	}
+	return nil
+}

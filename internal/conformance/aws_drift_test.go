@@ -1,0 +1,341 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/cloud/aws"
+	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/lab/world"
+)
+
+func awsSite() cloud.Site {
+	return cloudtest.DefaultSite("conf", awsRegion, []string{"us-east-1a", "us-east-1b", "us-east-1c"})
+}
+
+// observed lists what isn't gone, by key; several under one key fail the test.
+func observed(t *testing.T, d cloud.Driver) map[string]cloud.Object {
+	t.Helper()
+	list, err := d.Observe(t.Context(), cloudtest.TestOwner.UID, awsRegion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]cloud.Object{}
+	for _, o := range list {
+		if o.State == cloud.Gone {
+			continue
+		}
+		if twin, ok := out[o.Key]; ok {
+			t.Errorf("%s is there twice: %s and %s", o.Key, twin.ID, o.ID)
+		}
+		out[o.Key] = o
+	}
+	return out
+}
+
+// TestAWSDrift changes one thing after the other by hand: the driver must see each in the right field, and mend it where
+// the field is mutable.
+func TestAWSDrift(t *testing.T) {
+	lab := newAWSLab(t, world.Instant)
+	d, c := lab.driver(t, awsSecret), lab.client()
+	b, err := cloudtest.Build(t.Context(), d, cloudtest.TestOwner, awsSite())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := func(key string) *string { return sdk.String(b.Objects[key].ID) }
+	const node = "conf-node-conf-web-1"
+	no, yes := &types.AttributeBooleanValue{Value: sdk.Bool(false)}, &types.AttributeBooleanValue{Value: sdk.Bool(true)}
+	for _, drift := range []struct {
+		name, key, field string
+		change           func(context.Context) error
+	}{
+		{"DNS names off", "conf-vpc", "dnsHostnames", func(ctx context.Context) error {
+			_, err := c.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: id("conf-vpc"), EnableDnsHostnames: no})
+			return err
+		}},
+		{"public addresses on", "conf-subnet-a", "mapPublicIP", func(ctx context.Context) error {
+			_, err := c.ModifySubnetAttribute(ctx, &ec2.ModifySubnetAttributeInput{SubnetId: id("conf-subnet-a"), MapPublicIpOnLaunch: yes})
+			return err
+		}},
+		{"route gone", "conf-routes", "routes", func(ctx context.Context) error {
+			_, err := c.DeleteRoute(ctx, &ec2.DeleteRouteInput{RouteTableId: id("conf-routes"), DestinationCidrBlock: sdk.String("0.0.0.0/0")})
+			return err
+		}},
+		{"route more", "conf-routes", "routes", func(ctx context.Context) error {
+			_, err := c.CreateRoute(ctx, &ec2.CreateRouteInput{
+				RouteTableId: id("conf-routes"), DestinationCidrBlock: sdk.String("198.51.100.0/24"), GatewayId: id("conf-igw"),
+			})
+			return err
+		}},
+		{"route elsewhere", "conf-routes", "routes", func(ctx context.Context) error {
+			_, err := c.ReplaceRoute(ctx, &ec2.ReplaceRouteInput{
+				RouteTableId: id("conf-routes"), DestinationCidrBlock: sdk.String("0.0.0.0/0"), InstanceId: id(node),
+			})
+			return err
+		}},
+		{"subnet without the table", "conf-routes", "subnets", func(ctx context.Context) error {
+			out, err := c.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{RouteTableIds: []string{*id("conf-routes")}})
+			if err != nil {
+				return err
+			}
+			_, err = c.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{
+				AssociationId: out.RouteTables[0].Associations[0].RouteTableAssociationId,
+			})
+			return err
+		}},
+		{"subnet with another table", "conf-routes", "subnets", func(ctx context.Context) error {
+			other, err := c.CreateRouteTable(ctx, &ec2.CreateRouteTableInput{VpcId: id("conf-vpc")})
+			if err != nil {
+				return err
+			}
+			out, err := c.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{RouteTableIds: []string{*id("conf-routes")}})
+			if err != nil {
+				return err
+			}
+			_, err = c.ReplaceRouteTableAssociation(ctx, &ec2.ReplaceRouteTableAssociationInput{
+				AssociationId: out.RouteTables[0].Associations[0].RouteTableAssociationId, RouteTableId: other.RouteTable.RouteTableId,
+			})
+			return err
+		}},
+		{"rule more", "conf-sg-nodes", "ingress", func(ctx context.Context) error {
+			_, err := c.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
+				GroupId: id("conf-sg-nodes"), IpProtocol: sdk.String("tcp"), FromPort: sdk.Int32(1), ToPort: sdk.Int32(65535), CidrIp: sdk.String("0.0.0.0/0"),
+			})
+			return err
+		}},
+		{"rule gone", "conf-sg-control-plane", "ingress", func(ctx context.Context) error {
+			_, err := c.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{
+				GroupId: id("conf-sg-control-plane"), IpProtocol: sdk.String("tcp"), FromPort: sdk.Int32(6443), ToPort: sdk.Int32(6443), CidrIp: sdk.String("192.0.2.0/24"),
+			})
+			return err
+		}},
+		{"nothing let out", "conf-sg-nodes", "egress", func(ctx context.Context) error {
+			_, err := c.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{
+				GroupId: id("conf-sg-nodes"), IpPermissions: []types.IpPermission{{
+					IpProtocol: sdk.String("-1"), IpRanges: []types.IpRange{{CidrIp: sdk.String("0.0.0.0/0")}},
+				}},
+			})
+			return err
+		}},
+		{"check on", node, "sourceDestCheck", func(ctx context.Context) error {
+			_, err := c.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: id(node), SourceDestCheck: yes})
+			return err
+		}},
+		{"another group", node, "securityGroups", func(ctx context.Context) error {
+			_, err := c.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: id(node), Groups: []string{*id("conf-sg-control-plane")}})
+			return err
+		}},
+		{"old metadata service", node, "metadata", func(ctx context.Context) error {
+			_, err := c.ModifyInstanceMetadataOptions(ctx, &ec2.ModifyInstanceMetadataOptionsInput{InstanceId: id(node), HttpTokens: types.HttpTokensStateOptional})
+			return err
+		}},
+	} {
+		t.Run(drift.name, func(t *testing.T) {
+			if err := drift.change(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(b.Resources, func(r cloud.Resource) bool { return r.Key == drift.key })
+			want, got := b.Resources[i], observed(t, d)[drift.key]
+			if diff, err := cloudtest.Differences(want.Spec, got.Spec); err != nil || !slices.Equal(diff, []string{drift.field}) {
+				t.Fatalf("the driver sees a difference in %v (error %v), want %q", diff, err, drift.field)
+			}
+			_, err := d.Update(t.Context(), cloud.UpdateRequest{
+				Owner: cloudtest.TestOwner, Resource: want, Object: got, Fields: []string{drift.field}, Refs: b.Objects,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = observed(t, d)[drift.key]
+			if diff, err := cloudtest.Differences(want.Spec, got.Spec); err != nil || len(diff) > 0 {
+				t.Errorf("after the update %v differ (error %v):\n%s", diff, err, cmp.Diff(want.Spec, got.Spec))
+			}
+		})
+	}
+}
+
+// cutter breaks off the nth call that isn't a question, after it has had its effect.
+type cutter struct {
+	next http.RoundTripper
+	mu   sync.Mutex
+	left int
+}
+
+var errCut = errors.New("the answer was lost")
+
+func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	res, err := c.next.RoundTrip(r)
+	if err != nil || strings.HasPrefix(string(body), "Action=Describe") {
+		return res, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left--; c.left != 0 {
+		return res, nil
+	}
+	res.Body.Close()
+	return nil, errCut
+}
+
+// TestAWSLostAnswers loses the answer to each changing call in turn; trying again with the same token must end with
+// everything there once and as wanted.
+func TestAWSLostAnswers(t *testing.T) {
+	lost := 0
+	for n := 1; ; n++ {
+		lab := newAWSLab(t, world.Instant)
+		cut := &cutter{left: n}
+		d, err := aws.New(t.Context(), lab.account, func(next http.RoundTripper) http.RoundTripper {
+			cut.next = next
+			return cut
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := cloudtest.Build(t.Context(), d, cloudtest.TestOwner, awsSite())
+		if err != nil {
+			t.Fatalf("call %d lost: %v", n, err)
+		}
+		there := observed(t, d)
+		for _, r := range b.Resources {
+			if diff, err := cloudtest.Differences(r.Spec, there[r.Key].Spec); err != nil || len(diff) > 0 || there[r.Key].ID != b.Objects[r.Key].ID {
+				t.Errorf("call %d lost: %s has id %s (want %s), differs in %v (error %v)", n, r.Key, there[r.Key].ID, b.Objects[r.Key].ID, diff, err)
+			}
+		}
+		if len(there) != len(b.Resources) {
+			t.Errorf("call %d lost: %d things for %d resources", n, len(there), len(b.Resources))
+		}
+		if cut.left > 0 {
+			break // fewer calls than n
+		}
+		lost++
+	}
+	if lost < 20 {
+		t.Errorf("only %d calls were lost", lost)
+	}
+}
+
+// refuser answers one action as EC2 does to somebody without the permission.
+type refuser struct {
+	next   http.RoundTripper
+	action string
+}
+
+func (f *refuser) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(string(body), "Action="+f.action+"&") {
+		r = r.Clone(r.Context())
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		return f.next.RoundTrip(r)
+	}
+	const answer = `<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized to perform this operation.` +
+		`</Message></Error></Errors><RequestID>1</RequestID></Response>`
+	return &http.Response{
+		StatusCode: http.StatusForbidden, Status: "403 Forbidden", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer)), Request: r,
+	}, nil
+}
+
+// TestAWSRefusedAfterwards refuses what follows the creating call: the creation must not look as if it had made nothing.
+// A refused creating call must.
+func TestAWSRefusedAfterwards(t *testing.T) {
+	for action, want := range map[string]cloud.Class{
+		"ModifyInstanceAttribute": cloud.Unknown, "CreateRoute": cloud.Unknown, "AttachInternetGateway": cloud.Unknown,
+		"RunInstances": cloud.Denied, "CreateVpc": cloud.Denied,
+	} {
+		t.Run(action, func(t *testing.T) {
+			lab := newAWSLab(t, world.Instant)
+			refuse := &refuser{action: action}
+			d, err := aws.New(t.Context(), lab.account, func(next http.RoundTripper) http.RoundTripper {
+				refuse.next = next
+				return refuse
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = cloudtest.Build(t.Context(), d, cloudtest.TestOwner, awsSite())
+			if cloud.ClassOf(err) != want || !strings.Contains(err.Error(), "ec2:"+action) {
+				t.Errorf("error %v of class %s, want %s naming the action", err, cloud.ClassOf(err), want)
+			}
+			rep, err := d.Check(t.Context(), awsRegion)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(rep.Missing) != 1 || rep.Missing[0].Action != "ec2:"+action {
+				t.Errorf("missing: %v", rep.Missing)
+			}
+		})
+	}
+}
+
+// TestAWSKeptDisk tells EC2 to keep the disks of machines. Deleting a machine takes its disk along all the same, and a
+// disk whose machine was terminated by somebody else is observed.
+func TestAWSKeptDisk(t *testing.T) {
+	lab := newAWSLab(t, world.Instant)
+	d, c := lab.driver(t, awsSecret), lab.client()
+	b, err := cloudtest.Build(t.Context(), d, cloudtest.TestOwner, awsSite())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mine, theirs = "conf-node-conf-cp-1", "conf-node-conf-web-1"
+	for _, key := range []string{mine, theirs} {
+		o := b.Objects[key]
+		out, err := c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{o.ID}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{
+			InstanceId: sdk.String(o.ID), BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{
+				DeviceName: out.Reservations[0].Instances[0].RootDeviceName,
+				Ebs:        &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: sdk.Bool(false)},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Delete(t.Context(), cloudtest.TestOwner, b.Objects[mine]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{b.Objects[theirs].ID}}); err != nil {
+		t.Fatal(err)
+	}
+	var left []cloud.Object
+	err = cloudtest.Await(t.Context(), func() bool {
+		left = left[:0]
+		for _, o := range observed(t, d) {
+			if o.Kind == "volume" {
+				left = append(left, o)
+			}
+		}
+		return len(left) > 0
+	})
+	if err != nil || len(left) != 1 || left[0].Key != theirs+"-disk" {
+		t.Fatalf("volumes left: %v (error %v)", left, err)
+	}
+	if err := d.Delete(t.Context(), cloudtest.TestOwner, left[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := observed(t, d)[theirs+"-disk"]; ok {
+		t.Error("the disk is still there")
+	}
+}

@@ -1,0 +1,199 @@
+package conformance_test
+
+import (
+	"context"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/cloud/aws"
+	"github.com/skyweld/skyweld/cloud/cloudtest"
+	labec2 "github.com/skyweld/skyweld/lab/ec2"
+	"github.com/skyweld/skyweld/lab/world"
+)
+
+const (
+	awsKey    = "AKIAIOSFODNN7EXAMPLE"
+	awsSecret = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
+	awsRegion = "us-east-1"
+)
+
+// awsLab is the lab's EC2 behind TLS, with a driver's account for it.
+type awsLab struct {
+	account cloud.Account
+	server  *httptest.Server
+	stalled chan struct{} // not nil while requests wait
+	mu      sync.Mutex
+}
+
+func newAWSLab(t *testing.T, profile world.Profile) *awsLab {
+	t.Helper()
+	var mu sync.Mutex
+	pools := map[string]*world.Pool{}
+	service, err := labec2.New(labec2.Config{
+		Physical: &paperWorld{state: map[string]world.MachineState{}}, Dir: t.TempDir(), AccountID: "123456789012",
+		AccessKeyID: awsKey, SecretAccessKey: awsSecret, Profile: profile,
+		Pools: func(region string) *world.Pool {
+			mu.Lock()
+			defer mu.Unlock()
+			if pools[region] == nil {
+				pools[region] = world.NewPool(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(len(pools)), 0}), 24))
+			}
+			return pools[region]
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &awsLab{}
+	l.server = httptest.NewTLSServer(l.gate(service))
+	t.Cleanup(func() {
+		l.server.Close()
+		if err := service.Close(); err != nil {
+			t.Errorf("close the lab's EC2: %v", err)
+		}
+	})
+	l.account = cloud.Account{
+		Name: "lab", Provider: cloud.AWS,
+		Settings: map[string]string{aws.SettingEndpoint: l.server.URL, aws.SettingRegion: awsRegion},
+		Secrets:  map[string]cloud.Secret{aws.SecretAccessKeyID: awsKey, aws.SecretAccessKey: awsSecret},
+		CA:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.server.Certificate().Raw})),
+	}
+	return l
+}
+
+// gate lets requests wait while the lab is stalled.
+func (l *awsLab) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		stalled := l.stalled
+		l.mu.Unlock()
+		if stalled != nil {
+			<-stalled
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (l *awsLab) stall() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stalled = make(chan struct{})
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		close(l.stalled)
+		l.stalled = nil
+	}
+}
+
+func (l *awsLab) driver(t *testing.T, secret string) cloud.Driver {
+	t.Helper()
+	account := l.account
+	account.Secrets = map[string]cloud.Secret{aws.SecretAccessKeyID: awsKey, aws.SecretAccessKey: cloud.Secret(secret)}
+	d, err := aws.New(t.Context(), account, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// client is a client of EC2 that goes behind the driver's back.
+func (l *awsLab) client() *ec2.Client {
+	return ec2.New(ec2.Options{
+		Region: awsRegion, BaseEndpoint: &l.server.URL, HTTPClient: l.server.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider(awsKey, awsSecret, ""),
+	})
+}
+
+func TestAWSOnTheLab(t *testing.T) {
+	for _, profile := range []world.Profile{world.Instant, world.Fast} {
+		t.Run(string(profile), func(t *testing.T) {
+			var lab *awsLab // of the test that runs
+			cloudtest.Run(t, cloudtest.Harness{
+				New: func(t *testing.T) cloud.Driver {
+					lab = newAWSLab(t, profile)
+					return lab.driver(t, awsSecret)
+				},
+				Region: awsRegion, Zones: []string{"us-east-1a", "us-east-1b", "us-east-1c"},
+				Change: awsChange,
+				WrongCredentials: func(t *testing.T) cloud.Driver {
+					return newAWSLab(t, profile).driver(t, "wrong")
+				},
+				Terminate: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
+					in := &ec2.TerminateInstancesInput{InstanceIds: []string{m.ID}}
+					if _, err := lab.client().TerminateInstances(t.Context(), in); err != nil {
+						t.Fatal(err)
+					}
+				},
+				Stop: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
+					if _, err := lab.client().StopInstances(t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{m.ID}}); err != nil {
+						t.Fatal(err)
+					}
+				},
+				Stall:   func(*testing.T, cloud.Driver) func() { return lab.stall() },
+				Timeout: 90 * time.Second,
+			})
+		})
+	}
+}
+
+// awsChange makes the changes that the suite can't make by itself.
+func awsChange(r cloud.Resource, field string) any {
+	s, ok := r.Spec.(*aws.InstanceSpec)
+	if !ok {
+		return nil
+	}
+	c := *s
+	switch field {
+	case "metadata":
+		c.Metadata.TokensRequired, c.Metadata.HopLimit = false, 2
+	case "securityGroups": // there must be one
+		c.SecurityGroups = []string{"conf-sg-control-plane"}
+	default:
+		return nil
+	}
+	return &c
+}
+
+// paperWorld is a physical world in which everything succeeds at once.
+type paperWorld struct {
+	mu    sync.Mutex
+	state map[string]world.MachineState
+}
+
+func (p *paperWorld) SetNetwork(context.Context, world.Network) error { return nil }
+func (p *paperWorld) RemoveNetwork(context.Context, string) error     { return nil }
+
+func (p *paperWorld) StartMachine(_ context.Context, m world.Machine) error {
+	return p.set(m.ID, world.Running)
+}
+func (p *paperWorld) StopMachine(_ context.Context, id string) error { return p.set(id, world.Stopped) }
+func (p *paperWorld) DestroyMachine(_ context.Context, id string) error {
+	return p.set(id, world.Stopped)
+}
+func (p *paperWorld) Console(id string) []byte { return []byte(id + " login: ") }
+
+func (p *paperWorld) MachineState(id string) world.MachineState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.state[id]; ok {
+		return s
+	}
+	return world.Stopped
+}
+
+func (p *paperWorld) set(id string, s world.MachineState) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state[id] = s
+	return nil
+}

@@ -1,0 +1,274 @@
+package conformance_test
+
+import (
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+	"google.golang.org/api/compute/v1"
+	"google.golang.org/api/option"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/cloud/gcp"
+	labgce "github.com/skyweld/skyweld/lab/gce"
+	"github.com/skyweld/skyweld/lab/world"
+)
+
+const (
+	gcpProject = "skyweld-lab"
+	gcpRegion  = "us-east4"
+	gcpToken   = "ya29.behind-the-drivers-back"
+)
+
+var gcpZones = []string{"us-east4-a", "us-east4-b", "us-east4-c"}
+
+// gcpLab is the lab's Compute Engine behind TLS, with a driver's account for it.
+type gcpLab struct {
+	account cloud.Account
+	server  *httptest.Server
+	key     []byte
+	mu      sync.Mutex
+	stalled chan struct{} // not nil while requests wait
+}
+
+func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
+	t.Helper()
+	var mu sync.Mutex
+	pools := map[string]*world.Pool{}
+	l := &gcpLab{}
+	var service *labgce.Service
+	l.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.wait()
+		service.ServeHTTP(w, r)
+	}))
+	l.server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the tests break off
+	l.server.StartTLS()
+	var err error
+	if l.key, err = labgce.NewServiceAccountKey(gcpProject, l.server.URL+"/token"); err != nil {
+		t.Fatal(err)
+	}
+	service, err = labgce.New(labgce.Config{
+		Physical: &paperWorld{state: map[string]world.MachineState{}}, Dir: t.TempDir(), Project: gcpProject, ProjectNumber: 424242424242,
+		ServiceAccountKey: l.key, AccessToken: gcpToken, BaseURL: func() string { return l.server.URL }, Profile: profile,
+		Pool: func(region string) *world.Pool {
+			mu.Lock()
+			defer mu.Unlock()
+			if pools[region] == nil {
+				pools[region] = world.NewPool(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(len(pools)), 0}), 24))
+			}
+			return pools[region]
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.server.Close()
+		if err := service.Close(); err != nil {
+			t.Errorf("close the lab's Compute Engine: %v", err)
+		}
+	})
+	l.account = cloud.Account{
+		Name: "lab", Provider: cloud.GCP,
+		Settings: map[string]string{gcp.SettingEndpoint: l.server.URL + "/compute/v1"},
+		Secrets:  map[string]cloud.Secret{gcp.SecretCredentials: cloud.Secret(l.key)},
+		CA:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.server.Certificate().Raw})),
+	}
+	return l
+}
+
+// wait lets a request wait while the lab is stalled.
+func (l *gcpLab) wait() {
+	l.mu.Lock()
+	stalled := l.stalled
+	l.mu.Unlock()
+	if stalled != nil {
+		<-stalled
+	}
+}
+
+func (l *gcpLab) stall() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stalled = make(chan struct{})
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		close(l.stalled)
+		l.stalled = nil
+	}
+}
+
+// driver opens the account; every request is held against the discovery document.
+func (l *gcpLab) driver(t *testing.T, wrap cloud.Transport) cloud.Driver {
+	t.Helper()
+	d, err := gcp.New(t.Context(), l.account, func(next http.RoundTripper) http.RoundTripper {
+		if wrap != nil {
+			next = wrap(next)
+		}
+		return newDiscoveryCheck(t, next)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// wrong is a driver with the key of another account.
+func (l *gcpLab) wrong(t *testing.T) cloud.Driver {
+	t.Helper()
+	key, err := labgce.NewServiceAccountKey(gcpProject, l.server.URL+"/token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := l.account
+	account.Secrets = map[string]cloud.Secret{gcp.SecretCredentials: cloud.Secret(key)}
+	d, err := gcp.New(t.Context(), account, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// client is a client of the API that goes behind the driver's back.
+func (l *gcpLab) client(t *testing.T) *compute.Service {
+	t.Helper()
+	hc := &http.Client{Transport: &oauth2.Transport{
+		Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: gcpToken}), Base: l.server.Client().Transport,
+	}}
+	api, err := compute.NewService(t.Context(), option.WithHTTPClient(hc), option.WithEndpoint(l.server.URL+"/compute/v1/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
+}
+
+// gcpName is the name in an object's id, with the zone or region before it.
+func gcpName(o cloud.Object) (location, name string) {
+	path, _, _ := strings.Cut(o.ID, "#")
+	parts := strings.Split(path, "/")
+	return parts[len(parts)-3], parts[len(parts)-1]
+}
+
+// gcpDone waits for an operation that a call behind the driver's back has begun.
+func gcpDone(t *testing.T, api *compute.Service, op *compute.Operation, err error) {
+	t.Helper()
+	for err == nil && op.Status != "DONE" {
+		switch {
+		case op.Zone != "":
+			op, err = api.ZoneOperations.Wait(gcpProject, op.Zone[strings.LastIndexByte(op.Zone, '/')+1:], op.Name).Context(t.Context()).Do()
+		case op.Region != "":
+			op, err = api.RegionOperations.Wait(gcpProject, op.Region[strings.LastIndexByte(op.Region, '/')+1:], op.Name).Context(t.Context()).Do()
+		default:
+			op, err = api.GlobalOperations.Wait(gcpProject, op.Name).Context(t.Context()).Do()
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op.Error != nil {
+		t.Fatalf("%s: %s", op.OperationType, op.Error.Errors[0].Message)
+	}
+}
+
+func TestGCPOnTheLab(t *testing.T) {
+	for _, profile := range []world.Profile{world.Instant, world.Fast} {
+		t.Run(string(profile), func(t *testing.T) {
+			var lab *gcpLab // of the test that runs
+			skip := map[string]string{}
+			if profile == world.Fast {
+				skip["Mutable"] = "the run without delays has it; here it would take a minute of waiting"
+			}
+			cloudtest.Run(t, cloudtest.Harness{
+				New: func(t *testing.T) cloud.Driver {
+					lab = newGCPLab(t, profile)
+					return lab.driver(t, nil)
+				},
+				Region: gcpRegion, Zones: gcpZones, Change: gcpChange,
+				WrongCredentials: func(t *testing.T) cloud.Driver { return newGCPLab(t, profile).wrong(t) },
+				Terminate: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
+					api := lab.client(t)
+					zone, name := gcpName(m)
+					op, err := api.Instances.Delete(gcpProject, zone, name).Context(t.Context()).Do()
+					gcpDone(t, api, op, err)
+				},
+				Stop: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
+					api := lab.client(t)
+					zone, name := gcpName(m)
+					op, err := api.Instances.Stop(gcpProject, zone, name).Context(t.Context()).Do()
+					gcpDone(t, api, op, err)
+				},
+				Stall:   func(*testing.T, cloud.Driver) func() { return lab.stall() },
+				Skip:    skip,
+				Timeout: 90 * time.Second,
+			})
+		})
+	}
+}
+
+// gcpChange makes the changes that the suite can't make by itself. It leaves out the MTU, which can be changed only while
+// no machine runs.
+func gcpChange(r cloud.Resource, field string) any {
+	switch s := r.Spec.(type) {
+	case *gcp.NetworkSpec:
+		c := *s
+		switch field {
+		case "routingMode":
+			c.RoutingMode = "GLOBAL"
+			return &c
+		case "firewallOrder":
+			c.FirewallOrder = "BEFORE_CLASSIC_FIREWALL"
+			return &c
+		}
+	case *gcp.SubnetworkSpec:
+		c := *s
+		if field == "secondaryRanges" {
+			c.SecondaryRanges = []string{"more=10.200.0.0/20"}
+			return &c
+		}
+	case *gcp.FirewallSpec:
+		return gcpChangeRule(*s, field)
+	case *gcp.InstanceSpec:
+		c := *s
+		switch field {
+		case "publicAddress":
+			if c.PublicAddress != "ephemeral" {
+				c.PublicAddress = "ephemeral"
+			} else {
+				c.PublicAddress = ""
+			}
+			return &c
+		case "metadata":
+			c.Metadata = map[string]string{"block-project-ssh-keys": "false", "enable-oslogin": "FALSE"}
+			return &c
+		}
+	}
+	return nil
+}
+
+func gcpChangeRule(c gcp.FirewallSpec, field string) any {
+	switch field {
+	case "priority":
+		c.Priority = 900
+	case "allowed":
+		c.Allowed = []gcp.Traffic{{Protocol: "icmp", Ports: []string{}}, {Protocol: "tcp", Ports: []string{"443", "8000-9000"}}}
+	case "sources":
+		c.Sources = []string{"203.0.113.0/24"}
+	case "sourceTags":
+		c.SourceTags = []string{"bastion"}
+	case "destinations":
+		c.Destinations = []string{"10.64.0.0/24"}
+	default:
+		return nil
+	}
+	return &c
+}

@@ -1,0 +1,157 @@
+// Command gen makes the embedded tables of package ec2 from folders of published facts. It is run by go generate and is
+// no part of the program.
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const header = `# Amazon EC2's regions, zones, instance types and what is offered where. Facts only; made by lab/ec2/gen.
+# regions, zones: botocore 1.43.11 endpoints and moto 5.2.1 (both Apache-2.0), 2026-05; zones as one account sees them
+# types, offerings: moto 5.2.1 (Apache-2.0), 2026-05 or before
+# region,name,city,opt-in | zone,region,name,id | type,name,vcpu,MiB,arch,gpus,burstable,bare metal,network
+# offer,type,zones as a hexadecimal bit set in the order of the zone lines, lowest bit first
+`
+
+func main() {
+	log.SetFlags(0)
+	data := flag.String("data", os.Getenv("SKYWELD_DATA"), "folder with regions.csv, zones_aws.csv, machine_types/aws.csv, offerings/aws.csv.gz")
+	out := flag.String("out", ".", "folder to write catalogue.csv.gz and actions.txt to")
+	flag.Parse()
+	if *data == "" {
+		log.Fatal("gen: name the data folder by -data or SKYWELD_DATA")
+	}
+	err := errors.Join(writeCatalogue(*data, filepath.Join(*out, "catalogue.csv.gz")), writeActions(filepath.Join(*out, "actions.txt")))
+	if err != nil {
+		log.Fatalf("gen: %v", err)
+	}
+}
+
+// writeActions lists the API's actions, one a line, by the names of the official SDK's files.
+func writeActions(path string) error {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-sdk-go-v2/service/ec2").Output()
+	if err != nil {
+		return fmt.Errorf("find the ec2 module: %w", err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "api_op_*.go"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("no actions in %s: %w", dir, err)
+	}
+	var b bytes.Buffer
+	for _, f := range files {
+		fmt.Fprintln(&b, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "api_op_"), ".go"))
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+func writeCatalogue(data, path string) error {
+	var b bytes.Buffer
+	b.WriteString(header)
+	w := csv.NewWriter(&b)
+	regions, err := read(filepath.Join(data, "regions.csv"))
+	if err != nil {
+		return err
+	}
+	for _, r := range regions {
+		if r["cloud"] == "aws" {
+			w.Write([]string{"region", r["region"], r["city"], r["opt_in"]})
+		}
+	}
+	zones, err := read(filepath.Join(data, "zones_aws.csv"))
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, z := range zones {
+		w.Write([]string{"zone", z["region"], z["zone"], z["zone_id"]})
+		ids = append(ids, z["zone_id"])
+	}
+	types, err := read(filepath.Join(data, "machine_types", "aws.csv"))
+	if err != nil {
+		return err
+	}
+	for _, t := range types {
+		w.Write([]string{"type", t["type"], t["vcpu"], t["memory_mib"], t["arch"], t["gpu"], t["burstable"], t["bare_metal"], t["network"]})
+	}
+	offers, err := read(filepath.Join(data, "offerings", "aws.csv.gz"))
+	if err != nil {
+		return err
+	}
+	sets := map[string]*big.Int{}
+	for _, o := range offers {
+		bit := slices.Index(ids, o["zone_id"])
+		if bit < 0 {
+			continue
+		}
+		if sets[o["type"]] == nil {
+			sets[o["type"]] = new(big.Int)
+		}
+		sets[o["type"]].SetBit(sets[o["type"]], bit, 1)
+	}
+	for _, t := range types {
+		if s := sets[t["type"]]; s != nil {
+			w.Write([]string{"offer", t["type"], s.Text(16)})
+		}
+	}
+	w.Flush()
+	return compress(path, b.Bytes(), w.Error())
+}
+
+func compress(path string, data []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	var z bytes.Buffer
+	gz, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err = gz.Write(data); err == nil {
+		err = gz.Close()
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, z.Bytes(), 0o644)
+}
+
+// read returns the rows of a CSV file, gzipped or not, by the names in its header line.
+func read(path string) ([]map[string]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(path, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	rows, err := csv.NewReader(r).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return nil, fmt.Errorf("%s: no rows: %w", path, err)
+	}
+	var list []map[string]string
+	for _, row := range rows[1:] {
+		m := map[string]string{}
+		for i, name := range rows[0] {
+			m[name] = row[i]
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}

@@ -1,0 +1,310 @@
+// Package lab is a small cloud world on one Linux machine: it speaks the clouds' own APIs on loopback, and what they
+// create is real, made of namespaces. It joins the emulated clouds (ec2, gce) with the wires (fabric) and the machines
+// (machine); it knows nothing of Skyweld's engine.
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/skyweld/skyweld/geo"
+	"github.com/skyweld/skyweld/lab/ec2"
+	"github.com/skyweld/skyweld/lab/fabric"
+	"github.com/skyweld/skyweld/lab/gce"
+	"github.com/skyweld/skyweld/lab/machine"
+	"github.com/skyweld/skyweld/lab/world"
+)
+
+// Options say what a lab is like.
+type Options struct {
+	// Dir holds everything the lab keeps: records, disks, keys. It is made when it isn't there.
+	Dir     string
+	Profile world.Profile
+	// Bundle is the folder with a bundle's manifest.json and files, served to machines; empty for none.
+	Bundle string
+	Log    *slog.Logger
+}
+
+// The addresses of the lab's own servers on its internet.
+const (
+	mirrorAddress = "198.18.0.3:80"
+	egressAddress = "198.18.0.2/32"
+)
+
+// Lab is a running lab.
+type Lab struct {
+	info    Info
+	opts    Options
+	unlock  func()
+	fabric  *fabric.Fabric
+	runtime *machine.Runtime
+	apis    map[string]world.API
+	servers []*http.Server
+	group   sync.WaitGroup
+	closers []func() error
+}
+
+// Start brings a lab up; records of an earlier life of the same folder are taken up, and its machines started again.
+func Start(ctx context.Context, o Options) (*Lab, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("the lab needs root, because its machines are Linux namespaces: run it with sudo")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	o.Dir = dir
+	for _, d := range []string{dir, filepath.Join(dir, "machines"), filepath.Join(dir, "wires")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("the lab's folder: %w", err)
+		}
+	}
+	unlock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{opts: o, unlock: unlock, apis: map[string]world.API{}}
+	if err := l.start(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func (l *Lab) start(ctx context.Context) error {
+	var err error
+	if l.info, err = loadInfo(l.opts.Dir); err != nil {
+		return err
+	}
+	name := shortName(l.opts.Dir)
+	if l.fabric, err = fabric.New(fabric.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "wires"), Delay: delay, Metadata: l.metadata, Logger: l.opts.Log}); err != nil {
+		return err
+	}
+	if l.runtime, err = machine.New(machine.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "machines"), Namespace: l.fabric.MachineNamespace, Logger: l.opts.Log}); err != nil {
+		return err
+	}
+	if err := l.clouds(); err != nil {
+		return err
+	}
+	if err := l.mirror(); err != nil {
+		return err
+	}
+	socks, err := listenAgain(l.info.ProxyPort)
+	if err != nil {
+		return err
+	}
+	l.info.ProxyPort = port(socks)
+	l.closers = append(l.closers, socks.Close)
+	l.group.Go(func() {
+		if err := l.fabric.ServeSOCKS(socks); err != nil && !errors.Is(err, net.ErrClosed) {
+			l.opts.Log.Error("the lab's proxy stopped", "err", err)
+		}
+	})
+	for _, cloud := range []string{"aws", "gcp"} {
+		if err := l.apis[cloud].Resume(ctx); err != nil {
+			return fmt.Errorf("take up the records of %s: %w", cloud, err)
+		}
+	}
+	l.info.Name, l.info.PID, l.info.Profile, l.info.Started = name, os.Getpid(), string(l.opts.Profile), time.Now().UTC()
+	return l.info.save(l.opts.Dir)
+}
+
+// clouds makes the emulated clouds and serves each on a port of its own.
+func (l *Lab) clouds() error {
+	tlsConfig, err := serverTLS(l.opts.Dir)
+	if err != nil {
+		return err
+	}
+	gcpListener, err := listenAgain(l.info.GCPPort)
+	if err != nil {
+		return err
+	}
+	l.info.GCPPort = port(gcpListener)
+	awsListener, err := listenAgain(l.info.AWSPort)
+	if err != nil {
+		return errors.Join(err, gcpListener.Close())
+	}
+	l.info.AWSPort = port(awsListener)
+	if err := l.info.credentials(l.opts.Dir); err != nil {
+		return err
+	}
+	physical := physical{Fabric: l.fabric, Runtime: l.runtime}
+	aws, err := ec2.New(ec2.Config{
+		Physical: physical, Dir: l.opts.Dir, AccountID: l.info.AWSAccount, AccessKeyID: l.info.AWSKey, SecretAccessKey: l.info.AWSSecret,
+		Profile: l.opts.Profile, Pools: newPools("aws", 0).region, Logger: l.opts.Log,
+	})
+	if err != nil {
+		return err
+	}
+	l.apis["aws"] = aws
+	key, err := os.ReadFile(filepath.Join(l.opts.Dir, keyFile))
+	if err != nil {
+		return fmt.Errorf("the lab's service account key: %w", err)
+	}
+	gcp, err := gce.New(gce.Config{
+		Physical: physical, Dir: l.opts.Dir, Project: l.info.GCPProject, ProjectNumber: l.info.GCPNumber, ServiceAccountKey: key,
+		AccessToken: l.info.GCPToken, BaseURL: l.info.gcpURL, Profile: l.opts.Profile, Pool: newPools("gcp", 100).region, Logger: l.opts.Log,
+	})
+	if err != nil {
+		return err
+	}
+	l.apis["gcp"] = gcp
+	for cloud, listener := range map[string]net.Listener{"aws": awsListener, "gcp": gcpListener} {
+		server := &http.Server{Handler: l.apis[cloud], TLSConfig: tlsConfig, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(l.opts.Log.Handler(), slog.LevelDebug)}
+		l.serve(func() error { return server.ServeTLS(listener, "", "") }, server)
+	}
+	return nil
+}
+
+func (l *Lab) serve(run func() error, server *http.Server) {
+	l.servers = append(l.servers, server)
+	l.group.Go(func() {
+		if err := run(); !errors.Is(err, http.ErrServerClosed) {
+			l.opts.Log.Error("one of the lab's servers stopped", "err", err)
+		}
+	})
+}
+
+// mirror serves the bundle to machines.
+func (l *Lab) mirror() error {
+	l.info.BundleURL, l.info.BundleSHA256 = "", ""
+	if l.opts.Bundle == "" {
+		return nil
+	}
+	manifest, err := os.ReadFile(filepath.Join(l.opts.Bundle, "manifest.json"))
+	if err != nil {
+		return fmt.Errorf("the bundle: %w", err)
+	}
+	sum := sha256.Sum256(manifest)
+	l.info.BundleURL, l.info.BundleSHA256 = "http://"+netip.MustParseAddrPort(mirrorAddress).Addr().String()+"/manifest.json", hex.EncodeToString(sum[:])
+	listener, err := l.fabric.ListenHome("tcp", mirrorAddress)
+	if err != nil {
+		return fmt.Errorf("the lab's mirror: %w", err)
+	}
+	server := &http.Server{Handler: http.FileServerFS(os.DirFS(l.opts.Bundle)), ReadHeaderTimeout: 10 * time.Second}
+	l.serve(func() error { return server.Serve(listener) }, server)
+	return nil
+}
+
+// metadata is asked by the fabric for the metadata service of a network.
+func (l *Lab) metadata(cloud, network string) http.Handler {
+	if api := l.apis[cloud]; api != nil {
+		return api.Metadata(network)
+	}
+	return nil
+}
+
+// Info says how to reach the lab.
+func (l *Lab) Info() Info { return l.info }
+
+// Counters are what crossed the lab's internet.
+func (l *Lab) Counters() map[fabric.Crossing]fabric.Traffic { return l.fabric.Counters() }
+
+// Close stops everything and leaves nothing but the folder.
+func (l *Lab) Close() error {
+	var errs []error
+	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, s := range l.servers {
+		if err := s.Shutdown(end); err != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	for _, c := range l.closers {
+		errs = append(errs, c())
+	}
+	for _, api := range l.apis {
+		errs = append(errs, api.Close())
+	}
+	if l.runtime != nil {
+		stop, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		errs = append(errs, l.runtime.Close(stop))
+	}
+	if l.fabric != nil {
+		errs = append(errs, l.fabric.Close())
+	}
+	l.group.Wait()
+	l.info.PID = 0
+	if l.info.Name != "" {
+		errs = append(errs, l.info.save(l.opts.Dir))
+	}
+	l.unlock()
+	return errors.Join(errs...)
+}
+
+// physical is the lab's real side: wires and machines.
+type physical struct {
+	*fabric.Fabric
+	*machine.Runtime
+}
+
+// StartMachine plugs a machine in and boots it.
+func (p physical) StartMachine(ctx context.Context, m world.Machine) error {
+	if err := p.SetPower(ctx, m.ID, true); err != nil {
+		return err
+	}
+	return p.Runtime.StartMachine(ctx, m)
+}
+
+// StopMachine ends a machine and pulls its plug: its network namespace goes with what its programs had set up in it.
+func (p physical) StopMachine(ctx context.Context, id string) error {
+	return errors.Join(p.Runtime.StopMachine(ctx, id), p.SetPower(ctx, id, false))
+}
+
+// delay is how long a packet takes one way between two regions.
+func delay(fromCloud, fromRegion, toCloud, toRegion string) time.Duration {
+	a, okA := geo.Region(fromCloud, fromRegion)
+	b, okB := geo.Region(toCloud, toRegion)
+	if !okA || !okB {
+		return 0
+	}
+	rtt, _ := geo.RTT(a, b)
+	return rtt / 2
+}
+
+// pools are the public addresses of a cloud: a /24 of 198.18.0.0/15 for each of its regions.
+type pools struct {
+	mu    sync.Mutex
+	cloud string
+	first int
+	known map[string]*world.Pool
+}
+
+func newPools(cloud string, first int) *pools {
+	return &pools{cloud: cloud, first: first, known: map[string]*world.Pool{}}
+}
+
+func (p *pools) region(region string) *world.Pool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pool := p.known[region]; pool != nil {
+		return pool
+	}
+	n := 99 // regions that geo doesn't know share one
+	for i, r := range geo.Regions(p.cloud) {
+		if r.ID == region {
+			n = i
+		}
+	}
+	n += p.first + 1
+	pool := world.NewPool(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18 + byte(n>>8), byte(n), 0}), 24))
+	p.known[region] = pool
+	return pool
+}
+
+// shortName tells the labs of a computer apart: it is made from the folder's path.
+func shortName(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return "sw" + hex.EncodeToString(sum[:4])
+}

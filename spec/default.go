@@ -1,0 +1,102 @@
+package spec
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+var siteRange = netip.MustParsePrefix("10.64.0.0/12")
+
+// Default fills in every field that has a default and isn't given. Blocks of sites are the first free ones in the order
+// of the sites; where Inherit ran before, the sites of the cluster in force keep theirs.
+func Default(c *Cluster) {
+	s := &c.Spec
+	fill(&s.KubernetesVersion, Versions[0])
+	fill(&s.Network.Mode, Modes[0])
+	fill(&s.Network.MaxRTT, Duration(10*time.Millisecond))
+	fill(&s.Network.Pods, netip.MustParsePrefix("10.216.0.0/14"))
+	fill(&s.Network.Services, netip.MustParsePrefix("10.96.0.0/16"))
+	fill(&s.ControlPlane.Replicas, 3)
+	fill(&s.ControlPlane.Size, "medium")
+	if len(s.ControlPlane.Sites) == 0 {
+		for _, site := range s.Sites {
+			if !slices.Contains(s.ControlPlane.Sites, site.Name) {
+				s.ControlPlane.Sites = append(s.ControlPlane.Sites, site.Name)
+			}
+		}
+	}
+	for i := range s.Workers {
+		fill(&s.Workers[i].Size, "small")
+		if s.Workers[i].Count == nil {
+			s.Workers[i].Count = new(1)
+		}
+	}
+	defaultBlocks(s)
+}
+
+// defaultBlocks gives sites without a block the next /16 that overlaps nothing else in the cluster. When none is left the
+// block stays empty, which Validate reports.
+func defaultBlocks(s *Spec) {
+	taken := []netip.Prefix{s.Network.Pods, s.Network.Services}
+	for _, site := range s.Sites {
+		if site.Block.IsValid() {
+			taken = append(taken, site.Block)
+		}
+	}
+	for i := range s.Sites {
+		if s.Sites[i].Block.IsValid() {
+			continue
+		}
+		for n := range 1 << (16 - siteRange.Bits()) {
+			block := subBlock(siteRange, 16, n)
+			if _, hit := overlapping(block, taken); !hit {
+				s.Sites[i].Block = block
+				taken = append(taken, block)
+				break
+			}
+		}
+	}
+}
+
+// Inherit fills in those fields of a new file for an existing cluster that cannot change and aren't given, from the
+// cluster in force, so that the file that made a cluster can be applied again as it is.
+func Inherit(old, c *Cluster) {
+	o, s := &old.Spec, &c.Spec
+	fill(&s.KubernetesVersion, o.KubernetesVersion)
+	fill(&s.Metro, o.Metro)
+	fill(&s.Network.Mode, o.Network.Mode)
+	fill(&s.Network.Pods, o.Network.Pods)
+	fill(&s.Network.Services, o.Network.Services)
+	fill(&s.ControlPlane.Replicas, o.ControlPlane.Replicas)
+	fill(&s.ControlPlane.Size, o.ControlPlane.Size)
+	if len(s.ControlPlane.Sites) == 0 {
+		s.ControlPlane.Sites = append([]string(nil), o.ControlPlane.Sites...)
+	}
+	for i := range s.Sites {
+		if was, ok := old.Site(s.Sites[i].Name); ok {
+			fill(&s.Sites[i].Account, was.Account)
+			fill(&s.Sites[i].Region, was.Region)
+			fill(&s.Sites[i].Block, was.Block)
+		}
+	}
+	for i := range s.Workers {
+		for _, was := range o.Workers {
+			if was.Name == s.Workers[i].Name {
+				fill(&s.Workers[i].Site, was.Site)
+				fill(&s.Workers[i].Size, was.Size)
+				if s.Workers[i].Exclude == nil {
+					s.Workers[i].Exclude = append([]int(nil), was.Exclude...)
+				}
+			}
+		}
+	}
+}
+
+// fill sets a field that isn't given.
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

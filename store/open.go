@@ -1,0 +1,198 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"modernc.org/sqlite" // the driver "sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+
+	"github.com/skyweld/skyweld/secret"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+var (
+	sqliteDialect = dialect{
+		name:  "sqlite",
+		clock: "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)",
+	}
+	postgresDialect = dialect{
+		name:  "postgres",
+		clock: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+		lock:  " FOR UPDATE",
+	}
+)
+
+// Open opens a database, makes it when it doesn't exist, brings its schema up to date, and makes sure that the box has the
+// master key the database was made with. where is a path of a SQLite file, or a URL beginning "postgres://" or
+// "postgresql://".
+func Open(ctx context.Context, where string, box *secret.Box) (*Store, error) {
+	s := &Store{box: box}
+	var err error
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+		s.dialect = postgresDialect
+		s.db, err = openPostgres(where)
+	} else {
+		s.dialect = sqliteDialect
+		s.db, err = openSQLite(where)
+	}
+	shown := Redact(where)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", shown, err)
+	}
+	if err = s.migrate(ctx); err == nil {
+		err = s.checkKey(ctx)
+	}
+	if err != nil {
+		s.db.Close()
+		return nil, fmt.Errorf("open database %s: %w", shown, err)
+	}
+	return s, nil
+}
+
+// Redact returns where a database is without a password, for logs.
+func Redact(where string) string {
+	u, err := url.Parse(where)
+	if err != nil || u.Scheme == "" {
+		if strings.HasPrefix(where, "postgres") && strings.Contains(where, "://") {
+			return "postgres://[unreadable]"
+		}
+		return where
+	}
+	q := u.Query()
+	if q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
+}
+
+func openPostgres(where string) (*sql.DB, error) {
+	db, err := sql.Open("pgx", where)
+	if err != nil {
+		// The driver's error may repeat the URL.
+		return nil, errors.New("the URL cannot be read; want postgres://user:password@host:port/database")
+	}
+	db.SetMaxOpenConns(16)
+	db.SetMaxIdleConns(4)
+	return db, nil
+}
+
+// openSQLite opens a file. Writers wait for one another from the beginning of a transaction, so that none fails in the
+// middle; every commit is on the disk before the next cloud call.
+func openSQLite(path string) (*sql.DB, error) {
+	if strings.ContainsAny(path, "?#") {
+		return nil, errors.New("a path with '?' or '#' cannot be used")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", path+"?_txlock=immediate&_busy_timeout=20000&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_dqs=0")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(4)
+	return db, nil
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	kind := goose.DialectSQLite3
+	if s.name == "postgres" {
+		kind = goose.DialectPostgres
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asked for every second
+		if err != nil {
+			return err
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	p, err := goose.NewProvider(kind, s.db, files, options...)
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		current, target, err := p.GetVersions(ctx)
+		if err != nil {
+			return fmt.Errorf("read the schema's version: %w", err)
+		}
+		if current > target {
+			return fmt.Errorf("its schema has version %d and this program knows up to %d: use the newer version of Skyweld that it was last used with", current, target)
+		}
+		if current == target {
+			return nil
+		}
+		// Another engine may migrate a SQLite file at the same moment: then ours fails, and theirs is there the next time.
+		if _, err = p.Up(ctx); err != nil && (try == 3 || s.name == "postgres") {
+			return fmt.Errorf("bring the schema from version %d to %d: %w", current, target, err)
+		}
+	}
+}
+
+const checkText = "skyweld"
+
+// checkKey opens a value that was sealed when the database was made.
+func (s *Store) checkKey(ctx context.Context) error {
+	return s.write(ctx, "check the master key", func(t *tx) error {
+		sealed, err := s.box.Seal("meta", "check", "value", []byte(checkText))
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec("INSERT INTO meta (name, value) VALUES ('check', $1) ON CONFLICT DO NOTHING", sealed); err != nil {
+			return err
+		}
+		if err := t.row("SELECT value FROM meta WHERE name = 'check'").Scan(&sealed); err != nil {
+			return err
+		}
+		_, err = s.box.Open("meta", "check", "value", sealed)
+		return err
+	})
+}
+
+// transient says whether the same transaction may succeed when it is done again.
+func (s *Store) transient(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code == "40001" || e.Code == "40P01" // serialization failure, deadlock
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()&0xff == sqlitelib.SQLITE_BUSY
+	}
+	return false
+}
+
+// violates says whether an error is that of a unique index (or primary key), or of a reference.
+func violates(err error) (unique, reference bool) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code == "23505", e.Code == "23503"
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() == sqlitelib.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlitelib.SQLITE_CONSTRAINT_PRIMARYKEY,
+			e.Code() == sqlitelib.SQLITE_CONSTRAINT_FOREIGNKEY
+	}
+	return false, false
+}
