@@ -190,7 +190,7 @@ func program(t *testing.T) string {
 // self makes a command in which the test binary is the program.
 func self(name string, args ...string) *exec.Cmd {
 	c := exec.Command(name, args...)
-	c.Env = append(os.Environ(), asProgram+"=1")
+	c.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0") // or each of them would end a second late
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return c
 }
@@ -266,7 +266,7 @@ func (m *namespaceMachine) stop() {
 	m.agent = nil
 }
 
-// join asks every machine for its key and makes each one's config.
+// configs asks every machine for its key and makes each one's config.
 func (w *world) configs(revision int64, members ...*namespaceMachine) map[string]node.Config {
 	w.t.Helper()
 	network := mesh.Network{

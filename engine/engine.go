@@ -181,6 +181,9 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 	s, err := e.pass(ctx, fence, c, deleting, reason)
 	// What the first pass could not foresee (a resource that changed meanwhile) is met by one more.
 	if err == nil && len(s.graph.Steps) > 0 {
+		if c, err = e.store.GetClusterByUID(ctx, c.UID); err != nil {
+			return soon, err
+		}
 		if s, err = e.look(ctx, c, c.Spec, deleting); err == nil && len(s.graph.Steps) > 0 {
 			s, err = e.pass(ctx, fence, c, deleting, "verify: "+s.graph.Steps[0].ID)
 		}

@@ -74,7 +74,7 @@ profile in ~/.aws; for gcp the application default credentials and the project. 
 		},
 	}
 	c.Flags().BoolVar(&fromEnv, "from-env", false, "read the credentials from the environment and the cloud's usual files")
-	c.Flags().StringVar(&egress, "egress", "", "address or ranges from which this engine reaches the account's machines (default: found out)")
+	c.Flags().StringVar(&egress, "egress", os.Getenv("SKYWELD_EGRESS"), "address or ranges from which this engine reaches the account's machines ($SKYWELD_EGRESS; default: found out)")
 	c.Flags().StringVar(&proxy, "proxy", "", "proxy to the account's machines: socks5:// or http:// (default: $SKYWELD_PROXY)")
 	return c
 }

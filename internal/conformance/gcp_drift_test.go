@@ -132,7 +132,9 @@ func TestGCPDrift(t *testing.T) {
 			}
 		})
 	}
-	if data := get(t.Context()).Metadata.Items; !slices.ContainsFunc(data, func(i *compute.MetadataItems) bool { return i.Key == "user-data" && strings.Contains(*i.Value, "#cloud-config") }) {
+	if data := get(t.Context()).Metadata.Items; !slices.ContainsFunc(data, func(i *compute.MetadataItems) bool {
+		return i.Key == "user-data" && strings.Contains(*i.Value, "#cloud-config")
+	}) {
 		t.Error("mending the metadata has lost the user data")
 	}
 }

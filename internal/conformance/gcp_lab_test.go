@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"bytes"
 	"encoding/pem"
 	"io"
 	"log"
@@ -31,6 +32,11 @@ const (
 
 var gcpZones = []string{"us-east4-a", "us-east4-b", "us-east4-c"}
 
+// gcpKey is the key of every lab's service account, as making one takes long; its URLs are to be replaced.
+var gcpKey = sync.OnceValues(func() ([]byte, error) { return labgce.NewServiceAccountKey(gcpProject, gcpKeyURL+"/token") })
+
+const gcpKeyURL = "https://lab.invalid"
+
 // gcpLab is the lab's Compute Engine behind TLS, with a driver's account for it.
 type gcpLab struct {
 	account cloud.Account
@@ -52,10 +58,11 @@ func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
 	}))
 	l.server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the tests break off
 	l.server.StartTLS()
-	var err error
-	if l.key, err = labgce.NewServiceAccountKey(gcpProject, l.server.URL+"/token"); err != nil {
+	pattern, err := gcpKey()
+	if err != nil {
 		t.Fatal(err)
 	}
+	l.key = bytes.ReplaceAll(pattern, []byte(gcpKeyURL), []byte(l.server.URL))
 	service, err = labgce.New(labgce.Config{
 		Physical: &paperWorld{state: map[string]world.MachineState{}}, Dir: t.TempDir(), Project: gcpProject, ProjectNumber: 424242424242,
 		ServiceAccountKey: l.key, AccessToken: gcpToken, BaseURL: func() string { return l.server.URL }, Profile: profile,

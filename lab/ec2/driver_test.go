@@ -207,3 +207,27 @@ func TestCallerIdentity(t *testing.T) {
 	_, err = client(testKey, testSecret).AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::1:role/x"), RoleSessionName: aws.String("x")})
 	wantCode(t, err, "AccessDenied")
 }
+
+// TestShutdownFromInside: a machine that stops by itself is noticed.
+func TestShutdownFromInside(t *testing.T) {
+	l := newLab(t)
+	s := l.site("10.7.0.0/16", "10.7.0.0/24")
+	stays := l.runOne(s)
+	goes := l.runOne(s, func(in *awsec2.RunInstancesInput) {
+		in.InstanceInitiatedShutdownBehavior = types.ShutdownBehaviorTerminate
+	})
+	runs := l.runOne(s)
+	for _, i := range []types.Instance{stays, goes} {
+		if err := l.world.StopMachine(ctx, *i.InstanceId); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.noticeShutdowns()
+	if i := l.waitState(*stays.InstanceId, types.InstanceStateNameStopped); *i.StateReason.Code != "Client.InstanceInitiatedShutdown" {
+		t.Errorf("reason %s", *i.StateReason.Code)
+	}
+	l.waitState(*goes.InstanceId, types.InstanceStateNameTerminated)
+	if i := l.instance(*runs.InstanceId); i.State.Name != types.InstanceStateNameRunning {
+		t.Errorf("the third is %s", i.State.Name)
+	}
+}

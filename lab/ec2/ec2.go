@@ -57,6 +57,7 @@ type Service struct {
 	work     tasks
 	fabric   *fabric
 	machines *machines
+	watching sync.Once
 	images   *images
 	saveMu   sync.Mutex // held while writing the records
 	mu       sync.Mutex // guards all below

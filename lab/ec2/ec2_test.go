@@ -147,7 +147,8 @@ var (
 	testCatalogue *Catalogue
 )
 
-func newLab(t *testing.T, change ...func(*Config)) *lab {
+// testConfig is a configuration over a fake world.
+func testConfig(t testing.TB, w *fakeWorld) Config {
 	t.Helper()
 	catalogueOnce.Do(func() {
 		c, err := DefaultCatalogue()
@@ -156,15 +157,35 @@ func newLab(t *testing.T, change ...func(*Config)) *lab {
 		}
 		testCatalogue = c
 	})
-	l := &lab{t: t, world: newFakeWorld()}
+	var mu sync.Mutex
 	pools := map[string]*world.Pool{}
-	l.cfg = Config{Physical: l.world, Dir: t.TempDir(), AccountID: testAccount, AccessKeyID: testKey, SecretAccessKey: testSecret,
-		Profile: world.Instant, Catalogue: testCatalogue, Clock: l.clock, Pools: func(region string) *world.Pool {
+	return Config{Physical: w, Dir: t.TempDir(), AccountID: testAccount, AccessKeyID: testKey, SecretAccessKey: testSecret,
+		Profile: world.Instant, Catalogue: testCatalogue, Pools: func(region string) *world.Pool {
+			mu.Lock()
+			defer mu.Unlock()
 			if pools[region] == nil {
 				pools[region] = world.NewPool(netip.MustParsePrefix("198.18.0.0/26"))
 			}
 			return pools[region]
 		}}
+}
+
+// newService is a service without a server.
+func newService(t testing.TB) *Service {
+	t.Helper()
+	s, err := New(testConfig(t, newFakeWorld()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func newLab(t *testing.T, change ...func(*Config)) *lab {
+	t.Helper()
+	l := &lab{t: t, world: newFakeWorld()}
+	l.cfg = testConfig(t, l.world)
+	l.cfg.Clock = l.clock
 	for _, c := range change {
 		c(&l.cfg)
 	}

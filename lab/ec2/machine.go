@@ -295,6 +295,7 @@ func (s *Service) Resume(ctx context.Context) error {
 		}
 	}
 	group.Wait()
+	s.watching.Do(func() { s.work.start(s.watch) })
 	return errors.Join(errs...)
 }
 
@@ -310,4 +311,65 @@ func (s *Service) resume(ctx context.Context, regionName, id string) error {
 		s.failed(regionName, id, err)
 	}
 	return err
+}
+
+// watchEvery is how often running machines are looked after.
+const watchEvery = 2 * time.Second
+
+// watch notices machines that shut themselves down.
+func (s *Service) watch() {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+			s.noticeShutdowns()
+		}
+	}
+}
+
+// noticeShutdowns does with instances whose machine has stopped by itself what their shutdown behavior says.
+func (s *Service) noticeShutdowns() {
+	type found struct{ region, id string }
+	var all []found
+	s.mu.Lock()
+	for _, r := range s.rec.Regions {
+		for _, i := range r.Instances {
+			if i.State == running {
+				all = append(all, found{r.Name, i.ID})
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, f := range all {
+		if !s.machines.idle(f.id) || s.cfg.Physical.MachineState(f.id) != world.Stopped {
+			continue
+		}
+		next := s.stop
+		s.update(f.region, func(r *region) bool {
+			i := r.Instances[f.id]
+			if i == nil || i.State != running || !s.machines.idle(f.id) {
+				next = nil
+				return false
+			}
+			i.State = stopping
+			if i.ShutdownBehavior == "terminate" {
+				i.State, next = shuttingDown, s.terminate
+			}
+			i.StateReason, i.StateMessage = "Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+			return true
+		})
+		if next != nil {
+			s.work.start(func() { next(f.region, f.id) })
+		}
+	}
+}
+
+// idle says whether nothing is being done to a machine.
+func (m *machines) idle(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.turn[id] == nil
 }

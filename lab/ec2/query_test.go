@@ -346,17 +346,17 @@ func FuzzWildcard(f *testing.F) {
 func FuzzServe(f *testing.F) {
 	f.Add("Action=CreateVpc&Version=2016-11-15&CidrBlock=10.0.0.0/16")
 	f.Add("Action=AuthorizeSecurityGroupIngress&Version=2016-11-15&GroupName=default&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8")
+	s := newService(f)
 	f.Fuzz(func(t *testing.T, query string) {
 		form, err := url.ParseQuery(query)
 		if err != nil {
 			return
 		}
-		l := newLab(t)
 		form.Set("Version", ec2Version)
 		if form.Get("Action") == "CreateKeyPair" {
 			return // slow
 		}
-		_, err = l.serveEC2(ctx, "id", form, signOK, scope{service: "ec2", region: testRegion})
+		_, err = s.serveEC2(ctx, "id", form, signOK, scope{service: "ec2", region: testRegion})
 		if err != nil && err.Error() == "" {
 			t.Errorf("%q: an empty error", query)
 		}
