@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -176,7 +177,7 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 	if _, err := e.ensureKeys(ctx, fence, c.Name); err != nil {
 		return soon, err
 	}
-	deleting := !c.DeleteRequested.IsZero()
+	deleting := !c.DeleteRequested.IsZero() || slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Kind == store.Delete })
 	reason := runReason(changes, deleting, c)
 	s, err := e.pass(ctx, fence, c, deleting, reason)
 	// What the first pass could not foresee (a resource that changed meanwhile) is met by one more.

@@ -115,6 +115,9 @@ func (l *Lab) start(ctx context.Context) error {
 			return fmt.Errorf("take up the records of %s: %w", cloud, err)
 		}
 	}
+	if err := l.control(); err != nil {
+		return err
+	}
 	l.info.Name, l.info.PID, l.info.Profile, l.info.Started = name, os.Getpid(), string(l.opts.Profile), time.Now().UTC()
 	return l.info.save(l.opts.Dir)
 }
@@ -206,9 +209,6 @@ func (l *Lab) metadata(cloud, network string) http.Handler {
 
 // Info says how to reach the lab.
 func (l *Lab) Info() Info { return l.info }
-
-// Counters are what crossed the lab's internet.
-func (l *Lab) Counters() map[fabric.Crossing]fabric.Traffic { return l.fabric.Counters() }
 
 // Close stops everything and leaves nothing but the folder.
 func (l *Lab) Close() error {

@@ -26,6 +26,8 @@ type Node struct {
 	Stale string
 	// Registered says that Kubernetes has a Node of this name; Current that this Node is the present machine.
 	Registered, Current bool
+	// Ready says that Kubernetes calls the Node healthy now; false when it couldn't be asked.
+	Ready bool
 }
 
 // nodes adds the steps between a machine and a member of the cluster. Control-plane members come one at a time, because
@@ -51,6 +53,7 @@ func (m *maker) nodes() {
 			removals = append(removals, m.leave(n)...)
 			continue
 		}
+		m.retire(n)
 		if why := m.needsPrepare(n); why != "" {
 			deps := []string{m.by[n.Machine]}
 			for _, r := range n.Reach {
@@ -60,6 +63,7 @@ func (m *maker) nodes() {
 			prepares = append(prepares, string(Prepare)+"/"+n.Name)
 		}
 	}
+	forgets := m.forgets(nodes)
 	last, initialized := "", m.in.Initialized
 	for _, n := range nodes {
 		if _, unknown := m.in.Unknown[n.Site]; unknown || !n.Wanted {
@@ -76,12 +80,6 @@ func (m *maker) nodes() {
 		if why != "" {
 			m.node(Configure, n, why, append(append([]string(nil), prepares...), removals...)...)
 		}
-		if n.Registered && !n.Current || n.Registered && fresh {
-			m.node(Forget, n, "the Node in Kubernetes is of a machine that is gone")
-			if n.Role == cloud.ControlPlane {
-				m.depend(string(Forget)+"/"+n.Name, last)
-			}
-		}
 		if n.Registered && n.Current && !fresh {
 			continue
 		}
@@ -93,6 +91,9 @@ func (m *maker) nodes() {
 		default:
 			m.node(Join, n, "not in Kubernetes", deps...)
 			if n.Role == cloud.ControlPlane {
+				for _, f := range forgets {
+					m.depend(string(Join)+"/"+n.Name, f)
+				}
 				last = string(Join) + "/" + n.Name
 			} else {
 				m.workerAfterInit(n, nodes)
@@ -117,23 +118,65 @@ func (m *maker) workerAfterInit(n Node, nodes []Node) {
 	}
 }
 
+// forgets takes those Nodes out of Kubernetes whose machine is gone, and returns the steps about control-plane members.
+// These come one after another and before any new member: a dead member that still counts costs the next one its quorum.
+func (m *maker) forgets(nodes []Node) []string {
+	var out []string
+	for _, n := range nodes {
+		if _, unknown := m.in.Unknown[n.Site]; unknown || !n.Wanted || !n.Registered {
+			continue
+		}
+		id := string(Forget) + "/" + n.Name
+		fresh := m.steps[string(Prepare)+"/"+n.Name] != nil
+		if m.steps[id] == nil && (fresh || !n.Current) {
+			m.node(Forget, n, "the Node in Kubernetes is of a machine that is gone")
+		}
+		if m.steps[id] == nil || n.Role != cloud.ControlPlane {
+			continue
+		}
+		if len(out) > 0 {
+			m.depend(id, out[len(out)-1])
+		}
+		out = append(out, id)
+	}
+	return out
+}
+
+// retire empties a node whose machine is replaced, and takes it out of Kubernetes first.
+func (m *maker) retire(n Node) {
+	if !n.Registered || !n.Current {
+		return
+	}
+	for _, id := range []string{string(Replace) + "/" + n.Machine, string(Delete) + "/" + n.Machine} {
+		if s := m.steps[id]; s != nil {
+			m.node(Drain, n, "its machine is replaced")
+			m.node(Forget, n, "its machine is replaced", string(Drain)+"/"+n.Name)
+			m.afterForget(n)
+			return
+		}
+	}
+}
+
 // leave takes a node out of Kubernetes before its machine goes, and returns the steps after which its peers forget it.
 func (m *maker) leave(n Node) []string {
-	machine := string(Delete) + "/" + n.Machine
 	if n.Registered {
 		m.node(Drain, n, "not in spec")
 		m.node(Forget, n, "not in spec", string(Drain)+"/"+n.Name)
-		m.depend(machine, string(Forget)+"/"+n.Name)
-		for id, s := range m.steps { // nor may what makes it reachable go before
-			if s.Action == Delete && s.Site == n.Site && slices.Contains(n.Reach, s.Key) {
-				m.depend(id, string(Forget)+"/"+n.Name)
-			}
-		}
+		m.afterForget(n)
 	}
-	if m.steps[machine] != nil {
+	if machine := string(Delete) + "/" + n.Machine; m.steps[machine] != nil {
 		return []string{machine}
 	}
 	return nil
+}
+
+// afterForget lets a node's machine, and what makes it reachable, stay until Kubernetes has forgotten it.
+func (m *maker) afterForget(n Node) {
+	for id, s := range m.steps {
+		if (s.Action == Delete || s.Action == Replace) && s.Site == n.Site && (s.Key == n.Machine || slices.Contains(n.Reach, s.Key)) {
+			m.depend(id, string(Forget)+"/"+n.Name)
+		}
+	}
 }
 
 // needsPrepare says why a node has to be contacted anew.

@@ -57,6 +57,8 @@ type Graph struct {
 	Steps []Step `json:"steps"`
 	// Notes are things found that no step deals with: a copy of a marked resource, a site that is unknown.
 	Notes []string `json:"notes,omitempty"`
+	// More says that something waits for this plan's end and comes in the next one; a note says what.
+	More bool `json:"more,omitempty"`
 }
 
 // Input is all that a plan is made of.
@@ -112,6 +114,7 @@ type maker struct {
 	steps map[string]*Step
 	by    map[string]string // key → ID of the step that brings it about
 	notes []string
+	more  bool
 }
 
 // index chooses, of the objects under one key, the one that counts: the recorded one, else an intended one, else (only
@@ -156,6 +159,10 @@ func (m *maker) index() {
 // resources makes the create, update and replace steps, in the blueprint's order so that replacement spreads to dependents.
 func (m *maker) resources() error {
 	replaced := map[string]bool{}
+	spared, err := m.spare()
+	if err != nil {
+		return err
+	}
 	for i := range m.in.Want {
 		r := &m.in.Want[i]
 		if why, unknown := m.in.Unknown[r.Site]; unknown {
@@ -193,7 +200,7 @@ func (m *maker) resources() error {
 				diffs = append(diffs, referenceTo(r.Spec, d)...)
 			}
 		}
-		if len(diffs) == 0 {
+		if len(diffs) == 0 || spared[r.Key] {
 			continue
 		}
 		step.Action, step.Reason = Update, reasons(diffs)
@@ -348,7 +355,7 @@ func (m *maker) graph() (Graph, error) {
 		return m.layer(s.Site, s.Kind)
 	}
 	sort.SliceStable(ids, func(i, j int) bool { return rank(m.steps[ids[i]]) < rank(m.steps[ids[j]]) })
-	g := Graph{Steps: make([]Step, 0, len(ids)), Notes: m.notes}
+	g := Graph{Steps: make([]Step, 0, len(ids)), Notes: m.notes, More: m.more}
 	state := map[string]int{}
 	var visit func(id string) error
 	visit = func(id string) error {

@@ -159,3 +159,12 @@ func (t *tx) wake(uid string) error {
 	return t.one(`UPDATE clusters SET wakes = wakes + 1,
 		next_run_at = CASE WHEN next_run_at < $2 THEN next_run_at ELSE $2 END WHERE uid = $1 AND deleted = 0`, uid, t.now)
 }
+
+// Abandon ends the leases of an engine of this name that is surely dead, so that its work can be taken up at once. They
+// lose their epoch with the next claim as any other lease.
+func (s *Store) Abandon(ctx context.Context, owner string) error {
+	return s.write(ctx, "end the leases of "+owner, func(t *tx) error {
+		_, err := t.exec("UPDATE clusters SET lease_until = 0 WHERE lease_owner = $1 AND deleted = 0", owner)
+		return err
+	})
+}

@@ -3,11 +3,13 @@
 package aws
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -113,7 +115,7 @@ func transportFor(account cloud.Account) (http.RoundTripper, error) {
 	t.ResponseHeaderTimeout = responseHeaderTimeout
 	t.MaxIdleConnsPerHost = 16
 	if account.CA == "" {
-		return t, nil
+		return inMemory{t}, nil
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -123,7 +125,26 @@ func transportFor(account cloud.Account) (http.RoundTripper, error) {
 		return nil, errors.New("the CA holds no PEM certificate")
 	}
 	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return t, nil
+	return inMemory{t}, nil
+}
+
+// inMemory sends requests with bodies that the HTTP client knows to be in memory, and so sends in one piece with the
+// headers. The SDK's own bodies go in a second piece, and the SDK closes them as soon as the answer begins; a client
+// that is just about to look for their end then takes that for a failure and drops the connection, answer and all.
+type inMemory struct{ next http.RoundTripper }
+
+func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return m.next.RoundTrip(r)
+	}
+	data, err := io.ReadAll(r.Body)
+	if err = errors.Join(err, r.Body.Close()); err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+	return m.next.RoundTrip(r)
 }
 
 func invalidAccount(account cloud.Account, err error) error {

@@ -132,7 +132,7 @@ func TestDiscreet(t *testing.T) {
 		t.Errorf("the answer is still wrapped: %v", e)
 	}
 	plain := answered(400, "invalid", "Invalid value for field 'zone'", nil)
-	if w.discreet(plain) != plain || w.discreet(nil) != nil {
+	if !errors.Is(w.discreet(plain), plain) || w.discreet(nil) != nil {
 		t.Error("an error without user data was changed")
 	}
 }

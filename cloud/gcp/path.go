@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -56,10 +55,6 @@ func regionOf(zone string) string {
 		return zone[:i]
 	}
 	return zone
-}
-
-func (d *Driver) globalPath(plural, name string) string {
-	return fmt.Sprintf("projects/%s/global/%s/%s", d.project, plural, name)
 }
 
 func parseAddr(s string) netip.Addr {

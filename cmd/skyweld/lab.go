@@ -183,6 +183,13 @@ func labStatus(dir *string) *cobra.Command {
 				return err
 			}
 			state := map[string]any{"dir": *dir, "name": i.Name, "running": i.PID != 0, "pid": i.PID, "profile": i.Profile, "started": i.Started}
+			var traffic []lab.Traffic
+			if i.PID != 0 {
+				if traffic, err = lab.AskTraffic(c.Context(), *dir); err != nil {
+					return err
+				}
+				state["traffic"] = traffic
+			}
 			return s.print(c.OutOrStdout(), state, func(w io.Writer) {
 				if i.PID == 0 {
 					fmt.Fprintf(w, "the lab in %s is stopped\n", *dir)
@@ -193,6 +200,13 @@ func labStatus(dir *string) *cobra.Command {
 				row(w, "profile", i.Profile)
 				row(w, "up for", age(i.Started))
 				row(w, "namespaces", i.Name+"-*")
+				if len(traffic) > 0 {
+					fmt.Fprintln(w, "\nwhat crossed its internet:")
+					row(w, "FROM", "TO", "PROTOCOL", "PORT", "PACKETS", "BYTES")
+				}
+				for _, t := range traffic {
+					row(w, t.From, t.To, t.Protocol, t.Port, t.Packets, t.Bytes)
+				}
 			})
 		},
 	}
@@ -216,7 +230,7 @@ func labEnv(dir *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(c.OutOrStdout(), "unset AWS_PROFILE AWS_SESSION_TOKEN")
+			fmt.Fprintln(c.OutOrStdout(), "unset AWS_PROFILE AWS_SESSION_TOKEN REQUESTS_CA_BUNDLE CURL_CA_BUNDLE")
 			for _, v := range i.Env(abs) {
 				fmt.Fprintf(c.OutOrStdout(), "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 			}

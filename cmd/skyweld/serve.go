@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -11,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,13 +94,17 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	if err != nil {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
-	name, err := os.Hostname()
+	name, unlock, err := engineName(s.dir)
 	if err != nil {
-		name = "engine"
+		return err
+	}
+	defer unlock()
+	if err := st.Abandon(ctx, name); err != nil {
+		return err
 	}
 	e := engine.New(engine.Options{
 		Store: st, Drivers: drivers, Agent: self, Bundle: node.Bundle{URL: f.bundle, SHA256: f.bundleSum}, Egress: egress,
-		Every: f.every, Parallel: f.parallel, Clusters: 4, Name: fmt.Sprintf("%s/%d", name, os.Getpid()), Log: log,
+		Every: f.every, Parallel: f.parallel, Clusters: 4, Name: name, Log: log,
 	})
 	token, err := api.LocalToken(filepath.Join(s.dir, tokenFile))
 	if err != nil {
@@ -132,6 +140,31 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 		err = nil
 	}
 	return err
+}
+
+// engineName tells this engine from others that share its database. It belongs to the folder, which one engine at a time
+// can use: whatever still holds a lease under this name is dead.
+func engineName(dir string) (name string, unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "name"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", nil, fmt.Errorf("the engine's folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return "", nil, fmt.Errorf("an engine is running with the folder %s already: use it, or name another folder with --dir", dir)
+	}
+	data, err := io.ReadAll(f)
+	if err == nil && len(data) == 0 {
+		b := make([]byte, 6)
+		rand.Read(b)
+		data = []byte("engine-" + hex.EncodeToString(b))
+		_, err = f.Write(data)
+	}
+	if err != nil {
+		f.Close()
+		return "", nil, fmt.Errorf("the engine's folder: %w", err)
+	}
+	return string(data), func() { f.Close() }, nil
 }
 
 func openStore(ctx context.Context, dir, database string) (*store.Store, error) {

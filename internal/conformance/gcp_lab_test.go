@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log"
@@ -28,6 +29,7 @@ const (
 	gcpProject = "skyweld-lab"
 	gcpRegion  = "us-east4"
 	gcpToken   = "ya29.behind-the-drivers-back"
+	gcpRefresh = "1//refresh"
 )
 
 var gcpZones = []string{"us-east4-a", "us-east4-b", "us-east4-c"}
@@ -65,7 +67,7 @@ func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
 	l.key = bytes.ReplaceAll(pattern, []byte(gcpKeyURL), []byte(l.server.URL))
 	service, err = labgce.New(labgce.Config{
 		Physical: &paperWorld{state: map[string]world.MachineState{}}, Dir: t.TempDir(), Project: gcpProject, ProjectNumber: 424242424242,
-		ServiceAccountKey: l.key, AccessToken: gcpToken, BaseURL: func() string { return l.server.URL }, Profile: profile,
+		ServiceAccountKey: l.key, AccessToken: gcpToken, RefreshToken: gcpRefresh, BaseURL: func() string { return l.server.URL }, Profile: profile,
 		Pool: func(region string) *world.Pool {
 			mu.Lock()
 			defer mu.Unlock()
@@ -221,6 +223,48 @@ func TestGCPOnTheLab(t *testing.T) {
 		})
 	}
 }
+
+// TestGCPUser uses a user's login in place of a service account's key.
+func TestGCPUser(t *testing.T) {
+	lab := newGCPLab(t, world.Instant)
+	for refresh, want := range map[string]cloud.Class{gcpRefresh: "", "1//revoked": cloud.Denied} {
+		file, err := json.Marshal(map[string]string{
+			"type": "authorized_user", "client_id": "id", "client_secret": "secret", "refresh_token": refresh, "token_uri": lab.server.URL + "/token",
+			"account": "somebody@example.com", "quota_project_id": gcpProject,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		account := lab.account
+		account.Secrets = map[string]cloud.Secret{gcp.SecretCredentials: cloud.Secret(file)}
+		tokens := 0
+		d, err := gcp.New(t.Context(), account, func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Path == "/token" {
+					tokens++
+				}
+				return next.RoundTrip(r)
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep, err := d.Check(t.Context(), gcpRegion)
+		switch {
+		case want == "" && (err != nil || rep.Identity != "somebody@example.com" || rep.Account != gcpProject):
+			t.Errorf("report %+v, error %v", rep, err)
+		case want != "" && cloud.ClassOf(err) != want:
+			t.Errorf("error %v, want class %s", err, want)
+		}
+		if tokens != 1 {
+			t.Errorf("the transport saw %d requests for tokens, want 1", tokens)
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // gcpChange makes the changes that the suite can't make by itself. It leaves out the MTU, which can be changed only while
 // no machine runs.

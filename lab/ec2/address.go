@@ -254,7 +254,7 @@ func (c *call) describeAddresses(in *describeAddresses) (*describeAddressesAnswe
 	field := func(f func(addressView) string) func(*address) []string {
 		return func(a *address) []string { return one(f(c.addressView(a))) }
 	}
-	list, err := query[*address]{kindAddress, c.region.Addresses, ids, in.Filters, fields[*address]{
+	list, err := search[*address]{kindAddress, c.region.Addresses, ids, in.Filters, fields[*address]{
 		"allocation-id":              field(func(v addressView) string { return v.ID }),
 		"association-id":             field(func(v addressView) string { return v.Association }),
 		"domain":                     field(func(v addressView) string { return v.Domain }),
@@ -287,7 +287,7 @@ type addressAttributesAnswer struct {
 
 // addressAttributes tells of the addresses that have a reverse name, which none has here.
 func (c *call) addressAttributes(in *addressAttributes) (*addressAttributesAnswer, error) {
-	_, err := query[*address]{kindAddress, c.region.Addresses, in.IDs, nil, nil, nil}.run()
+	_, err := search[*address]{kindAddress, c.region.Addresses, in.IDs, nil, nil, nil}.run()
 	return &addressAttributesAnswer{}, err
 }
 

@@ -12,8 +12,8 @@ type describe struct {
 	Filters []filter `q:"Filter"`
 }
 
-// query finds resources by ids and filters, in the order of their ids. An id that doesn't exist is an error.
-type query[T any] struct {
+// search finds resources by ids and filters, in the order of their ids. An id that doesn't exist is an error.
+type search[T any] struct {
 	kind    kind
 	all     map[string]T
 	ids     []string
@@ -22,7 +22,7 @@ type query[T any] struct {
 	tags    func(T) tags
 }
 
-func (q query[T]) run() ([]T, error) {
+func (q search[T]) run() ([]T, error) {
 	match, err := matcher(q.filters, q.by, q.tags)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (q query[T]) run() ([]T, error) {
 }
 
 // page runs the query and returns a page of it, and the next page's token.
-func (q query[T]) page(p paging, key func(T) string) ([]T, string, error) {
+func (q search[T]) page(p paging, key func(T) string) ([]T, string, error) {
 	list, err := q.run()
 	if err != nil {
 		return nil, "", err

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -87,6 +88,9 @@ func New(cfg Config) (*Service, error) {
 		return nil, errors.New("EC2 needs a physical world, address pools, an account id of 12 digits and a pair of keys")
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of EC2's records: %w", err)
+	}
 	s := &Service{cfg: cfg, log: cfg.Logger, path: filepath.Join(cfg.Dir, "ec2.json")}
 	rand.Read(s.tokenKey[:])
 	if err := world.LoadRecord(s.path, &s.rec); err != nil {

@@ -1,6 +1,10 @@
 package ec2
 
-import "encoding/xml"
+import (
+	"encoding/xml"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
+)
 
 // nothing describes a kind of resource of which no account here has any: its Describe action answers with an empty list,
 // as a client may look before it makes or deletes something else.
@@ -62,47 +66,17 @@ type emptyAnswer struct {
 }
 
 // describe answers with the empty list, or that the id doesn't exist.
-func (n nothing) describe(_ *call, form *node) (answer, error) {
+func (n nothing) describe(_ *call, form *query.Node) (answer, error) {
 	var in describe
-	mark := func(name string) (first string) {
-		kid := form.kids[name]
-		if kid != nil {
-			kid.take()
-			first = kid.first()
-		}
-		return first
-	}
 	for _, name := range n.also {
-		mark(name)
+		form.Take(name)
 	}
-	id := ""
-	if n.id != "" {
-		id = mark(n.id)
-	}
-	if err := decode(form, &in); err != nil {
+	id := form.Take(n.id)
+	if err := query.Decode(form, &in); err != nil {
 		return nil, err
 	}
 	if id != "" {
 		return nil, apiErrorf(n.code, "The ID '%s' does not exist", id)
 	}
 	return &emptyAnswer{List: emptyList{xml.Name{Local: n.element}}}, nil
-}
-
-// take marks all below a node as used.
-func (n *node) take() {
-	n.used = true
-	for _, kid := range n.kids {
-		kid.take()
-	}
-}
-
-// first is the first value at or below a node.
-func (n *node) first() string {
-	if n.set {
-		return n.value
-	}
-	for _, k := range sortedKeys(n.kids) {
-		return n.kids[k].first()
-	}
-	return ""
 }

@@ -1,46 +1,20 @@
 package ec2
 
 import (
-	"fmt"
-	"net/http"
 	"strings"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
 )
 
 // apiError is an error in EC2's own terms.
-type apiError struct {
-	Code, Message string
-	Status        int
-}
+type apiError = query.Error
 
-func (e *apiError) Error() string { return e.Code + ": " + e.Message }
+func apiErrorf(code, format string, args ...any) error { return query.Errorf(code, format, args...) }
 
-// apiErrorf returns an error with the status that EC2 gives the code: 400 unless it is one of the few others.
-func apiErrorf(code, format string, args ...any) error {
-	status := http.StatusBadRequest
-	switch code {
-	case "AuthFailure":
-		status = http.StatusUnauthorized
-	case "UnauthorizedOperation", "OptInRequired":
-		status = http.StatusForbidden
-	case "DryRunOperation":
-		status = http.StatusPreconditionFailed
-	case "RequestEntityTooLarge":
-		status = http.StatusRequestEntityTooLarge
-	case "InternalError":
-		status = http.StatusInternalServerError
-	case "RequestLimitExceeded", "Unavailable":
-		status = http.StatusServiceUnavailable
-	}
-	return &apiError{Code: code, Message: fmt.Sprintf(format, args...), Status: status}
-}
+func missingParameter(name string) error { return query.Missing(name) }
 
-func missingParameter(name string) error {
-	return apiErrorf("MissingParameter", "The request must contain the parameter %s", name)
-}
-
-// invalidValue is EC2's usual answer to a value it can't take.
 func invalidValue(value any, parameter, why string) error {
-	return apiErrorf("InvalidParameterValue", "Value (%v) for parameter %s is invalid. %s", value, parameter, why)
+	return query.Invalid(value, parameter, why)
 }
 
 // dependencyViolation is the refusal to delete what others need.

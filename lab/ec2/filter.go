@@ -3,6 +3,8 @@ package ec2
 import (
 	"encoding/base64"
 	"strings"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
 )
 
 // filter is one criterion of a Describe action.
@@ -68,37 +70,12 @@ func fieldValues[T any](v T, name string, by fields[T], tagsOf func(T) tags) []s
 func (f filter) matches(values []string) bool {
 	for _, pattern := range f.Values {
 		for _, v := range values {
-			if wildcard(pattern, v) {
+			if query.Wildcard(pattern, v) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// wildcard matches a value with a pattern in which * stands for any text, ? for one character, and a backslash takes
-// the next character for itself. It runs in linear space and at most |pattern|·|value| steps.
-func wildcard(pattern, value string) bool {
-	p, v := 0, 0
-	star, mark := -1, 0
-	for v < len(value) {
-		literal := p < len(pattern)-1 && pattern[p] == '\\'
-		switch {
-		case literal && pattern[p+1] == value[v]:
-			p, v = p+2, v+1
-		case !literal && p < len(pattern) && pattern[p] == '*':
-			star, mark = p, v
-			p++
-		case !literal && p < len(pattern) && (pattern[p] == '?' || pattern[p] == value[v]):
-			p, v = p+1, v+1
-		case star >= 0:
-			mark++
-			p, v = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // paging are the parameters of a Describe action that answers in pages.

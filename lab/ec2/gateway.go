@@ -132,7 +132,7 @@ type describeGatewaysAnswer struct {
 }
 
 func (c *call) describeGateways(in *describeGateways) (*describeGatewaysAnswer, error) {
-	list, next, err := query[*gateway]{kindGateway, c.region.Gateways, in.IDs, in.Filters, fields[*gateway]{
+	list, next, err := search[*gateway]{kindGateway, c.region.Gateways, in.IDs, in.Filters, fields[*gateway]{
 		"attachment.state": func(g *gateway) []string {
 			if g.VPC == "" {
 				return nil

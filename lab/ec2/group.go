@@ -253,7 +253,7 @@ func (c *call) describeGroups(in *describeGroups) (*describeGroupsAnswer, error)
 	}
 	c.addRuleFields(by, "ip-permission.", false)
 	c.addRuleFields(by, "egress.ip-permission.", true)
-	list, next, err := query[*group]{kindGroup, c.region.Groups, ids, in.Filters, by,
+	list, next, err := search[*group]{kindGroup, c.region.Groups, ids, in.Filters, by,
 		func(g *group) tags { return c.region.Tags[g.ID] }}.page(in.paging, func(g *group) string { return g.ID })
 	return &describeGroupsAnswer{Groups: views(list, c.groupView), Next: next}, err
 }
@@ -323,7 +323,7 @@ func (c *call) groupsForVPC(in *groupsForVPC) (*groupsForVPCAnswer, error) {
 			all[id] = g
 		}
 	}
-	list, next, err := query[*group]{kindGroup, all, nil, in.Filters, fields[*group]{
+	list, next, err := search[*group]{kindGroup, all, nil, in.Filters, fields[*group]{
 		"description":    func(g *group) []string { return one(g.Description) },
 		"group-id":       func(g *group) []string { return one(g.ID) },
 		"group-name":     func(g *group) []string { return one(g.Name) },

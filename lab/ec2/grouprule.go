@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
 )
 
 type rangeInput struct {
@@ -253,7 +255,7 @@ func (c *call) authorize(in *changeRules, egress bool) (*authorizeAnswer, error)
 		return nil, err
 	}
 	if len(in.RuleIDs) > 0 {
-		return nil, unknownParameter("SecurityGroupRuleId.1")
+		return nil, query.Unknown("SecurityGroupRuleId.1")
 	}
 	list, err := in.permissions()
 	if err != nil {

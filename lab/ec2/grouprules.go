@@ -20,7 +20,7 @@ func (c *call) describeRules(in *describeRules) (*describeRulesAnswer, error) {
 			all[r.ID] = ownedRule{r, g}
 		}
 	}
-	list, next, err := query[ownedRule]{kindGroupRule, all, in.IDs, in.Filters, fields[ownedRule]{
+	list, next, err := search[ownedRule]{kindGroupRule, all, in.IDs, in.Filters, fields[ownedRule]{
 		"group-id":               func(r ownedRule) []string { return one(r.owner.ID) },
 		"security-group-rule-id": func(r ownedRule) []string { return one(r.ID) },
 	}, func(r ownedRule) tags { return c.region.Tags[r.ID] }}.page(in.paging, func(r ownedRule) string { return r.ID })

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
 )
 
 const (
@@ -62,13 +64,13 @@ type set[T any] struct {
 func setOf[T any](items []T) set[T] { return set[T]{Items: items} }
 
 // action decodes a request's parameters and does what it asks for.
-type action func(*call, *node) (answer, error)
+type action func(*call, *query.Node) (answer, error)
 
 // do makes an action of a typed function.
 func do[In any, Out answer](f func(*call, *In) (Out, error)) action {
-	return func(c *call, form *node) (answer, error) {
+	return func(c *call, form *query.Node) (answer, error) {
 		in := new(In)
-		if err := decode(form, in); err != nil {
+		if err := query.Decode(form, in); err != nil {
 			return nil, err
 		}
 		return f(c, in)
@@ -104,17 +106,17 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, id, err)
 		return
 	}
-	sign, problem := readScope(r)
-	if problem == signOK {
-		problem = sign.verify(r, body, s.cfg.AccessKeyID, s.cfg.SecretAccessKey, s.cfg.Clock())
+	sign, problem := query.ReadScope(r)
+	if problem == query.OK {
+		problem = sign.Verify(r, body, s.cfg.AccessKeyID, s.cfg.SecretAccessKey, s.cfg.Clock())
 	}
-	if sign.service == "sts" || sign.service == "" && form.Get("Version") == stsVersion {
+	if sign.Service == "sts" || sign.Service == "" && form.Get("Version") == stsVersion {
 		s.serveSTS(w, id, form, problem, sign, s.cfg.Clock())
 		return
 	}
 	out, err := s.serveEC2(r.Context(), id, form, problem, sign)
 	if err != nil {
-		s.logRefusal(form.Get("Action"), sign.region, err)
+		s.logRefusal(form.Get("Action"), sign.Region, err)
 		writeError(w, id, err)
 		return
 	}
@@ -141,16 +143,16 @@ func readForm(r *http.Request, body []byte) (url.Values, error) {
 }
 
 // serveEC2 checks who asks for what and runs the action.
-func (s *Service) serveEC2(ctx context.Context, id string, form url.Values, problem signProblem, sign scope) (answer, error) {
+func (s *Service) serveEC2(ctx context.Context, id string, form url.Values, problem query.Problem, sign query.Scope) (answer, error) {
 	if err := ec2SignError(problem, sign); err != nil {
 		return nil, err
 	}
-	if sign.service != "ec2" {
+	if sign.Service != "ec2" {
 		return nil, apiErrorf("AuthFailure", "Credential should be scoped to correct service: 'ec2'.")
 	}
-	where, ok := s.cfg.Catalogue.region(sign.region)
+	where, ok := s.cfg.Catalogue.region(sign.Region)
 	if !ok {
-		return nil, apiErrorf("AuthFailure", "Credential should be scoped to a valid region, not '%s'.", sign.region)
+		return nil, apiErrorf("AuthFailure", "Credential should be scoped to a valid region, not '%s'.", sign.Region)
 	}
 	if !s.enabled(where) {
 		return nil, apiErrorf("AuthFailure", "AWS was not able to validate the provided access credentials")
@@ -177,7 +179,7 @@ func (s *Service) serveEC2(ctx context.Context, id string, form url.Values, prob
 	default:
 		return nil, invalidValue(v, "DryRun", "Expected: true or false")
 	}
-	tree, err := parseForm(form, func(name string) bool {
+	tree, err := query.ParseForm(form, func(name string) bool {
 		return slices.Contains([]string{"Action", "Version", "DryRun"}, name) || strings.HasPrefix(name, "X-Amz-")
 	})
 	if err != nil {
@@ -187,7 +189,7 @@ func (s *Service) serveEC2(ctx context.Context, id string, form url.Values, prob
 }
 
 // run does an action under the lock and makes what it changed durable before it is answered.
-func (s *Service) run(c *call, run action, form *node) (answer, error) {
+func (s *Service) run(c *call, run action, form *query.Node) (answer, error) {
 	s.mu.Lock()
 	c.region = s.region(c.where.Name)
 	out, err := run(c, form)
@@ -243,13 +245,13 @@ func (c *call) remember(token string, ids ...string) {
 }
 
 // ec2SignError words a bad signature as EC2 does.
-func ec2SignError(p signProblem, sign scope) error {
+func ec2SignError(p query.Problem, sign query.Scope) error {
 	switch p {
-	case signOK:
+	case query.OK:
 		return nil
-	case signMissing:
+	case query.NoSignature:
 		return apiErrorf("MissingParameter", "The request must contain the parameter AWSAccessKeyId")
-	case signExpired:
+	case query.Expired:
 		return apiErrorf("RequestExpired", "Request has expired.")
 	}
 	return apiErrorf("AuthFailure", "AWS was not able to validate the provided access credentials")

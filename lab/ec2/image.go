@@ -247,7 +247,7 @@ func (c *call) describeImages(in *describeImages) (*describeImagesAnswer, error)
 	if len(in.IDs) > 0 && len(wanted) == 0 {
 		all = nil
 	}
-	list, err := query[image]{kindImage, all, wanted, in.Filters, imageFields, func(image) tags { return nil }}.run()
+	list, err := search[image]{kindImage, all, wanted, in.Filters, imageFields, func(image) tags { return nil }}.run()
 	if err != nil {
 		return nil, err
 	}

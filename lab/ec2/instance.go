@@ -232,7 +232,7 @@ func (c *call) describeInstances(in *describeInstances) (*describeInstancesAnswe
 }
 
 func (c *call) findInstances(ids []string, in describe) ([]*instance, string, error) {
-	return query[*instance]{kindInstance, c.region.Instances, ids, in.Filters, c.instanceFields(),
+	return search[*instance]{kindInstance, c.region.Instances, ids, in.Filters, c.instanceFields(),
 		func(i *instance) tags { return c.region.Tags[i.ID] }}.page(in.paging, func(i *instance) string { return i.ID })
 }
 
@@ -385,7 +385,7 @@ func (c *call) describeStatus(in *describeStatus) (*describeStatusAnswer, error)
 	none := func(*instance) []string { return nil }
 	status := func(i *instance) []string { s, _ := c.checks(i); return one(s) }
 	reach := func(i *instance) []string { _, d := c.checks(i); return one(d) }
-	list, next, err := query[*instance]{kindInstance, all, in.IDs, in.Filters, fields[*instance]{
+	list, next, err := search[*instance]{kindInstance, all, in.IDs, in.Filters, fields[*instance]{
 		"availability-zone":    func(i *instance) []string { return one(i.Zone) },
 		"availability-zone-id": func(i *instance) []string { return one(c.zoneID(i.Zone)) },
 		"event.code":           none, "event.description": none, "event.instance-event-id": none, "event.not-after": none,

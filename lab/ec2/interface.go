@@ -424,7 +424,7 @@ type describeInterfacesAnswer struct {
 }
 
 func (c *call) describeInterfaces(in *describeInterfaces) (*describeInterfacesAnswer, error) {
-	list, next, err := query[*netInterface]{kindInterface, c.region.Interfaces, in.IDs, in.Filters, c.interfaceFields(),
+	list, next, err := search[*netInterface]{kindInterface, c.region.Interfaces, in.IDs, in.Filters, c.interfaceFields(),
 		func(n *netInterface) tags { return c.region.Tags[n.ID] }}.page(in.paging, func(n *netInterface) string { return n.ID })
 	return &describeInterfacesAnswer{Interfaces: views(list, c.interfaceView), Next: next}, err
 }

@@ -258,7 +258,7 @@ func (c *call) describeKeys(in *describeKeys) (*describeKeysAnswer, error) {
 		}
 		ids = append(ids, id)
 	}
-	list, err := query[*keyPair]{kindKeyPair, c.region.KeyPairs, ids, in.Filters, fields[*keyPair]{
+	list, err := search[*keyPair]{kindKeyPair, c.region.KeyPairs, ids, in.Filters, fields[*keyPair]{
 		"fingerprint": func(k *keyPair) []string { return one(k.Fingerprint) },
 		"key-name":    func(k *keyPair) []string { return one(k.Name) },
 		"key-pair-id": func(k *keyPair) []string { return one(k.ID) },

@@ -22,7 +22,7 @@ type stateChangeAnswer struct {
 
 // instances finds all of a list, each once.
 func (c *call) instances(ids []string) ([]*instance, error) {
-	list, err := query[*instance]{kind: kindInstance, all: c.region.Instances, ids: ids}.run()
+	list, err := search[*instance]{kind: kindInstance, all: c.region.Instances, ids: ids}.run()
 	if err != nil {
 		return nil, err
 	}
@@ -70,17 +70,24 @@ func (c *call) startInstances(in *struct {
 	if err := c.commit(); err != nil {
 		return nil, err
 	}
+	var taken []*netInterface
 	for _, i := range list {
-		if i.State != stopped {
-			continue
-		}
-		i.Launched = c.now
 		for _, n := range c.region.interfacesOf(i.ID) {
-			if n.AutoPublic && !c.region.publicOf(n).IsValid() {
-				if n.Public, err = c.takePublic(c.region.Name); err != nil {
-					return nil, err
-				}
+			if i.State != stopped || !n.AutoPublic || c.region.publicOf(n).IsValid() {
+				continue
 			}
+			if n.Public, err = c.takePublic(c.region.Name); err != nil {
+				for _, t := range taken {
+					c.releasePublic(c.region, t)
+				}
+				return nil, err
+			}
+			taken = append(taken, n)
+		}
+	}
+	for _, i := range list {
+		if i.State == stopped {
+			i.Launched = c.now
 		}
 	}
 	return c.change(list, pending, func(i *instance) bool { return i.State == stopped }, "", "", c.boot)
@@ -192,7 +199,7 @@ func (c *call) describeCredits(in *describeCredits) (*describeCreditsAnswer, err
 	if err := notBoth(in.paging, in.IDs, "instancesSet"); err != nil {
 		return nil, err
 	}
-	list, next, err := query[*instance]{kindInstance, c.region.Instances, in.IDs, in.Filters, fields[*instance]{
+	list, next, err := search[*instance]{kindInstance, c.region.Instances, in.IDs, in.Filters, fields[*instance]{
 		"instance-id": func(i *instance) []string { return one(i.ID) },
 	}, nil}.page(in.paging, func(i *instance) string { return i.ID })
 	if err != nil {

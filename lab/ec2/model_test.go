@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
 )
 
 // The model is Amazon's own description of the API, as botocore carries it. Where botocore is installed, every answer
@@ -194,7 +196,7 @@ func TestParametersByModel(t *testing.T) {
 			for _, need := range append(input.Required, member) {
 				model.example(form, "", input.Members[need], need, 0)
 			}
-			tree, err := parseForm(form, func(string) bool { return false })
+			tree, err := query.ParseForm(form, func(string) bool { return false })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -219,7 +221,7 @@ func (m *apiModel) example(form url.Values, path string, d modelMember, member s
 			name = strings.ToUpper(d.LocationName[:1]) + d.LocationName[1:]
 		}
 	}
-	m.fill(form, join(path, name), d.Shape, depth)
+	m.fill(form, strings.TrimPrefix(path+"."+name, "."), d.Shape, depth)
 }
 
 func (m *apiModel) fill(form url.Values, path, shapeName string, depth int) {

@@ -20,6 +20,8 @@ import (
 
 	"crypto/sha256"
 	"encoding/hex"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
 )
 
 // query sends a signed request with parameters written as "Name=value Name=value", and returns the status, the error's
@@ -263,21 +265,6 @@ func TestPages(t *testing.T) {
 	}
 }
 
-func TestWildcard(t *testing.T) {
-	for _, c := range []struct {
-		pattern, value string
-		want           bool
-	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "abc", true}, {"a*c", "abbc", true}, {"a*c", "abcd", false},
-		{"?", "", false}, {"a?c", "abc", true}, {`a\*c`, "a*c", true}, {`a\*c`, "abc", false}, {`a\?c`, "abc", false}, {`\\`, `\`, true},
-		{"*a*b*c*", "xxaxxbxxc", true}, {"*a*b*c*", "xxaxxcxxb", false}, {"abc", "ABC", false}, {`abc\`, `abc\`, true},
-	} {
-		if got := wildcard(c.pattern, c.value); got != c.want {
-			t.Errorf("%q on %q: %v", c.pattern, c.value, got)
-		}
-	}
-}
-
 // TestImages: a search by name alone finds an image that isn't Canonical's, as the newest.
 func TestImages(t *testing.T) {
 	l := newLab(t)
@@ -308,47 +295,13 @@ func TestImages(t *testing.T) {
 	wantCode(t, err, "InvalidAMIID.Malformed")
 }
 
-func FuzzDecode(f *testing.F) {
-	f.Add("Filter.1.Name=vpc-id&Filter.1.Value.1=x&MaxResults=5")
-	f.Add("NetworkInterface.1.DeviceIndex=0&NetworkInterface.1.SecurityGroupId.2=sg&TagSpecification.1.Tag.1.Key=k&MinCount=1&MaxCount=1")
-	f.Add("BlockDeviceMapping.1.Ebs.VolumeSize=8&BlockDeviceMapping.1=&UserData=I2Nsb3Vk&MinCount=&.=1&a..b=2")
-	f.Fuzz(func(t *testing.T, query string) {
-		form, err := url.ParseQuery(query)
-		if err != nil {
-			return
-		}
-		for _, into := range []any{&runInstances{}, &describeInstances{}, &changeRules{}, &modifyInstance{}} {
-			tree, err := parseForm(form, func(string) bool { return false })
-			if err != nil {
-				return
-			}
-			if err := decode(tree, into); err == nil && len(form) > 0 && tree.leftover("") != "" {
-				t.Errorf("%q: left over %s", query, tree.leftover(""))
-			}
-		}
-	})
-}
-
-func FuzzWildcard(f *testing.F) {
-	f.Add("a*b?c\\*", "axxbyc*")
-	f.Fuzz(func(t *testing.T, pattern, value string) {
-		plain := !strings.ContainsAny(pattern, `*?\`)
-		if got := wildcard(pattern, value); plain && got != (pattern == value) {
-			t.Errorf("%q on %q: %v", pattern, value, got)
-		}
-		if !wildcard("*"+pattern, value) && wildcard(pattern, value) {
-			t.Errorf("%q matches %q, but not with a star in front", pattern, value)
-		}
-	})
-}
-
 // FuzzServe sends anything to the whole service, past the signature: no panic, and always an answer in EC2's form.
 func FuzzServe(f *testing.F) {
 	f.Add("Action=CreateVpc&Version=2016-11-15&CidrBlock=10.0.0.0/16")
 	f.Add("Action=AuthorizeSecurityGroupIngress&Version=2016-11-15&GroupName=default&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8")
 	s := newService(f)
-	f.Fuzz(func(t *testing.T, query string) {
-		form, err := url.ParseQuery(query)
+	f.Fuzz(func(t *testing.T, text string) {
+		form, err := url.ParseQuery(text)
 		if err != nil {
 			return
 		}
@@ -356,9 +309,9 @@ func FuzzServe(f *testing.F) {
 		if form.Get("Action") == "CreateKeyPair" {
 			return // slow
 		}
-		_, err = s.serveEC2(ctx, "id", form, signOK, scope{service: "ec2", region: testRegion})
+		_, err = s.serveEC2(ctx, "id", form, query.OK, query.Scope{Service: "ec2", Region: testRegion})
 		if err != nil && err.Error() == "" {
-			t.Errorf("%q: an empty error", query)
+			t.Errorf("%q: an empty error", text)
 		}
 	})
 }

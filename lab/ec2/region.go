@@ -54,7 +54,7 @@ func (c *call) describeRegions(in *describeRegions) (*describeRegionsAnswer, err
 	if len(unknown) > 0 {
 		return nil, apiErrorf("InvalidParameterValue", "Invalid region names: [%s]", strings.Join(unknown, ","))
 	}
-	list, err := query[regionView]{kind{}, all, in.Names, in.Filters, fields[regionView]{
+	list, err := search[regionView]{kind{}, all, in.Names, in.Filters, fields[regionView]{
 		"endpoint":      func(v regionView) []string { return one(v.Endpoint) },
 		"opt-in-status": func(v regionView) []string { return one(v.OptIn) },
 		"region-name":   func(v regionView) []string { return one(v.Name) },
@@ -102,7 +102,7 @@ func (c *call) describeZones(in *describeZones) (*describeZonesAnswer, error) {
 		names = append(names, z.Name)
 	}
 	none := func(zoneView) []string { return nil }
-	list, err := query[zoneView]{kind{}, all, names, in.Filters, fields[zoneView]{
+	list, err := search[zoneView]{kind{}, all, names, in.Filters, fields[zoneView]{
 		"group-name": func(v zoneView) []string { return one(v.Group) }, "group-long-name": func(v zoneView) []string { return one(v.Long) },
 		"message": none, "parent-zone-id": none, "parent-zone-name": none,
 		"opt-in-status": func(v zoneView) []string { return one(v.OptIn) },

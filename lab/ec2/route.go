@@ -173,7 +173,7 @@ func (c *call) describeTables(in *describeTables) (*describeTablesAnswer, error)
 			return list
 		}
 	}
-	list, next, err := query[*routeTable]{kindRouteTable, c.region.RouteTables, in.IDs, in.Filters, fields[*routeTable]{
+	list, next, err := search[*routeTable]{kindRouteTable, c.region.RouteTables, in.IDs, in.Filters, fields[*routeTable]{
 		"association.gateway-id": none,
 		"association.main": func(t *routeTable) []string {
 			return yesNo(t.Main != "")

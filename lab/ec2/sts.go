@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/skyweld/skyweld/lab/ec2/internal/query"
 )
 
 const (
@@ -29,27 +31,27 @@ type stsErrorAnswer struct {
 }
 
 // serveSTS answers the one action of the Security Token Service that needs no permission: who am I.
-func (s *Service) serveSTS(w http.ResponseWriter, id string, form url.Values, problem signProblem, sign scope, now time.Time) {
+func (s *Service) serveSTS(w http.ResponseWriter, id string, form url.Values, problem query.Problem, sign query.Scope, now time.Time) {
 	refuse := func(status int, code, message string) {
 		start := xml.StartElement{Name: xml.Name{Space: stsXMLSpace, Local: "ErrorResponse"}}
 		writeXML(w, status, start, stsErrorAnswer{Type: "Sender", Code: code, Message: message, RequestID: id})
 	}
 	switch problem {
-	case signOK:
-	case signMissing:
+	case query.OK:
+	case query.NoSignature:
 		refuse(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
 		return
-	case signIncomplete:
+	case query.Incomplete:
 		refuse(http.StatusBadRequest, "IncompleteSignature", "The request signature does not conform to AWS standards.")
 		return
-	case signUnknownKey, signToken:
+	case query.UnknownKey, query.ForeignToken:
 		refuse(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 		return
-	case signExpired:
+	case query.Expired:
 		refuse(http.StatusForbidden, "SignatureDoesNotMatch", fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 5 min.)",
-			sign.date.Format(dateFormat), now.UTC().Add(-maxSkew).Format(dateFormat), now.UTC().Format(dateFormat)))
+			sign.Date.Format(query.DateFormat), now.UTC().Add(-query.MaxSkew).Format(query.DateFormat), now.UTC().Format(query.DateFormat)))
 		return
-	case signMismatch:
+	case query.Mismatch:
 		refuse(http.StatusForbidden, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 		return

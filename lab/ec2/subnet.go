@@ -190,7 +190,7 @@ func (c *call) describeSubnets(in *describeSubnets) (*describeSubnetsAnswer, err
 	isDefault := func(s *subnet) []string { return yesNo(s.DefaultForAZ) }
 	no := func(*subnet) []string { return yesNo(false) }
 	none := func(*subnet) []string { return nil }
-	list, next, err := query[*subnet]{kindSubnet, c.region.Subnets, in.IDs, in.Filters, fields[*subnet]{
+	list, next, err := search[*subnet]{kindSubnet, c.region.Subnets, in.IDs, in.Filters, fields[*subnet]{
 		"availability-zone": zone, "availabilityZone": zone, "availability-zone-id": zoneID, "availabilityZoneId": zoneID,
 		"available-ip-address-count": func(s *subnet) []string { return one(itoa(c.region.freeAddresses(s))) },
 		"cidr-block":                 cidr, "cidr": cidr, "cidrBlock": cidr, "default-for-az": isDefault, "defaultForAz": isDefault,

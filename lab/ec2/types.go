@@ -236,7 +236,7 @@ func (c *call) describeTypes(in *describeTypes) (*describeTypesAnswer, error) {
 	if len(unknown) > 0 {
 		return nil, apiErrorf("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", strings.Join(unknown, ", "))
 	}
-	list, err := query[InstanceType]{kind{}, all, in.Names, in.Filters, typeFields(), nil}.run()
+	list, err := search[InstanceType]{kind{}, all, in.Names, in.Filters, typeFields(), nil}.run()
 	if err != nil {
 		return nil, err
 	}
@@ -339,7 +339,7 @@ func (c *call) describeOfferings(in *describeOfferings) (*describeOfferingsAnswe
 	if !slices.Contains([]string{"region", "availability-zone", "availability-zone-id"}, place) {
 		return nil, invalidValue(place, "locationType", "Expected: region, availability-zone or availability-zone-id")
 	}
-	list, next, err := query[offeringView]{kind{}, all, nil, in.Filters, fields[offeringView]{
+	list, next, err := search[offeringView]{kind{}, all, nil, in.Filters, fields[offeringView]{
 		"instance-type": func(v offeringView) []string { return one(v.Type) },
 		"location":      func(v offeringView) []string { return one(v.Location) },
 	}, nil}.page(in.paging, func(v offeringView) string {

@@ -234,7 +234,7 @@ func (c *call) describeVolumes(in *describeVolumes) (*describeVolumesAnswer, err
 			return one(f(v))
 		}
 	}
-	list, next, err := query[*volume]{kindVolume, c.region.Volumes, in.IDs, in.Filters, fields[*volume]{
+	list, next, err := search[*volume]{kindVolume, c.region.Volumes, in.IDs, in.Filters, fields[*volume]{
 		"attachment.attach-time":           attached(func(v *volume) string { return stamp(v.AttachedAt) }),
 		"attachment.delete-on-termination": attached(func(v *volume) string { return yesNo(v.DeleteOnTermination)[0] }),
 		"attachment.device":                attached(func(v *volume) string { return v.Device }),
@@ -402,7 +402,7 @@ func (c *call) describeModifications(in *struct {
 			return nil, apiErrorf("InvalidVolumeModification.NotFound", "Modification for volume '%s' does not exist.", id)
 		}
 	}
-	list, next, err := query[*volume]{kindVolume, modified, in.IDs, in.Filters, fields[*volume]{
+	list, next, err := search[*volume]{kindVolume, modified, in.IDs, in.Filters, fields[*volume]{
 		"modification-state":   func(*volume) []string { return one("completed") },
 		"volume-id":            func(v *volume) []string { return one(v.ID) },
 		"original-size":        func(v *volume) []string { return one(itoa(v.OldSize)) },
@@ -433,7 +433,7 @@ type describeVolumeStatusAnswer struct {
 
 func (c *call) describeVolumeStatus(in *describeVolumes) (*describeVolumeStatusAnswer, error) {
 	none := func(*volume) []string { return nil }
-	list, next, err := query[*volume]{kindVolume, c.region.Volumes, in.IDs, in.Filters, fields[*volume]{
+	list, next, err := search[*volume]{kindVolume, c.region.Volumes, in.IDs, in.Filters, fields[*volume]{
 		"availability-zone":            func(v *volume) []string { return one(v.Zone) },
 		"volume-status.status":         func(*volume) []string { return one("ok") },
 		"volume-status.details-name":   func(*volume) []string { return one("io-enabled") },

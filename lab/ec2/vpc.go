@@ -201,7 +201,7 @@ func (c *call) describeVPCs(in *describeVPCs) (*describeVPCsAnswer, error) {
 	isDefault := func(v *vpc) []string { return yesNo(v.Default) }
 	cidr := func(v *vpc) []string { return one(v.CIDR) }
 	none := func(*vpc) []string { return nil }
-	list, next, err := query[*vpc]{kindVPC, c.region.VPCs, in.IDs, in.Filters, fields[*vpc]{
+	list, next, err := search[*vpc]{kindVPC, c.region.VPCs, in.IDs, in.Filters, fields[*vpc]{
 		"cidr": cidr, "cidr-block": cidr, "cidrBlock": cidr, "cidr-block-association.cidr-block": cidr,
 		"cidr-block-association.association-id": func(v *vpc) []string { return one(v.CIDRAssociation) },
 		"cidr-block-association.state":          func(*vpc) []string { return one("associated") },

@@ -54,7 +54,7 @@ func (c *call) describeACLs(in *describeACLs) (*describeACLsAnswer, error) {
 	for _, v := range c.region.VPCs {
 		all[v.ACL] = v
 	}
-	list, next, err := query[*vpc]{kindACL, all, in.IDs, in.Filters, fields[*vpc]{
+	list, next, err := search[*vpc]{kindACL, all, in.IDs, in.Filters, fields[*vpc]{
 		"association.association-id": func(v *vpc) []string {
 			var ids []string
 			for _, id := range v.ACLAssociations {
@@ -104,7 +104,7 @@ func (c *call) describeDHCP(in *describeDHCP) (*describeDHCPAnswer, error) {
 	servers := dhcpConfiguration{"domain-name-servers", setOf([]attributeValue{{"AmazonProvidedDNS"}})}
 	view := dhcpView{ID: c.region.DHCPOptions, Owner: c.cfg.AccountID, Tags: c.region.Tags[c.region.DHCPOptions].view(),
 		Configuration: setOf([]dhcpConfiguration{domain, servers})}
-	list, next, err := query[dhcpView]{kindDHCP, map[string]dhcpView{view.ID: view}, in.IDs, in.Filters, fields[dhcpView]{
+	list, next, err := search[dhcpView]{kindDHCP, map[string]dhcpView{view.ID: view}, in.IDs, in.Filters, fields[dhcpView]{
 		"dhcp-options-id": func(v dhcpView) []string { return one(v.ID) },
 		"key":             func(dhcpView) []string { return []string{domain.Key, servers.Key} },
 		"value":           func(dhcpView) []string { return []string{domain.Values.Items[0].Value, "AmazonProvidedDNS"} },

@@ -102,18 +102,18 @@ type claims struct {
 	Expires  int64  `json:"exp"`
 }
 
-// verify checks a JWT's form, signature and times.
-func (k *accountKey) verify(jwt string, now time.Time) (claims, error) {
+// verify checks a JWT's form, signature and times. What is wrong is said in the words of Google's endpoint; empty is good.
+func (k *accountKey) verify(jwt string, now time.Time) (claims, string) {
 	var c claims
 	parts := strings.Split(jwt, ".")
 	if len(parts) != 3 {
-		return c, errors.New("not a JWT")
+		return c, "not a JWT"
 	}
 	var raw [3][]byte
 	for i, p := range parts {
 		b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(p, "="))
 		if err != nil {
-			return c, errors.New("JWT is not base64")
+			return c, "JWT is not base64"
 		}
 		raw[i] = b
 	}
@@ -122,24 +122,24 @@ func (k *accountKey) verify(jwt string, now time.Time) (claims, error) {
 		Kid string `json:"kid"`
 	}
 	if json.Unmarshal(raw[0], &header) != nil || header.Alg != "RS256" || header.Kid != "" && header.Kid != k.id {
-		return c, errors.New("JWT has an unknown algorithm or key")
+		return c, "JWT has an unknown algorithm or key"
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	if err := rsa.VerifyPKCS1v15(k.public, crypto.SHA256, sum[:], raw[2]); err != nil {
-		return c, errors.New("Invalid JWT Signature.")
+		return c, "Invalid JWT Signature."
 	}
 	if err := json.Unmarshal(raw[1], &c); err != nil {
-		return c, errors.New("JWT has no claims")
+		return c, "JWT has no claims"
 	}
 	const skew = 5 * time.Minute
 	expires, issued := time.Unix(c.Expires, 0), time.Unix(c.Issued, 0)
 	switch {
 	case c.Issuer != k.email:
-		return c, errors.New("Invalid grant: account not found")
+		return c, "Invalid grant: account not found"
 	case now.After(expires), issued.After(now.Add(skew)), expires.Sub(issued) > tokenLife+skew:
-		return c, errors.New("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.")
+		return c, "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim."
 	}
-	return c, nil
+	return c, ""
 }
 
 const tokenPrefix = "ya29.c."
@@ -186,9 +186,9 @@ func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	switch grant := r.PostForm.Get("grant_type"); grant {
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		c, err := s.key.verify(r.PostForm.Get("assertion"), now)
-		if err != nil {
-			oauthError(w, r, http.StatusBadRequest, "invalid_grant", err.Error())
+		c, wrong := s.key.verify(r.PostForm.Get("assertion"), now)
+		if wrong != "" {
+			oauthError(w, r, http.StatusBadRequest, "invalid_grant", wrong)
 			return
 		}
 		own := []string{s.key.tokenURI, s.cfg.BaseURL() + "/token", "https://oauth2.googleapis.com/token"}
@@ -243,9 +243,9 @@ func (s *Service) valid(token string) bool {
 	if s.cfg.AccessToken != "" && same(token, s.cfg.AccessToken) || s.key.left(token, now) > 0 {
 		return true
 	}
-	c, err := s.key.verify(token, now)
+	c, wrong := s.key.verify(token, now)
 	// A JWT for the token endpoint is an assertion, no token: its audience is the endpoint.
-	return err == nil && c.Subject == c.Issuer && c.Audience != s.key.tokenURI
+	return wrong == "" && c.Subject == c.Issuer && c.Audience != s.key.tokenURI
 }
 
 // serveTokenInfo describes an access token, as gcloud asks.

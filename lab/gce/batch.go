@@ -3,6 +3,7 @@ package gce
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -27,7 +28,7 @@ func (s *Service) serveBatch(w http.ResponseWriter, r *http.Request) {
 	out := multipart.NewWriter(&body)
 	for n := 0; ; n++ {
 		part, err := in.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil && n < maxBatch {

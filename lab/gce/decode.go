@@ -3,6 +3,7 @@ package gce
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,7 +43,7 @@ func decodeRaw(body []byte, t reflect.Type) (map[string]any, *apiError) {
 	if err := d.Decode(&raw); err != nil {
 		return nil, badJSON("Invalid JSON payload received. %v", err)
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, badJSON("Invalid JSON payload received. Unexpected data after the value.")
 	}
 	m, ok := raw.(map[string]any)

@@ -186,7 +186,8 @@ func (s *Service) changeFirewall(c *call, verb string) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	next, given := &compute.Firewall{}, map[string]bool{}
+	next := &compute.Firewall{}
+	var given map[string]bool
 	if verb == "patch" {
 		next, given, err = patch(old, c.body)
 	} else {

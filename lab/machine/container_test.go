@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -60,7 +59,7 @@ func TestContainers(t *testing.T) {
 	}
 	upload(t, c, filepath.Join(bundle, "agnhost.tar"), "/opt/agnhost.tar")
 	s.must(c, "mkdir -p /etc/service/containerd && cd /etc/service/containerd && printf '#!/bin/sh\\nexec containerd\\n' > run.new && chmod +x run.new && mv run.new run")
-	if err := eventually(15*time.Second, func() error {
+	if err := eventually(func() error {
 		_, err := exe(c, "ctr version")
 		return err
 	}); err != nil {
@@ -78,7 +77,7 @@ func TestContainers(t *testing.T) {
 	s.must(c, "ctr run -d "+image+" long sleep 1000")
 	before := s.must(c, "cat /etc/service/containerd/supervise/pid")
 	s.must(c, "echo -n t > /etc/service/containerd/supervise/control")
-	if err := eventually(15*time.Second, func() error {
+	if err := eventually(func() error {
 		_, err := exe(c, "test \"$(cat /etc/service/containerd/supervise/pid)\" != "+before+" && ctr task ls | grep -q RUNNING")
 		return err
 	}); err != nil {

@@ -110,7 +110,7 @@ func TestMachineThatEndsByItself(t *testing.T) {
 	s := newSite(t)
 	s.start()
 	exe(s.login("root"), "kill -TERM 1")
-	err := eventually(10*time.Second, func() error {
+	err := eventually(func() error {
 		if found := s.traces(); len(found) > len(s.runtime.host)+1 { // Only the lab's own group and record stay.
 			return fmt.Errorf("left on the host: %q", found)
 		}
@@ -208,7 +208,7 @@ func TestServices(t *testing.T) {
 	c := s.login("root")
 	wait := func(command, want string) {
 		t.Helper()
-		if err := eventually(5*time.Second, func() error {
+		if err := eventually(func() error {
 			if out, _ := exe(c, command); out != want {
 				return fmt.Errorf("%s: %q, want %q", command, out, want)
 			}
@@ -265,7 +265,7 @@ func TestServices(t *testing.T) {
 	if err := s.runtime.StopMachine(context.Background(), testID); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took < stopGrace || took > stopGrace+5*time.Second {
+	if took := time.Since(begin); took < stopGrace || took > stopGrace+patience {
 		t.Errorf("the stop took %v", took)
 	}
 	s.start()
@@ -324,7 +324,7 @@ func TestLabThatIsKilled(t *testing.T) {
 				t.Error("the machine died")
 			}
 			if !freezeKeeper {
-				if err := eventually(5*time.Second, func() error {
+				if err := eventually(func() error {
 					if rec.Init.alive() || rec.Keeper.alive() {
 						return errors.New("the machine outlives its lab")
 					}

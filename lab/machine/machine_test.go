@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -162,7 +161,7 @@ func TestRefusedUserDataStillHasSSH(t *testing.T) {
 	s.set("/latest/meta-data/public-keys/0/openssh-key", authorized(s.clientKey))
 	s.start()
 	var c *ssh.Client
-	err := eventually(10*time.Second, func() (err error) {
+	err := eventually(func() (err error) {
 		text, err := os.ReadFile(filepath.Join(s.dir, testID, "disk/etc/ssh/ssh_host_ed25519_key.pub"))
 		if err != nil {
 			return err
@@ -262,7 +261,7 @@ func TestTerminal(t *testing.T) {
 	say := func(command, want string) {
 		t.Helper()
 		fmt.Fprintln(in, command)
-		if err := eventually(5*time.Second, func() error {
+		if err := eventually(func() error {
 			if !strings.Contains(out.String(), want) {
 				return fmt.Errorf("no %q in %q", want, out.String())
 			}
@@ -275,7 +274,8 @@ func TestTerminal(t *testing.T) {
 	if err := session.WindowChange(40, 100); err != nil {
 		t.Fatal(err)
 	}
-	say("echo size: $(stty size)", "size: 40 100")
+	// What is typed may overtake the new size on its way to the program.
+	say("until [ \"$(stty size)\" = '40 100' ]; do sleep 0.05; done; echo re''sized", "resized")
 	say("tty", "/dev/pts/")
 	fmt.Fprintln(in, "exit 3")
 	var exit *ssh.ExitError
@@ -391,7 +391,7 @@ func TestHostKeyIsReplacedOnHangup(t *testing.T) {
 		c.Close()
 	}
 	s.must(c, "kill -HUP $(cat /run/sshd.pid)")
-	err = eventually(5*time.Second, func() error {
+	err = eventually(func() error {
 		c, err := s.tryLogin("root", next.PublicKey())
 		if err == nil {
 			c.Close()

@@ -251,7 +251,7 @@ func (s *site) spec() world.Machine {
 
 func (s *site) start() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	begin := time.Now()
 	if err := s.runtime.StartMachine(ctx, s.spec()); err != nil {
@@ -275,7 +275,7 @@ func (s *site) login(user string) *ssh.Client {
 
 func (s *site) tryLogin(user string, hostKey ssh.PublicKey) (*ssh.Client, error) {
 	var conn net.Conn
-	err := eventually(20*time.Second, func() (err error) {
+	err := eventually(func() (err error) {
 		conn, err = s.dial(machineIP + ":22")
 		return err
 	})
@@ -294,9 +294,12 @@ func (s *site) tryLogin(user string, hostKey ssh.PublicKey) (*ssh.Client, error)
 	return ssh.NewClient(c, channels, requests), nil
 }
 
+// patience is how long a busy host may take over anything.
+const patience = 45 * time.Second
+
 // eventually tries until it works or the time is up. Machines are real: there is nothing to wait on but their state.
-func eventually(limit time.Duration, try func() error) error {
-	end := time.After(limit)
+func eventually(try func() error) error {
+	end := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -336,7 +339,7 @@ func (s *site) must(c *ssh.Client, command string) string {
 func (s *site) waitBooted(c *ssh.Client) string {
 	s.t.Helper()
 	var out string
-	err := eventually(20*time.Second, func() (err error) {
+	err := eventually(func() (err error) {
 		out, err = exe(c, "cat /run/cloud-init/result.json")
 		return err
 	})

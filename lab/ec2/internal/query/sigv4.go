@@ -1,4 +1,4 @@
-package ec2
+package query
 
 import (
 	"cmp"
@@ -14,45 +14,47 @@ import (
 	"time"
 )
 
-// Times of a signature (AWS Signature Version 4): how far a request's clock may be off, and how long a presigned one lives at most.
+// What AWS Signature Version 4 fixes: how far a request's clock may be off, how long a presigned one lives at most, and
+// how times and the algorithm are written.
 const (
-	maxSkew      = 5 * time.Minute
+	MaxSkew      = 5 * time.Minute
 	maxPresigned = 7 * 24 * time.Hour
-	dateFormat   = "20060102T150405Z"
+	DateFormat   = "20060102T150405Z"
 	algorithm    = "AWS4-HMAC-SHA256"
 )
 
-// scope is what a signature says about itself before it is checked.
-type scope struct {
-	keyID, day, region, service string
-	headers                     []string
-	signature                   string
-	date                        time.Time
-	expires                     time.Duration // of a presigned request, else 0
-	token                       string
+// Scope is what a signature says about itself before it is checked.
+type Scope struct {
+	Region, Service string
+	Date            time.Time
+
+	keyID, day, signature, token string
+	headers                      []string
+	expires                      time.Duration // of a presigned request, else 0
 }
 
-// signProblem is why a request's signature wasn't accepted; each service words it in its own way.
-type signProblem int
+// Problem is why a request's signature wasn't accepted; each service words it in its own way.
+type Problem int
 
+// The problems a signature may have; OK is none.
 const (
-	signOK signProblem = iota
-	signMissing
-	signIncomplete
-	signUnknownKey
-	signToken
-	signExpired
-	signMismatch
+	OK Problem = iota
+	NoSignature
+	Incomplete
+	UnknownKey
+	ForeignToken
+	Expired
+	Mismatch
 )
 
-// readScope reads the signature's parts from the Authorization header or the query of a presigned request.
-func readScope(r *http.Request) (scope, signProblem) {
-	var s scope
+// ReadScope reads the signature's parts from the Authorization header or the query of a presigned request.
+func ReadScope(r *http.Request) (Scope, Problem) {
+	var s Scope
 	var credential, headers, date string
 	if auth := r.Header.Get("Authorization"); auth != "" {
 		rest, ok := strings.CutPrefix(auth, algorithm)
 		if !ok {
-			return s, signIncomplete
+			return s, Incomplete
 		}
 		for part := range strings.SplitSeq(rest, ",") {
 			k, v, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -68,65 +70,65 @@ func readScope(r *http.Request) (scope, signProblem) {
 		date, s.token = r.Header.Get("X-Amz-Date"), r.Header.Get("X-Amz-Security-Token")
 		if date == "" {
 			if t, err := http.ParseTime(r.Header.Get("Date")); err == nil {
-				date = t.UTC().Format(dateFormat)
+				date = t.UTC().Format(DateFormat)
 			}
 		}
 	} else {
 		q := r.URL.Query()
 		if q.Get("X-Amz-Algorithm") == "" {
-			return s, signMissing
+			return s, NoSignature
 		}
 		seconds, err := strconv.Atoi(q.Get("X-Amz-Expires"))
 		if q.Get("X-Amz-Algorithm") != algorithm || err != nil || seconds < 1 || time.Duration(seconds)*time.Second > maxPresigned {
-			return s, signIncomplete
+			return s, Incomplete
 		}
 		s.expires = time.Duration(seconds) * time.Second
 		credential, headers, date = q.Get("X-Amz-Credential"), q.Get("X-Amz-SignedHeaders"), q.Get("X-Amz-Date")
 		s.signature, s.token = q.Get("X-Amz-Signature"), q.Get("X-Amz-Security-Token")
 	}
 	parts := strings.Split(credential, "/")
-	t, err := time.Parse(dateFormat, date)
+	t, err := time.Parse(DateFormat, date)
 	if len(parts) != 5 || parts[4] != "aws4_request" || headers == "" || s.signature == "" || err != nil {
-		return s, signIncomplete
+		return s, Incomplete
 	}
-	s.keyID, s.day, s.region, s.service, s.date = parts[0], parts[1], parts[2], parts[3], t
+	s.keyID, s.day, s.Region, s.Service, s.Date = parts[0], parts[1], parts[2], parts[3], t
 	s.headers = strings.Split(headers, ";")
 	if s.day != date[:8] || !slices.Contains(s.headers, "host") {
-		return s, signIncomplete
+		return s, Incomplete
 	}
-	return s, signOK
+	return s, OK
 }
 
-// verify checks a request's signature against the one pair of keys there is.
-func (s scope) verify(r *http.Request, body []byte, keyID, secret string, now time.Time) signProblem {
+// Verify checks a request's signature against the one pair of keys there is.
+func (s Scope) Verify(r *http.Request, body []byte, keyID, secret string, now time.Time) Problem {
 	switch {
 	case s.keyID != keyID:
-		return signUnknownKey
+		return UnknownKey
 	case s.token != "":
-		return signToken // a long-lived key has no session
-	case s.expires == 0 && now.Sub(s.date).Abs() > maxSkew:
-		return signExpired
-	case s.expires != 0 && (now.Sub(s.date) > s.expires || s.date.Sub(now) > maxSkew):
-		return signExpired
+		return ForeignToken // a long-lived key has no session
+	case s.expires == 0 && now.Sub(s.Date).Abs() > MaxSkew:
+		return Expired
+	case s.expires != 0 && (now.Sub(s.Date) > s.expires || s.Date.Sub(now) > MaxSkew):
+		return Expired
 	}
 	request := canonicalRequest(r, s, body)
 	sum := sha256.Sum256([]byte(request))
-	toSign := strings.Join([]string{algorithm, s.date.Format(dateFormat),
-		strings.Join([]string{s.day, s.region, s.service, "aws4_request"}, "/"), hex.EncodeToString(sum[:])}, "\n")
+	toSign := strings.Join([]string{algorithm, s.Date.Format(DateFormat),
+		strings.Join([]string{s.day, s.Region, s.Service, "aws4_request"}, "/"), hex.EncodeToString(sum[:])}, "\n")
 	key := []byte("AWS4" + secret)
-	for _, part := range []string{s.day, s.region, s.service, "aws4_request", toSign} {
+	for _, part := range []string{s.day, s.Region, s.Service, "aws4_request", toSign} {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(part))
 		key = mac.Sum(nil)
 	}
 	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(key)), []byte(s.signature)) != 1 {
-		return signMismatch
+		return Mismatch
 	}
-	return signOK
+	return OK
 }
 
 // canonicalRequest builds the text whose digest is signed.
-func canonicalRequest(r *http.Request, s scope, body []byte) string {
+func canonicalRequest(r *http.Request, s Scope, body []byte) string {
 	path := r.URL.EscapedPath()
 	if path == "" {
 		path = "/"

@@ -1,4 +1,6 @@
-package ec2
+// Package query is the wire side of the EC2 query API: flattened parameters into structs, Signature Version 4, wildcards,
+// and errors. It knows no action and no resource.
+package query
 
 import (
 	"fmt"
@@ -15,19 +17,19 @@ const (
 	maxDepth      = 10
 )
 
-// node is one level of a flattened parameter name: "Filter.1.Name" is the path Filter, 1, Name.
-type node struct {
+// Node is one level of a flattened parameter name: "Filter.1.Name" is the path Filter, 1, Name.
+type Node struct {
 	value string
 	set   bool // a value was given for exactly this name
 	used  bool // a field took it
-	kids  map[string]*node
+	kids  map[string]*Node
 }
 
-// parseForm turns the flattened parameters of a query request into a tree. Parameters in skip are left out.
-func parseForm(values url.Values, skip func(string) bool) (*node, error) {
-	root := &node{}
+// ParseForm turns the flattened parameters of a query request into a tree. Parameters in skip are left out.
+func ParseForm(values url.Values, skip func(string) bool) (*Node, error) {
+	root := &Node{}
 	if len(values) > maxParameters {
-		return nil, apiErrorf("RequestEntityTooLarge", "The request has more than %d parameters", maxParameters)
+		return nil, Errorf("RequestEntityTooLarge", "The request has more than %d parameters", maxParameters)
 	}
 	for name, vs := range values {
 		if skip(name) {
@@ -35,21 +37,21 @@ func parseForm(values url.Values, skip func(string) bool) (*node, error) {
 		}
 		parts := strings.Split(name, ".")
 		if len(parts) > maxDepth {
-			return nil, unknownParameter(name)
+			return nil, Unknown(name)
 		}
 		if len(vs) != 1 {
-			return nil, apiErrorf("InvalidParameterValue", "The parameter %s was given more than once", name)
+			return nil, Errorf("InvalidParameterValue", "The parameter %s was given more than once", name)
 		}
 		n := root
 		for _, p := range parts {
 			if p == "" {
-				return nil, unknownParameter(name)
+				return nil, Unknown(name)
 			}
 			if n.kids == nil {
-				n.kids = map[string]*node{}
+				n.kids = map[string]*Node{}
 			}
 			if n.kids[p] == nil {
-				n.kids[p] = &node{}
+				n.kids[p] = &Node{}
 			}
 			n = n.kids[p]
 		}
@@ -58,25 +60,26 @@ func parseForm(values url.Values, skip func(string) bool) (*node, error) {
 	return root, nil
 }
 
-func unknownParameter(name string) error {
-	return apiErrorf("UnknownParameter", "The parameter %s is not recognized", name)
+// Unknown says that nothing has a parameter of that name.
+func Unknown(name string) error {
+	return Errorf("UnknownParameter", "The parameter %s is not recognized", name)
 }
 
-// decode fills a struct from a tree. A field's tag q names the parameter ("Filter"); ",required" makes its absence a
+// Decode fills a struct from a tree. A field's tag q names the parameter ("Filter"); ",required" makes its absence a
 // MissingParameter error; ",unsupported" is for parameters that the real API has and the lab hasn't: giving one is an
 // UnsupportedOperation. Lists are 1-based name.N. What no field takes is an UnknownParameter error.
-func decode(root *node, into any) error {
+func Decode(root *Node, into any) error {
 	if err := decodeStruct(root, reflect.ValueOf(into).Elem(), ""); err != nil {
 		return err
 	}
 	if name := root.leftover(""); name != "" {
-		return unknownParameter(name)
+		return Unknown(name)
 	}
 	return nil
 }
 
 // leftover returns the alphabetically first name that nothing used.
-func (n *node) leftover(path string) string {
+func (n *Node) leftover(path string) string {
 	if n.set && !n.used {
 		return path
 	}
@@ -90,7 +93,7 @@ func (n *node) leftover(path string) string {
 	return first
 }
 
-func decodeStruct(n *node, v reflect.Value, path string) error {
+func decodeStruct(n *Node, v reflect.Value, path string) error {
 	t := v.Type()
 	for i := range t.NumField() {
 		field := t.Field(i)
@@ -108,7 +111,7 @@ func decodeStruct(n *node, v reflect.Value, path string) error {
 		if option == "unsupported" {
 			for _, each := range strings.Fields(name) {
 				if n.kids[each] != nil {
-					return apiErrorf("UnsupportedOperation", "The parameter %s is not supported here", join(path, each))
+					return Errorf("UnsupportedOperation", "The parameter %s is not supported here", join(path, each))
 				}
 			}
 			continue
@@ -116,7 +119,7 @@ func decodeStruct(n *node, v reflect.Value, path string) error {
 		kid := n.kids[name]
 		if kid == nil {
 			if option == "required" {
-				return missingParameter(join(path, name))
+				return Missing(join(path, name))
 			}
 			continue
 		}
@@ -124,7 +127,7 @@ func decodeStruct(n *node, v reflect.Value, path string) error {
 			return err
 		}
 		if option == "required" && v.Field(i).IsZero() && v.Field(i).Kind() == reflect.String {
-			return missingParameter(join(path, name))
+			return Missing(join(path, name))
 		}
 	}
 	return nil
@@ -132,7 +135,7 @@ func decodeStruct(n *node, v reflect.Value, path string) error {
 
 func join(path, name string) string { return strings.TrimPrefix(path+"."+name, ".") }
 
-func decodeValue(n *node, v reflect.Value, path string) error {
+func decodeValue(n *Node, v reflect.Value, path string) error {
 	switch v.Kind() {
 	case reflect.Pointer:
 		p := reflect.New(v.Type().Elem())
@@ -147,7 +150,7 @@ func decodeValue(n *node, v reflect.Value, path string) error {
 		return decodeStruct(n, v, path)
 	}
 	if !n.set {
-		return unknownParameter(path + "." + anyKid(n))
+		return Unknown(path + "." + anyKid(n))
 	}
 	n.used = true
 	switch v.Kind() {
@@ -156,13 +159,13 @@ func decodeValue(n *node, v reflect.Value, path string) error {
 	case reflect.Bool:
 		b, err := strconv.ParseBool(n.value)
 		if err != nil {
-			return apiErrorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid. Expected: true or false", n.value, path)
+			return Errorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid. Expected: true or false", n.value, path)
 		}
 		v.SetBool(b)
 	case reflect.Int, reflect.Int64:
 		i, err := strconv.ParseInt(n.value, 10, 32)
 		if err != nil {
-			return apiErrorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid. Expected an integer", n.value, path)
+			return Errorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid. Expected an integer", n.value, path)
 		}
 		v.SetInt(i)
 	default:
@@ -171,12 +174,12 @@ func decodeValue(n *node, v reflect.Value, path string) error {
 	return nil
 }
 
-func decodeList(n *node, v reflect.Value, path string) error {
+func decodeList(n *Node, v reflect.Value, path string) error {
 	indexes := make([]int, 0, len(n.kids))
 	for k := range n.kids {
 		i, err := strconv.Atoi(k)
 		if err != nil || i < 0 || strconv.Itoa(i) != k {
-			return unknownParameter(path + "." + k)
+			return Unknown(path + "." + k)
 		}
 		indexes = append(indexes, i)
 	}
@@ -195,7 +198,7 @@ func decodeList(n *node, v reflect.Value, path string) error {
 	return nil
 }
 
-func anyKid(n *node) string {
+func anyKid(n *Node) string {
 	first := ""
 	for k := range n.kids {
 		if first == "" || k < first {
@@ -203,4 +206,28 @@ func anyKid(n *node) string {
 		}
 	}
 	return first
+}
+
+// Take marks all at or below a name as used and returns the first value there, empty when there is nothing.
+func (n *Node) Take(name string) string {
+	kid := n.kids[name]
+	if kid == nil {
+		return ""
+	}
+	kid.take()
+	return kid.first()
+}
+
+func (n *Node) take() {
+	n.used = true
+	for _, kid := range n.kids {
+		kid.take()
+	}
+}
+
+func (n *Node) first() string {
+	if n.set {
+		return n.value
+	}
+	return n.kids[anyKid(n)].first()
 }

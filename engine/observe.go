@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/store"
+)
+
+// place is what one list of a cloud covers.
+type place struct{ account, region string }
+
+func (st *site) place() place { return place{st.account.Name, st.spec.Region} }
+
+// observe asks the clouds, each account and region once, and holds what they show against the ledger. A site that can't
+// be asked becomes unknown.
+func (s *survey) observe(ctx context.Context) error {
+	var err error
+	if s.now, err = s.e.store.Now(ctx); err != nil { // before the lists: what they leave out may be younger than they are
+		return err
+	}
+	places := map[place]*site{}
+	for _, st := range s.sites {
+		places[st.place()] = st
+	}
+	lists, failed, err := s.list(ctx, places)
+	if err != nil {
+		return err
+	}
+	if err := s.readLedger(ctx); err != nil {
+		return err
+	}
+	for p, objects := range lists {
+		if failed[p] == nil && len(objects) == 0 && s.expected(p) {
+			lists[p], failed[p] = s.doubt(ctx, places[p])
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for name, st := range s.sites {
+		if err := failed[st.place()]; err != nil {
+			s.unknown[name] = err.Error()
+		}
+	}
+	for p, objects := range lists {
+		s.take(p, objects)
+	}
+	s.explain()
+	return s.remember()
+}
+
+// list asks for every place at once.
+func (s *survey) list(ctx context.Context, places map[place]*site) (map[place][]cloud.Object, map[place]error, error) {
+	lists, failed := map[place][]cloud.Object{}, map[place]error{}
+	var mu sync.Mutex
+	var group errgroup.Group
+	for p, st := range places {
+		group.Go(func() error {
+			objects, err := s.observeSite(ctx, st)
+			mu.Lock()
+			defer mu.Unlock()
+			lists[p], failed[p] = objects, err
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	return lists, failed, ctx.Err()
+}
+
+func (s *survey) observeSite(ctx context.Context, st *site) ([]cloud.Object, error) {
+	return retryBriefly(ctx, s.e.patience.retry, func(ctx context.Context) ([]cloud.Object, error) {
+		return st.driver.Observe(ctx, s.cluster.UID, st.spec.Region)
+	})
+}
+
+// expected says whether a list of the place should show something: the ledger has a line that lists have had time to
+// learn of.
+func (s *survey) expected(p place) bool {
+	for _, line := range s.ledger.lines {
+		if st := s.sites[line.Site]; st != nil && st.place() == p && !s.young(line.Made) {
+			return true
+		}
+	}
+	return false
+}
+
+// doubt is for a list that is empty where the ledger has something: alone that proves nothing. It is believed when a
+// second list says the same and the account passes its check.
+func (s *survey) doubt(ctx context.Context, st *site) ([]cloud.Object, error) {
+	objects, err := s.observeSite(ctx, st)
+	if err != nil || len(objects) > 0 {
+		return objects, err
+	}
+	report, err := retryBriefly(ctx, s.e.patience.retry, func(ctx context.Context) (cloud.Report, error) {
+		return st.driver.Check(ctx, st.spec.Region)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the cloud lists nothing at all, and the check of account %s failed: %w", st.account.Name, err)
+	}
+	if len(report.Missing) > 0 {
+		return nil, fmt.Errorf("the cloud lists nothing at all, and account %s lacks the permission %s", st.account.Name, report.Missing[0].Action)
+	}
+	return nil, nil
+}
+
+// young says that something happened so lately that lists may not show it yet.
+func (s *survey) young(at time.Time) bool { return s.now.Sub(at) < s.e.patience.listLag }
+
+// take adds a list's objects, without those that were just deleted and only linger in it.
+func (s *survey) take(p place, objects []cloud.Object) {
+	recorded := s.recorded()
+	for _, o := range objects {
+		same := func(g plan.Observed) bool { return g.Kind == o.Kind && g.ID == o.ID }
+		if slices.ContainsFunc(s.got, same) || !recorded[o.ID] && s.e.deletions.lingers(s.cluster.UID, o, s.e.patience.listLag) {
+			continue
+		}
+		s.got = append(s.got, plan.Observed{Object: o, Site: s.siteOf(o, p.account), Recorded: recorded[o.ID]})
+	}
+}
+
+func (s *survey) recorded() map[string]bool {
+	out := map[string]bool{}
+	for _, line := range s.ledger.lines {
+		out[line.ID] = true
+	}
+	return out
+}
+
+// explain marks what an unresolved intent accounts for: of each intent to create, one object at most.
+func (s *survey) explain() {
+	for _, i := range s.ledger.intents {
+		if best := s.explainedBy(i, s.got); best >= 0 {
+			s.got[best].Intended = true
+		}
+	}
+}
+
+// explainedBy finds the object that came of an intent: it has its key and kind, is in no ledger, and was not made before
+// the intent (a copy's mark is older or its making later). Of several the first made is ours; -1 means none.
+func (s *survey) explainedBy(i store.Intent, objects []plan.Observed) int {
+	best := -1
+	for n, o := range objects {
+		switch {
+		case i.Action != string(plan.Create) || o.Key != i.Key || string(o.Kind) != i.Kind || o.State == cloud.Gone || o.Recorded:
+		case !o.Created.IsZero() && o.Created.Before(i.Created.Add(-clockSkew)):
+		case best < 0 || earlier(o.Object, objects[best].Object):
+			best = n
+		}
+	}
+	return best
+}
+
+func earlier(a, b cloud.Object) bool {
+	if !a.Created.Equal(b.Created) {
+		return a.Created.Before(b.Created)
+	}
+	return a.ID < b.ID
+}
+
+// remember adds what the ledger holds and the lists leave out though they may not know of it yet: it counts as there, as
+// it was last seen.
+func (s *survey) remember() error {
+	listed := map[string]bool{}
+	for _, g := range s.got {
+		listed[g.ID] = true
+	}
+	for _, line := range s.ledger.lines {
+		if _, unknown := s.unknown[line.Site]; unknown || listed[line.ID] || !s.young(line.Made) {
+			continue
+		}
+		o, err := recordedObject(line)
+		if err != nil {
+			return err
+		}
+		s.got = append(s.got, plan.Observed{Object: o, Site: line.Site, Recorded: true})
+	}
+	return nil
+}
+
+// recordedObject is the object of a ledger line. Its spec is what JSON gives, with numbers as they were written; that is
+// enough to be compared.
+func recordedObject(line store.Resource) (cloud.Object, error) {
+	var o cloud.Object
+	dec := json.NewDecoder(bytes.NewReader(line.Object))
+	dec.UseNumber()
+	if err := dec.Decode(&o); err != nil {
+		return o, fmt.Errorf("the record of %s: %w", line.Key, err)
+	}
+	return o, nil
+}
+
+// readLedger reads what is on record about the cluster's resources.
+func (s *survey) readLedger(ctx context.Context) error {
+	var err error
+	if s.ledger.lines, err = s.e.store.ListResources(ctx, s.cluster.UID); err != nil {
+		return err
+	}
+	s.ledger.intents, err = s.e.store.ListOpenIntents(ctx, s.cluster.UID)
+	return err
+}
+
+// siteOf tells which site an object belongs to: keys begin with the site's name, and of two names that fit, the longer.
+func (s *survey) siteOf(o cloud.Object, account string) string {
+	best := ""
+	for name, st := range s.sites {
+		if st.account.Name == account && strings.HasPrefix(o.Key, name+"-") && len(name) > len(best) {
+			best = name
+		}
+	}
+	return best
+}
+
+// deletions is the engine's memory of what it deleted lately. It is lost with the process: then what lingers in a list is
+// reported once more, and nothing worse.
+type deletions struct {
+	mu sync.Mutex
+	at map[deletion]time.Time
+}
+
+type deletion struct {
+	cluster string
+	kind    cloud.Kind
+	id      string
+}
+
+func (d *deletions) add(cluster string, o cloud.Object, lag time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.at == nil {
+		d.at = map[deletion]time.Time{}
+	}
+	for k, at := range d.at {
+		if time.Since(at) > lag {
+			delete(d.at, k)
+		}
+	}
+	d.at[deletion{cluster, o.Kind, o.ID}] = time.Now()
+}
+
+// lingers says that a list shows what is deleted. Where ids are names, a later thing may have the same one.
+func (d *deletions) lingers(cluster string, o cloud.Object, lag time.Duration) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, ok := d.at[deletion{cluster, o.Kind, o.ID}]
+	return ok && time.Since(at) < lag && (o.Created.IsZero() || o.Created.Before(at))
+}

@@ -1,0 +1,21 @@
+package engine
+
+import "time"
+
+// patience is how long the engine waits where waiting is all it can do.
+type patience struct {
+	// lease is how long a claim of a cluster lasts; it is renewed at a third of that.
+	lease time.Duration
+	// listLag is how long a cloud's list may leave out what was just made, and show what was just deleted. It is also
+	// how long a call whose answer never came may take to show its effect.
+	listLag time.Duration
+	// retry is the first pause between two tries of a call; it grows from there.
+	retry time.Duration
+	// again is when a run that could not even begin is tried again, and the pause after a first failed run.
+	again time.Duration
+}
+
+var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, again: 10 * time.Second}
+
+// clockSkew is how far a cloud's clock and the database's may differ.
+const clockSkew = time.Minute

@@ -1,0 +1,277 @@
+// Package life_test is one whole life of a cluster over two clouds, on the lab, through the real binary: made while the
+// engine is killed, looked at with strangers' clients, grown, shrunk, hurt, mended and deleted, with nothing left behind.
+// It needs root and the bundle.
+package life_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const clusterFile = `
+apiVersion: skyweld.dev/v1alpha1
+kind: Cluster
+metadata: {name: life}
+spec:
+  metro: us-east
+  sites:
+    - {name: aws, account: my-aws}
+    - {name: gcp, account: my-gcp}
+  controlPlane: {replicas: 3, size: small}
+  workers:
+    - {name: web, site: aws, size: small, count: 2}
+    - {name: batch, site: gcp, size: small, count: 1}
+`
+
+const probes = `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: probe}
+spec:
+  selector: {matchLabels: {app: probe}}
+  template:
+    metadata: {labels: {app: probe}}
+    spec:
+      tolerations: [{operator: Exists}]
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: "registry.k8s.io/e2e-test-images/agnhost:2.63.0", args: [netexec]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: probe}
+spec: {selector: {app: probe}, ports: [{port: 80, targetPort: 8080}]}
+`
+
+func TestLife(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the lab's machines are Linux namespaces")
+	}
+	w := newWorld(t)
+	hostBefore := hostState(t)
+	w.startLab()
+	w.startEngine()
+	w.must("account", "add", "aws", "my-aws", "--from-env")
+	w.must("account", "add", "gcp", "my-gcp", "--from-env")
+	before := w.inventory()
+	strangersBefore := w.strangers()
+	file := filepath.Join(w.dir, "cluster.yaml")
+	write(t, file, clusterFile)
+
+	t.Log("plan, then apply, with the engine killed three times inside")
+	var planned struct {
+		Steps []struct{ ID string } `json:"steps"`
+	}
+	w.json(&planned, "plan", "-f", file, "-o", "json")
+	start := time.Now()
+	w.must("apply", "-f", file)
+	w.killAt("3 steps done", func(r run) bool { return r.Done >= 3 })
+	w.killAt("a first contact", func(r run) bool { return r.has("prepare", "running") || r.has("configure", "running") })
+	w.killAt("kubeadm", func(r run) bool { return r.has("init", "running") || r.has("join", "running") })
+	w.must("apply", "-f", file, "--wait")
+	t.Logf("created in %.0f s, three kills included", time.Since(start).Seconds())
+	runs := w.runs()
+	if first := runs[len(runs)-1]; !slices.Equal(first.ids(), ids(planned.Steps)) {
+		t.Errorf("the first run recorded other steps than the plan had:\n%v\n%v", first.ids(), ids(planned.Steps))
+	}
+	var again struct {
+		Steps []struct{ ID string } `json:"steps"`
+	}
+	w.json(&again, "plan", "-f", file, "-o", "json")
+	if len(again.Steps) != 0 {
+		t.Errorf("a second plan has steps: %v", ids(again.Steps))
+	}
+	printed := filepath.Join(w.dir, "printed.yaml")
+	write(t, printed, w.must("get", "clusters", "life", "-o", "yaml"))
+	w.json(&again, "plan", "-f", printed, "-o", "json")
+	if len(again.Steps) != 0 {
+		t.Errorf("what get prints isn't what is there: %v", ids(again.Steps))
+	}
+	w.noDoubles(6)
+	w.kubeconfig()
+	w.wantNodes(6)
+
+	t.Log("the network")
+	w.kubectlIn(probes, "apply", "-f", "-")
+	w.kubectl("rollout", "status", "ds/probe", "--timeout=180s")
+	w.podPairs()
+	w.services()
+	w.onlyTunnelBetweenSites()
+	w.strangersSee()
+
+	t.Log("grow, shrink")
+	w.must("node", "add", "life", "--group", "batch", "--wait")
+	w.wantNodes(7)
+	w.must("node", "remove", "life-web-1", "--wait")
+	w.wantNodes(6)
+	if out := w.must("ssh", "life-batch-1", "--", "/opt/skyweld/bin/skyweld", "agent", "status"); strings.Contains(out, "life-web-1") {
+		t.Errorf("a peer still has the removed node in its config: %s", out)
+	}
+	if slices.ContainsFunc(w.inventory()["my-aws"], func(l string) bool {
+		return strings.Contains(l, "life-web-1") && !strings.Contains(l, "terminated")
+	}) {
+		t.Error("the removed node's machine is still in the account")
+	}
+
+	t.Log("a machine terminated behind its back")
+	w.terminate("life-web-2")
+	w.must("reconcile", "life", "--wait")
+	w.wantNodes(6)
+	w.memory()
+
+	t.Log("delete")
+	start = time.Now()
+	w.must("delete", "life", "--wait")
+	t.Logf("deleted in %.0f s", time.Since(start).Seconds())
+	w.same("inventory", before, w.inventory())
+	w.same("what strangers see", strangersBefore, w.strangers())
+	w.stopEngine()
+	w.must("lab", "stop", "--purge")
+	for _, d := range difference(hostBefore, hostState(t)) {
+		t.Errorf("not as before on this machine: %s", d)
+	}
+}
+
+// killAt kills the engine (SIGKILL) when a run is where it should be, and starts it again.
+func (w *world) killAt(what string, there func(run) bool) {
+	w.t.Helper()
+	deadline := time.Now().Add(4 * time.Minute)
+	for time.Now().Before(deadline) {
+		runs := w.runs()
+		if len(runs) > 0 && runs[0].Outcome == "running" && there(w.run(runs[0].ID)) {
+			w.t.Logf("killed at %s, %d steps done", what, runs[0].Done)
+			w.killEngine()
+			w.startEngine()
+			return
+		}
+		if len(runs) > 0 && runs[0].Outcome == "succeeded" && runs[0].Total > 0 {
+			w.t.Logf("not killed at %s: the run was over before", what)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	w.t.Fatalf("no run came to %s", what)
+}
+
+// podPairs lets every pod fetch /clientip from every other: its own address must come back.
+func (w *world) podPairs() {
+	w.t.Helper()
+	bad, n := 0, 0
+	for _, from := range w.pods() {
+		script := "for d in"
+		for _, to := range w.pods() {
+			script += " " + to.IP
+		}
+		script += `; do echo "$d $(curl -s -m 10 http://$d:8080/clientip)"; done`
+		for line := range strings.Lines(w.kubectl("exec", from.Name, "--", "sh", "-c", script)) {
+			n++
+			to, answer, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if !strings.HasPrefix(answer, from.IP+":") {
+				bad++
+				w.t.Errorf("pod %s on %s asked %s and was seen as %q", from.IP, from.Node, to, answer)
+			}
+		}
+	}
+	w.t.Logf("%d pairs of pods, %d wrong", n, bad)
+	if n != len(w.pods())*len(w.pods()) {
+		w.t.Errorf("only %d pairs were asked", n)
+	}
+}
+
+// services asks a ClusterIP service by its name from every node.
+func (w *world) services() {
+	w.t.Helper()
+	for _, p := range w.pods() {
+		if out := w.kubectl("exec", p.Name, "--", "curl", "-s", "-m", "15", "http://probe.default.svc.cluster.local/hostname"); !strings.HasPrefix(out, "probe-") {
+			w.t.Errorf("the service answered %q on %s", out, p.Node)
+		}
+	}
+}
+
+// onlyTunnelBetweenSites asks the lab what crossed its internet between the two regions.
+func (w *world) onlyTunnelBetweenSites() {
+	w.t.Helper()
+	var status struct {
+		Traffic []struct {
+			From, To, Protocol string
+			Port               int
+			Packets            int
+		}
+	}
+	w.json(&status, "lab", "status", "-o", "json")
+	tunnel := 0
+	for _, c := range status.Traffic {
+		if c.From == "home" || c.To == "home" {
+			continue
+		}
+		if c.From == c.To {
+			w.t.Errorf("traffic inside a region went over the internet: %+v", c)
+		}
+		if c.Protocol != "udp" || c.Port != 51820 {
+			w.t.Errorf("between the sites crossed %+v: want UDP 51820 only", c)
+		}
+		tunnel += c.Packets
+	}
+	if tunnel == 0 {
+		w.t.Error("nothing crossed between the sites: the counters don't count")
+	}
+}
+
+// noDoubles wants exactly one machine of ours for each node.
+func (w *world) noDoubles(nodes int) {
+	w.t.Helper()
+	machines := 0
+	seen := map[string]bool{}
+	for _, list := range w.inventory() {
+		for _, line := range list {
+			var i struct{ Kind, ID, Name, Cluster, Detail string }
+			if err := json.Unmarshal([]byte(line), &i); err != nil {
+				w.t.Fatal(err)
+			}
+			if i.Cluster == "" {
+				continue
+			}
+			if i.Kind == "instance" {
+				machines++
+			}
+			if i.Name != "" && seen[i.Kind+"/"+i.Name] {
+				w.t.Errorf("two of %s %s", i.Kind, i.Name)
+			}
+			seen[i.Kind+"/"+i.Name] = true
+		}
+	}
+	if machines != nodes {
+		w.t.Errorf("%d machines in the accounts: want %d", machines, nodes)
+	}
+}
+
+func (w *world) same(what string, before, after map[string][]string) {
+	w.t.Helper()
+	for _, d := range difference(before, after) {
+		w.t.Errorf("%s differs after the delete: %s", what, d)
+	}
+}
+
+// difference lists what is in one and not in the other.
+func difference(before, after map[string][]string) []string {
+	var out []string
+	for key := range before {
+		for _, l := range before[key] {
+			if !slices.Contains(after[key], l) {
+				out = append(out, fmt.Sprintf("%s: gone: %s", key, l))
+			}
+		}
+		for _, l := range after[key] {
+			if !slices.Contains(before[key], l) {
+				out = append(out, fmt.Sprintf("%s: new: %s", key, l))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
