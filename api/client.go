@@ -44,6 +44,9 @@ func (p *Problem) Error() string {
 	}
 	lines := []string{p.Detail + ":"}
 	for _, e := range p.Errors {
+		if e.Location != "" && !strings.Contains(e.Message, e.Location) {
+			e.Message = e.Location + ": " + e.Message
+		}
 		lines = append(lines, "  "+e.Message)
 	}
 	return strings.Join(lines, "\n")

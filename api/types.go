@@ -20,7 +20,7 @@ type Account struct {
 
 // NewAccount is an account as it is added.
 type NewAccount struct {
-	Name     string            `json:"name" minLength:"1" maxLength:"40"`
+	Name     string            `json:"name" doc:"1 to 50 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"`
 	Provider string            `json:"provider"`
 	Settings map[string]string `json:"settings,omitempty"`
 	Secrets  map[string]string `json:"secrets,omitempty"`

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -148,7 +149,7 @@ func ParsePrefixes(text string) ([]netip.Prefix, error) {
 // AddAccount checks that an account's credentials work, and stores it.
 func (e *Engine) AddAccount(ctx context.Context, account cloud.Account) (cloud.Report, error) {
 	if err := cloud.CheckKey(account.Name); err != nil {
-		return cloud.Report{}, Invalidf("name", "found %q: want 1 to 50 of a-z, 0-9 and '-', beginning with a letter", account.Name)
+		return cloud.Report{}, Invalidf("name", "found %q: want 1 to %d of a-z, 0-9 and '-', beginning with a letter and not ending with '-'", account.Name, cloud.MaxKey)
 	}
 	if text := account.Settings[SettingEgress]; text != "" {
 		if _, err := ParsePrefixes(text); err != nil {
@@ -181,21 +182,39 @@ func (e *Engine) Accounts(ctx context.Context) ([]store.Account, error) {
 func (e *Engine) CheckAccount(ctx context.Context, name string) (cloud.Report, error) {
 	_, d, err := e.driver(ctx, name)
 	if err != nil {
-		return cloud.Report{}, err
+		return cloud.Report{}, e.noAccount(ctx, name, err)
 	}
-	return d.Check(ctx)
+	report, err := d.Check(ctx)
+	if err != nil {
+		return report, fmt.Errorf("account %s: %w", name, err)
+	}
+	return report, nil
 }
 
 // RemoveAccount forgets an account that no cluster uses.
 func (e *Engine) RemoveAccount(ctx context.Context, name string) error {
-	return e.store.DeleteAccount(ctx, name)
+	return e.noAccount(ctx, name, e.store.DeleteAccount(ctx, name))
+}
+
+// noAccount turns the error of a name that no account has into a problem that says which there are.
+func (e *Engine) noAccount(ctx context.Context, name string, err error) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return &Problem{Kind: Missing, Message: fmt.Sprintf("there is no account named %q; %s", name, e.knownAccounts(ctx))}
 }
 
 // Inventory lists all that an account holds of the types Skyweld ever makes.
 func (e *Engine) Inventory(ctx context.Context, name string, regions []string) ([]cloud.Item, error) {
-	_, d, err := e.driver(ctx, name)
+	account, d, err := e.driver(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, e.noAccount(ctx, name, err)
+	}
+	names := regionNames(string(account.Provider))
+	for _, r := range regions {
+		if !slices.Contains(names, r) {
+			return nil, Invalidf("region", "found %q: %s has no such region; want one of %s", r, account.Provider, strings.Join(names, ", "))
+		}
 	}
 	return d.Inventory(ctx, regions...)
 }

@@ -46,16 +46,15 @@ func (r *run) create(ctx context.Context, st *site, s plan.Step) error {
 			return err
 		}
 	}
+	if req.Refs, err = r.refs(s.Want); err != nil {
+		return err
+	}
 	unsure := false
-	object, err := retry(ctx, func(ctx context.Context) (cloud.Object, error) {
+	object, err := call(ctx, r, func(ctx context.Context) (cloud.Object, error) {
 		if unsure {
-			if o, ok, err := r.landed(ctx, st, s.Key); err != nil || ok {
+			if o, ok, err := r.landed(ctx, st, intent); err != nil || ok {
 				return o, err
 			}
-		}
-		var err error
-		if req.Refs, err = r.refs(s.Want); err != nil {
-			return cloud.Object{}, err
 		}
 		o, err := st.driver.Create(ctx, req)
 		if c := cloud.ClassOf(err); err != nil && (c == cloud.Unknown || c == cloud.Unavailable) {
@@ -64,30 +63,40 @@ func (r *run) create(ctx context.Context, st *site, s plan.Step) error {
 		return o, err
 	})
 	if err != nil {
-		if settled(cloud.ClassOf(err)) {
-			// The cloud refused: nothing was made, and another try is another creation.
+		if settled(cloud.ClassOf(err)) && !r.young(intent.Created) {
+			// The cloud refuses, and nothing has come of the intent for so long that lists would show it: another try is
+			// another creation. Before that a part of it may be there, and only the intent explains it.
 			err = errors.Join(err, r.e.store.ResolveIntent(context.WithoutCancel(ctx), r.fence, intent.ID, store.Resolution{State: store.IntentFailed}))
 		}
 		return err
 	}
-	return r.made(ctx, st, s, intent.ID, object)
+	return r.made(ctx, st, intent.ID, object)
 }
 
 // landed looks for what an earlier try, whose answer never came, may have made.
-func (r *run) landed(ctx context.Context, st *site, key string) (cloud.Object, bool, error) {
+func (r *run) landed(ctx context.Context, st *site, intent store.Intent) (cloud.Object, bool, error) {
 	objects, err := st.driver.Observe(ctx, r.cluster.UID, st.spec.Region)
 	if err != nil {
 		return cloud.Object{}, false, err
 	}
+	seen, recorded := map[identity]bool{}, r.recorded()
+	for _, g := range r.got {
+		seen[r.identity(g)] = !g.Intended
+	}
+	var fresh []plan.Observed
 	for _, o := range objects {
-		if o.Key == key && o.State != cloud.Gone {
-			return o, true, nil
+		id := identity{st.account.Name, o.Kind, o.ID}
+		if !seen[id] && !r.e.deletions.lingers(id, o, r.e.patience.listLag) {
+			fresh = append(fresh, plan.Observed{Object: o, Recorded: recorded[id]})
 		}
+	}
+	if best := r.explainedBy(intent, fresh); best >= 0 {
+		return fresh[best].Object, true, nil
 	}
 	return cloud.Object{}, false, nil
 }
 
-// settled says that an error of this class means that the call had no effect.
+// settled says that the same call will not be answered otherwise.
 func settled(c cloud.Class) bool {
 	switch c {
 	case cloud.Denied, cloud.Invalid, cloud.QuotaExceeded, cloud.Capacity:
@@ -98,7 +107,7 @@ func settled(c cloud.Class) bool {
 
 // made resolves the intent and writes the ledger, in one transaction, even when the run is being stopped: the resource
 // exists.
-func (r *run) made(ctx context.Context, st *site, s plan.Step, intent int64, object cloud.Object) error {
+func (r *run) made(ctx context.Context, st *site, intent int64, object cloud.Object) error {
 	r.setObject(object)
 	line, err := ledgerLine(st.spec.Name, object)
 	if err != nil {
@@ -122,18 +131,22 @@ func ledgerLine(site string, o cloud.Object) (store.Resource, error) {
 }
 
 func (r *run) update(ctx context.Context, st *site, s plan.Step) error {
-	object, err := retry(ctx, func(ctx context.Context) (cloud.Object, error) {
-		refs, err := r.refs(s.Want)
-		if err != nil {
-			return cloud.Object{}, err
-		}
+	refs, err := r.refs(s.Want)
+	if err != nil {
+		return err
+	}
+	object, err := call(ctx, r, func(ctx context.Context) (cloud.Object, error) {
 		return st.driver.Update(ctx, cloud.UpdateRequest{Owner: r.owner, Resource: *s.Want, Object: *s.Got, Fields: s.Fields, Refs: refs})
 	})
 	if err != nil {
 		return err
 	}
 	r.setObject(object)
-	return nil
+	line, err := ledgerLine(st.spec.Name, object)
+	if err != nil {
+		return err
+	}
+	return r.e.store.PutResource(context.WithoutCancel(ctx), r.fence, line)
 }
 
 func (r *run) delete(ctx context.Context, st *site, s plan.Step) error {
@@ -141,11 +154,12 @@ func (r *run) delete(ctx context.Context, st *site, s plan.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := retry(ctx, func(ctx context.Context) (struct{}, error) {
+	if _, err := call(ctx, r, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, st.driver.Delete(ctx, r.owner, *s.Got)
 	}); err != nil {
 		return err
 	}
+	r.e.deletions.add(identity{st.account.Name, s.Got.Kind, s.Got.ID}, r.e.patience.listLag)
 	r.objMu.Lock()
 	if r.objects[s.Key].ID == s.Got.ID {
 		delete(r.objects, s.Key)
@@ -158,59 +172,61 @@ func (r *run) delete(ctx context.Context, st *site, s plan.Step) error {
 // ledger (the engine was stopped between the call and its record); lines whose resource is gone go out of it. A line as
 // young as a list may lag behind stays.
 func (r *run) settle(ctx context.Context) error {
-	for key, o := range r.objects {
-		for _, g := range r.got {
-			if g.ID != o.ID || g.Recorded {
-				continue
-			}
-			line, err := ledgerLine(g.Site, o)
-			if err != nil {
-				return err
-			}
-			for _, i := range r.ledger.intents {
-				if i.Key == key && i.Action == string(plan.Create) {
-					if err := r.e.store.ResolveIntent(ctx, r.fence, i.ID, store.Resolution{State: store.IntentDone, ObjectID: o.ID, Put: &line}); err != nil {
-						return err
-					}
-				}
-			}
-			r.note(ctx, "Adopted", key, fmt.Sprintf("%s %s was made just before the engine stopped; it is on record now", o.Kind, o.ID))
-		}
+	if err := r.adopt(ctx); err != nil {
+		return err
 	}
-	present := map[string]bool{}
+	live, gone := map[identity]bool{}, map[identity]bool{}
 	for _, g := range r.got {
-		if g.State != cloud.Gone {
-			present[g.ID] = true
-		}
+		live[r.identity(g)], gone[r.identity(g)] = g.State != cloud.Gone, g.State == cloud.Gone
 	}
 	for _, line := range r.ledger.lines {
-		if _, unknown := r.unknown[line.Site]; unknown || present[line.ID] || time.Since(line.Made) < listLag && !r.seenGone(line.ID) {
+		id := r.lineIdentity(line)
+		if _, unknown := r.unknown[line.Site]; unknown || live[id] || r.sites[line.Site] == nil || r.young(line.Made) && !gone[id] {
 			continue
 		}
 		if err := r.e.store.DeleteResource(ctx, r.fence, line.Key); err != nil {
 			return err
 		}
 	}
-	for _, i := range r.ledger.intents { // a delete that was under way and has happened
-		if _, unknown := r.unknown[i.Site]; !unknown && i.Action == string(plan.Delete) && r.objects[i.Key].ID == "" {
-			if err := r.e.store.ResolveIntent(ctx, r.fence, i.ID, store.Resolution{State: store.IntentDone}); err != nil {
-				return err
-			}
+	for _, i := range r.ledger.intents {
+		if _, unknown := r.unknown[i.Site]; unknown {
+			continue
+		}
+		var end store.IntentState
+		switch o, there := r.objects[i.Key]; {
+		case i.Action == string(plan.Delete) && !there: // it was under way and has happened
+			end = store.IntentDone
+		case i.Action == string(plan.Create) && there && !r.young(i.Created) && r.explainedBy(i, r.got) < 0 && r.recorded()[identity{r.account(i.Site), o.Kind, o.ID}]:
+			end = store.IntentFailed // what is there came of another, and nothing of this one
+		default:
+			continue
+		}
+		if err := r.e.store.ResolveIntent(ctx, r.fence, i.ID, store.Resolution{State: end}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// listLag is how long a list may leave out what was just made.
-const listLag = 2 * time.Minute
-
-func (r *run) seenGone(id string) bool {
-	for _, g := range r.got {
-		if g.ID == id && g.State == cloud.Gone {
-			return true
+// adopt puts on record what an unresolved intent explains, unless the key's place is taken.
+func (r *run) adopt(ctx context.Context) error {
+	for _, i := range r.ledger.intents {
+		n := r.explainedBy(i, r.got)
+		if n < 0 || r.objects[i.Key].ID != r.got[n].ID {
+			continue
 		}
+		g := &r.got[n]
+		line, err := ledgerLine(g.Site, g.Object)
+		if err != nil {
+			return err
+		}
+		if err := r.e.store.ResolveIntent(ctx, r.fence, i.ID, store.Resolution{State: store.IntentDone, ObjectID: g.ID, Put: &line}); err != nil {
+			return err
+		}
+		g.Recorded = true
+		r.note(ctx, "Adopted", i.Key, fmt.Sprintf("%s %s was made just before the engine stopped; it is on record now", g.Kind, g.ID))
 	}
-	return false
+	return nil
 }
 
 // refs are the objects a resource depends on.
@@ -228,6 +244,12 @@ func (r *run) refs(want *cloud.Resource) (map[string]cloud.Object, error) {
 	return refs, nil
 }
 
+func (r *run) object(key string) cloud.Object {
+	r.objMu.Lock()
+	defer r.objMu.Unlock()
+	return r.objects[key]
+}
+
 func (r *run) setObject(o cloud.Object) {
 	r.objMu.Lock()
 	defer r.objMu.Unlock()
@@ -238,7 +260,7 @@ func (r *run) setObject(o cloud.Object) {
 type siteWatch struct {
 	mu   sync.Mutex
 	last time.Time
-	seen map[string]cloud.Object
+	seen map[string]cloud.Object // by id
 }
 
 // The pause between two lists while machines are waited for grows between these.
@@ -247,7 +269,7 @@ const (
 	watchMost  = 5 * time.Second
 )
 
-// look returns the site's objects by key, from a list that is no older than the pause.
+// look returns the site's objects by id, from a list that is no older than the pause.
 func (w *siteWatch) look(ctx context.Context, pause time.Duration, list func(context.Context) ([]cloud.Object, error)) (map[string]cloud.Object, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -260,9 +282,7 @@ func (w *siteWatch) look(ctx context.Context, pause time.Duration, list func(con
 	}
 	seen := map[string]cloud.Object{}
 	for _, o := range objects {
-		if old, ok := seen[o.Key]; !ok || old.State == cloud.Gone {
-			seen[o.Key] = o
-		}
+		seen[o.ID] = o
 	}
 	w.last, w.seen = time.Now(), seen
 	return seen, nil
@@ -280,13 +300,17 @@ func (r *run) awaitMachine(ctx context.Context, name string) (cloud.Object, erro
 	if st == nil || key == "" {
 		return cloud.Object{}, fmt.Errorf("node %s has no machine in the blueprint", name)
 	}
-	pause := watchFirst
+	made := r.object(key)
+	if made.ID == "" {
+		return cloud.Object{}, fmt.Errorf("the machine of node %s has not been made", name)
+	}
+	pause := min(watchFirst, r.e.patience.retry)
 	for {
 		seen, err := r.watch[site].look(ctx, pause, func(ctx context.Context) ([]cloud.Object, error) {
 			return st.driver.Observe(ctx, r.cluster.UID, st.spec.Region)
 		})
 		why := "its machine isn't listed yet"
-		switch o, ok := seen[key]; {
+		switch o, ok := seen[made.ID]; {
 		case err != nil:
 			why = err.Error()
 			if c := cloud.ClassOf(err); !c.Retryable() {

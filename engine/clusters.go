@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
-	"github.com/skyweld/skyweld/geo"
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/plan"
 	"github.com/skyweld/skyweld/spec"
@@ -22,132 +20,6 @@ type Planned struct {
 	Spec  *spec.Cluster
 	New   bool
 	Graph plan.Graph
-}
-
-// read makes of a cluster file the complete spec, and finds the cluster it is about, if it exists. The error holds every
-// problem of the file.
-func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *store.Cluster, error) {
-	c, err := spec.Parse(file)
-	if err != nil {
-		// What else is wrong is said at once too.
-		if _, loadErr := spec.Load(file); loadErr != nil {
-			err = loadErr
-		}
-		return nil, nil, err
-	}
-	old, err := e.existing(ctx, c.Metadata.Name)
-	if err != nil {
-		return nil, nil, err
-	}
-	if old != nil {
-		spec.Inherit(old.Spec, c)
-	}
-	spec.Default(c)
-	errs := spec.Validate(c)
-	errs = append(errs, e.places(ctx, c)...)
-	if old != nil {
-		if !old.DeleteRequested.IsZero() {
-			return nil, nil, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s is being deleted: wait until it is gone, or choose another name", c.Metadata.Name)}
-		}
-		errs = append(errs, spec.Immutable(old.Spec, c)...)
-	}
-	return c, old, spec.Locate(file, errs).Err()
-}
-
-func (e *Engine) existing(ctx context.Context, name string) (*store.Cluster, error) {
-	c, err := e.store.GetCluster(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if latest, err := e.latestSpec(ctx, c); err != nil {
-		return nil, err
-	} else if latest != nil {
-		c.Spec = latest
-	}
-	return &c, nil
-}
-
-// latestSpec is the spec of the last change that is still queued, nil when there is none: changes build on each other.
-func (e *Engine) latestSpec(ctx context.Context, c store.Cluster) (*spec.Cluster, error) {
-	queued, err := e.store.ListChanges(ctx, c.UID, store.Queued)
-	if err != nil {
-		return nil, err
-	}
-	for i := len(queued) - 1; i >= 0; i-- {
-		if len(queued[i].Body) == 0 {
-			continue
-		}
-		var s spec.Cluster
-		if err := json.Unmarshal(queued[i].Body, &s); err != nil {
-			return nil, fmt.Errorf("change %d: %w", queued[i].ID, err)
-		}
-		s.Metadata = c.Spec.Metadata
-		return &s, nil
-	}
-	return nil, nil
-}
-
-// places checks what a file says of accounts, metros and regions, and fills in the regions that the metro gives.
-func (e *Engine) places(ctx context.Context, c *spec.Cluster) spec.Errors {
-	var errs spec.Errors
-	for i := range c.Spec.Sites {
-		s := &c.Spec.Sites[i]
-		at := fmt.Sprintf("spec.sites[%d]", i)
-		if s.Account == "" {
-			continue
-		}
-		account, err := e.store.GetAccount(ctx, s.Account)
-		if errors.Is(err, store.ErrNotFound) {
-			errs = append(errs, spec.Error{Path: at + ".account", Value: fmt.Sprintf("%q", s.Account), Message: "no account has this name; " + e.knownAccounts(ctx)})
-			continue
-		}
-		if err != nil {
-			errs = append(errs, spec.Error{Path: at + ".account", Message: err.Error()})
-			continue
-		}
-		provider := string(account.Provider)
-		if s.Region == "" && c.Spec.Metro != "" {
-			region, ok := geo.MetroRegion(c.Spec.Metro, provider)
-			if !ok {
-				errs = append(errs, spec.Error{Path: "spec.metro", Value: fmt.Sprintf("%q", c.Spec.Metro),
-					Message: fmt.Sprintf("it has no region of %s for site %s; want one of %s", provider, s.Name, strings.Join(geo.Metros(provider), ", "))})
-				continue
-			}
-			s.Region = region.ID
-			continue
-		}
-		if s.Region == "" {
-			continue // Validate has said so
-		}
-		if _, ok := geo.Region(provider, s.Region); !ok {
-			errs = append(errs, spec.Error{Path: at + ".region", Value: fmt.Sprintf("%q", s.Region),
-				Message: fmt.Sprintf("%s has no such region; it has %s", provider, strings.Join(regionNames(provider), ", "))})
-		}
-	}
-	return errs
-}
-
-func (e *Engine) knownAccounts(ctx context.Context) string {
-	all, err := e.store.ListAccounts(ctx)
-	if err != nil || len(all) == 0 {
-		return "add one with 'skyweld account add'"
-	}
-	var names []string
-	for _, a := range all {
-		names = append(names, a.Name)
-	}
-	return "there are " + strings.Join(names, ", ") + "; add one with 'skyweld account add'"
-}
-
-func regionNames(provider string) []string {
-	var names []string
-	for _, r := range geo.Regions(provider) {
-		names = append(names, r.ID)
-	}
-	return names
 }
 
 // Plan says what applying a file would do.
@@ -188,17 +60,16 @@ func (e *Engine) Apply(ctx context.Context, file []byte, who string) (store.Chan
 	if err != nil {
 		return store.Change{}, fmt.Errorf("cluster %s: %w", c.Metadata.Name, err)
 	}
-	if old == nil {
-		made, err := e.store.CreateCluster(ctx, c, who)
-		if errors.Is(err, store.ErrExists) {
-			return store.Change{}, &Problem{Kind: Taken, Field: "metadata.name", Message: fmt.Sprintf("a cluster named %s was just made by somebody else", c.Metadata.Name)}
-		}
-		if err != nil {
-			return store.Change{}, err
-		}
-		old = &made
+	change := store.Change{Kind: store.Apply, Body: body, Who: who}
+	if old != nil {
+		change.Cluster = old.UID
+		return e.store.AddChange(ctx, change)
 	}
-	return e.store.AddChange(ctx, store.Change{Cluster: old.UID, Kind: store.Apply, Body: body, Who: who})
+	_, change, err = e.store.CreateClusterBy(ctx, c, change)
+	if errors.Is(err, store.ErrExists) {
+		return store.Change{}, &Problem{Kind: Taken, Field: "metadata.name", Message: fmt.Sprintf("a cluster named %s was just made by somebody else", c.Metadata.Name)}
+	}
+	return change, err
 }
 
 // alter queues a change that is made from the cluster's latest spec.
@@ -212,6 +83,9 @@ func (e *Engine) alter(ctx context.Context, name, who string, kind store.ChangeK
 	}
 	if !old.DeleteRequested.IsZero() {
 		return store.Change{}, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s is being deleted", name)}
+	}
+	if err := e.installable(); err != nil {
+		return store.Change{}, err
 	}
 	c := store.Change{Cluster: old.UID, Kind: kind, Who: who}
 	if alter != nil {
@@ -259,23 +133,19 @@ func (e *Engine) Delete(ctx context.Context, name, who string) (store.Change, er
 	if err != nil {
 		return store.Change{}, err
 	}
-	change, err := e.store.AddChange(ctx, store.Change{Cluster: c.UID, Kind: store.Delete, Who: who})
-	if err != nil {
-		return store.Change{}, err
-	}
-	return change, e.store.RequestDelete(ctx, c.UID)
+	return e.store.AddChange(ctx, store.Change{Cluster: c.UID, Kind: store.Delete, Who: who})
 }
 
 // noCluster is the problem of a name that no cluster has.
 func (e *Engine) noCluster(ctx context.Context, name string) error {
 	all, err := e.store.ListClusters(ctx, false)
 	msg := fmt.Sprintf("there is no cluster named %q", name)
-	if err == nil && len(all) > 0 {
-		var names []string
-		for _, c := range all {
-			names = append(names, c.Name)
-		}
-		msg += "; there are " + strings.Join(names, ", ")
+	var names []string
+	for _, c := range all {
+		names = append(names, c.Name)
+	}
+	if err == nil {
+		msg += "; " + thereAre(names)
 	}
 	return &Problem{Kind: Missing, Message: msg}
 }

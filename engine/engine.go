@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -45,16 +44,18 @@ type Options struct {
 	// Name tells this engine from others that share the store.
 	Name string
 	Log  *slog.Logger
+	// Nodeside is how what runs on machines is reached; the zero value is SSH and HTTPS.
+	Nodeside Nodeside
 }
-
-// The lease on a cluster is renewed at a third of its time.
-const leaseTime = 15 * time.Second
 
 // Engine is one engine.
 type Engine struct {
 	opts  Options
 	store *store.Store
 	log   *slog.Logger
+
+	patience  patience
+	deletions deletions
 
 	driverMu sync.Mutex
 	drivers  map[string]cachedDriver
@@ -66,7 +67,8 @@ type Engine struct {
 
 // New makes an engine; Run starts it.
 func New(opts Options) *Engine {
-	return &Engine{opts: opts, store: opts.Store, log: opts.Log, drivers: map[string]cachedDriver{}}
+	opts.Nodeside = opts.Nodeside.orReal()
+	return &Engine{opts: opts, store: opts.Store, log: opts.Log, patience: usualPatience, drivers: map[string]cachedDriver{}}
 }
 
 // Status is the engine's own document about a cluster.
@@ -75,6 +77,8 @@ type Status struct {
 	Initialized bool `json:"initialized"`
 	// Failures counts the failed runs since the last good one.
 	Failures int `json:"failures,omitempty"`
+	// EmptySince is, of a cluster that is being deleted, since when no list has shown anything of it.
+	EmptySince time.Time `json:"emptySince,omitzero"`
 }
 
 // Run works on clusters that are due until ctx is done; it returns when the runs under way have stopped at the next step.
@@ -90,7 +94,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		claim, err := e.store.ClaimCluster(ctx, e.opts.Name, leaseTime)
+		claim, err := e.store.ClaimCluster(ctx, e.opts.Name, e.patience.lease)
 		if claim != nil {
 			group.Go(func() {
 				defer func() { <-slots }()
@@ -123,7 +127,7 @@ func (e *Engine) idle(ctx context.Context, watch *store.Watcher) {
 
 // work does one run of a claimed cluster and gives it back with the time of the next.
 func (e *Engine) work(ctx context.Context, claim *store.Claim) {
-	name := claim.Current.Name
+	name, engine := claim.Current.Name, ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
@@ -144,20 +148,23 @@ func (e *Engine) work(ctx context.Context, claim *store.Claim) {
 	if next.IsZero() {
 		return // deleted
 	}
+	if engine.Err() != nil { // stopped in the middle: whoever is there takes it up at once
+		next = time.Now()
+	}
 	if err := e.store.Release(context.WithoutCancel(ctx), claim.Fence, next); err != nil {
 		e.log.Warn("the lease could not be given back", "cluster", name, "err", err)
 	}
 }
 
 func (e *Engine) keepLease(ctx context.Context, stop context.CancelFunc, fence store.Fence) {
-	tick := time.NewTicker(leaseTime / 3)
+	tick := time.NewTicker(e.patience.lease / 3)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if _, _, err := e.store.Renew(ctx, fence, leaseTime); errors.Is(err, store.ErrFenced) {
+			if _, _, err := e.store.Renew(ctx, fence, e.patience.lease); errors.Is(err, store.ErrFenced) {
 				stop()
 				return
 			}
@@ -169,7 +176,7 @@ func (e *Engine) keepLease(ctx context.Context, stop context.CancelFunc, fence s
 // the cluster is no more.
 func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, error) {
 	fence, c := claim.Fence, claim.Current
-	soon := time.Now().Add(10 * time.Second)
+	soon := time.Now().Add(e.patience.again)
 	changes, c, err := e.takeChanges(ctx, fence, c)
 	if err != nil {
 		return soon, err
@@ -178,39 +185,57 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 		return soon, err
 	}
 	deleting := !c.DeleteRequested.IsZero() || slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Kind == store.Delete })
-	reason := runReason(changes, deleting, c)
-	s, err := e.pass(ctx, fence, c, deleting, reason)
-	// What the first pass could not foresee (a resource that changed meanwhile) is met by one more.
-	if err == nil && len(s.graph.Steps) > 0 {
-		if c, err = e.store.GetClusterByUID(ctx, c.UID); err != nil {
-			return soon, err
-		}
-		if s, err = e.look(ctx, c, c.Spec, deleting); err == nil && len(s.graph.Steps) > 0 {
-			s, err = e.pass(ctx, fence, c, deleting, "verify: "+s.graph.Steps[0].ID)
-		}
-	}
+	s, quiet, err := e.passes(ctx, fence, c, deleting, runReason(changes, deleting, c))
 	if ctx.Err() != nil {
-		return time.Now(), ctx.Err()
+		return time.Now(), errors.Join(ctx.Err(), err)
 	}
 	end := context.WithoutCancel(ctx)
 	if deleting && err == nil {
-		if err = e.bury(end, fence, c, s, changes); err == nil {
+		if err = e.bury(end, fence, c, s, quiet, changes); err == nil {
 			return time.Time{}, nil
+		}
+		if wait, ok := errors.AsType[*notYet](err); ok {
+			return time.Now().Add(wait.left), e.saveStatus(end, fence, store.Deleting, s, wait.condition())
 		}
 	}
 	return e.conclude(end, fence, c, s, changes, err)
 }
 
-// pass looks and does what the plan says.
-func (e *Engine) pass(ctx context.Context, fence store.Fence, c store.Cluster, deleting bool, reason string) (*survey, error) {
-	s, err := e.look(ctx, c, c.Spec, deleting)
-	if err != nil {
-		return s, err
+// morePasses is how often a run looks again after it did something. What a plan could not foresee (a resource that
+// changed meanwhile) is met by the next.
+const morePasses = 3
+
+// passes looks and does what the plan says until there is nothing left to do. quiet says that there was nothing from the
+// beginning.
+func (e *Engine) passes(ctx context.Context, fence store.Fence, c store.Cluster, deleting bool, reason string) (s *survey, quiet bool, err error) {
+	for pass, limit := 0, morePasses; ; pass++ {
+		if s, err = e.look(ctx, c, c.Spec, deleting); err != nil {
+			return s, false, err
+		}
+		if pass > 0 && len(s.graph.Steps) == 0 {
+			return s, false, s.unknownErr()
+		}
+		if pass > 0 {
+			reason = "verify: " + s.graph.Steps[0].ID
+		}
+		if pass > limit {
+			return s, false, fmt.Errorf("after %d passes there is still something to do: %s, because %s", pass, s.graph.Steps[0].ID, s.graph.Steps[0].Reason)
+		}
+		if len(s.graph.Steps) > 0 || c.Phase == store.Pending {
+			if err = e.saveStatus(ctx, fence, store.Reconciling, s); err != nil {
+				return s, false, err
+			}
+		}
+		if s.graph.More {
+			limit++
+		}
+		if err = newRun(s, fence).execute(ctx, reason); err != nil || len(s.graph.Steps) == 0 {
+			return s, true, err
+		}
+		if c, err = e.store.GetClusterByUID(ctx, c.UID); err != nil {
+			return s, false, err
+		}
 	}
-	if err := e.saveStatus(ctx, fence, store.Reconciling, s); err != nil {
-		return s, err
-	}
-	return s, newRun(s, fence).execute(ctx, reason)
 }
 
 // takeChanges makes the newest queued spec the one in force.
@@ -219,29 +244,49 @@ func (e *Engine) takeChanges(ctx context.Context, fence store.Fence, c store.Clu
 	if err != nil {
 		return nil, c, err
 	}
+	var taken []store.Change
 	for _, ch := range changes {
-		generation := c.Generation
-		if len(ch.Body) > 0 && ch.State == store.Queued && ch.Generation == 0 {
-			var wanted spec.Cluster
-			if err := json.Unmarshal(ch.Body, &wanted); err != nil {
-				return nil, c, fmt.Errorf("change %d: %w", ch.ID, err)
+		next, generation, err := e.takeChange(ctx, fence, c, ch)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
+			// One change that can't be taken on must not keep the others, or the repairs, from being made.
+			e.event(ctx, c.UID, store.Warning, "ChangeFailed", "cluster "+c.Name, err.Error())
+			if err := e.store.SetChange(ctx, fence, ch.ID, store.Failed, 0, err.Error()); err != nil {
+				return nil, c, err
 			}
-			if !sameSpec(&wanted, c.Spec) {
-				if generation, err = e.store.UpdateSpec(ctx, fence, c.Generation, &wanted, ch.Who); err != nil {
-					return nil, c, err
-				}
-				if c, err = e.store.GetClusterByUID(ctx, c.UID); err != nil {
-					return nil, c, err
-				}
-			}
+			continue
 		}
+		if err != nil {
+			return nil, c, err
+		}
+		c = next
 		if ch.State == store.Queued {
 			if err := e.store.SetChange(ctx, fence, ch.ID, store.Applying, generation, ""); err != nil {
 				return nil, c, err
 			}
 		}
+		taken = append(taken, ch)
 	}
-	return changes, c, nil
+	return taken, c, nil
+}
+
+// takeChange makes one change's spec the one in force, and returns the cluster as it is then.
+func (e *Engine) takeChange(ctx context.Context, fence store.Fence, c store.Cluster, ch store.Change) (store.Cluster, int64, error) {
+	if len(ch.Body) == 0 || ch.State != store.Queued {
+		return c, c.Generation, nil
+	}
+	var wanted spec.Cluster
+	if err := json.Unmarshal(ch.Body, &wanted); err != nil {
+		return c, 0, fmt.Errorf("change %d: %w", ch.ID, err)
+	}
+	if sameSpec(&wanted, c.Spec) {
+		return c, c.Generation, nil
+	}
+	generation, err := e.store.UpdateSpec(ctx, fence, c.Generation, &wanted, ch.Who)
+	if err != nil {
+		return c, 0, fmt.Errorf("change %d: %w", ch.ID, err)
+	}
+	next, err := e.store.GetClusterByUID(ctx, c.UID)
+	return next, generation, err
 }
 
 func sameSpec(a, b *spec.Cluster) bool {
@@ -260,102 +305,6 @@ func runReason(changes []store.Change, deleting bool, c store.Cluster) string {
 		return "another try"
 	}
 	return "scheduled"
-}
-
-// conclude records how a run ended and says when the next one is due.
-func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, changes []store.Change, runErr error) (time.Time, error) {
-	if s == nil {
-		_, status, _, err := e.recall(ctx, c)
-		if err != nil {
-			return time.Now().Add(10 * time.Second), errors.Join(runErr, err)
-		}
-		s = &survey{status: status}
-	}
-	phase, state, text := store.Ready, store.Applied, ""
-	next := time.Now().Add(time.Duration(float64(e.opts.Every) * (0.9 + 0.2*rand.Float64())))
-	s.status.Failures = 0
-	if runErr != nil {
-		phase, state, text = store.Degraded, store.Failed, runErr.Error()
-		fresh, err := e.store.GetClusterByUID(ctx, c.UID)
-		if err == nil {
-			var was Status
-			if json.Unmarshal(fresh.Status, &was) == nil {
-				s.status.Failures = was.Failures + 1
-			}
-		}
-		next = time.Now().Add(min(5*time.Minute, e.opts.Every, 5*time.Second<<min(10, s.status.Failures)))
-		e.event(ctx, c.UID, store.Warning, "RunFailed", "cluster "+c.Name, text)
-	}
-	for _, ch := range changes {
-		if err := e.store.SetChange(ctx, fence, ch.ID, state, 0, text); err != nil {
-			return next, errors.Join(runErr, err)
-		}
-	}
-	return next, errors.Join(runErr, e.saveStatus(ctx, fence, phase, s, readyCondition(runErr)))
-}
-
-func readyCondition(err error) store.Condition {
-	c := store.Condition{Type: "Ready", Status: "True", Reason: "AsWanted", Message: "everything is as it was asked for"}
-	if err != nil {
-		c = store.Condition{Type: "Ready", Status: "False", Reason: "RunFailed", Message: err.Error()}
-	}
-	c.Since = time.Now().UTC()
-	return c
-}
-
-// bury ends a cluster's life once nothing of it is left in any cloud.
-func (e *Engine) bury(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, changes []store.Change) error {
-	for _, o := range s.got {
-		if o.State != cloud.Gone && (o.Recorded || o.Intended) {
-			return fmt.Errorf("%s %s (%s) is still there", o.Kind, o.Key, o.ID)
-		}
-	}
-	if err := newRun(s, fence).settle(ctx); err != nil {
-		return err
-	}
-	intents, err := e.store.ListOpenIntents(ctx, c.UID)
-	if err != nil {
-		return err
-	}
-	for _, i := range intents {
-		if err := e.store.ResolveIntent(ctx, fence, i.ID, store.Resolution{State: store.IntentFailed}); err != nil {
-			return err
-		}
-	}
-	e.event(ctx, c.UID, store.Normal, "Deleted", "cluster "+c.Name, "nothing of it is left in any account")
-	for _, ch := range changes {
-		if err := e.store.SetChange(ctx, fence, ch.ID, store.Applied, 0, ""); err != nil {
-			return err
-		}
-	}
-	return e.store.MarkDeleted(ctx, fence)
-}
-
-// saveStatus stores phase, conditions and status; conditions that aren't given stay.
-func (e *Engine) saveStatus(ctx context.Context, fence store.Fence, phase store.Phase, s *survey, conditions ...store.Condition) error {
-	data, err := json.Marshal(s.status)
-	if err != nil {
-		return fmt.Errorf("status of cluster %s: %w", fence.Cluster, err)
-	}
-	old, err := e.store.GetClusterByUID(ctx, fence.Cluster)
-	if err != nil {
-		return err
-	}
-	merged := map[string]store.Condition{}
-	for _, c := range old.Conditions {
-		merged[c.Type] = c
-	}
-	for _, c := range conditions {
-		if was, ok := merged[c.Type]; ok && was.Status == c.Status {
-			c.Since = was.Since
-		}
-		merged[c.Type] = c
-	}
-	var list []store.Condition
-	for _, t := range sortedKeys(merged) {
-		list = append(list, merged[t])
-	}
-	return e.store.SetStatus(ctx, fence, phase, list, data)
 }
 
 // recall reads what the engine remembers of a cluster.

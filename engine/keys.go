@@ -121,5 +121,6 @@ func (r *run) machineUserData(ctx context.Context, node, token string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	r.scrubber.add(k.Private)
 	return userData(node, k.Private, k.Public, r.keys.Authorized)
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/plan"
-	"github.com/skyweld/skyweld/remote"
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
@@ -80,7 +79,7 @@ func (r *run) prepareNode(ctx context.Context, name string) error {
 		}
 		next.HostKeys = []string{key.Public}
 	}
-	conn, err := r.dial(ctx, &next, sshPatience)
+	conn, err := r.connect(ctx, &next, sshPatience)
 	if err != nil {
 		return r.withConsole(ctx, machine, err)
 	}
@@ -104,7 +103,7 @@ func (r *run) prepareNode(ctx context.Context, name string) error {
 
 // exchangeHostKey replaces the host key that was in user data by one made on the machine. Both are accepted until the
 // machine has shown the new one.
-func (r *run) exchangeHostKey(ctx context.Context, conn *remote.Conn, f *Facts) error {
+func (r *run) exchangeHostKey(ctx context.Context, conn Machine, f *Facts) error {
 	out, err := conn.Run(ctx, agentPath+" agent hostkey --prepare", nil, nil)
 	if err != nil {
 		return err
@@ -122,7 +121,7 @@ func (r *run) exchangeHostKey(ctx context.Context, conn *remote.Conn, f *Facts) 
 	}
 	only := *f
 	only.HostKeys = []string{fresh}
-	confirm, err := r.dial(ctx, &only, time.Minute)
+	confirm, err := r.connect(ctx, &only, time.Minute)
 	if err != nil {
 		return fmt.Errorf("the new host key of %s was not shown: %w", f.Name, err)
 	}
@@ -131,7 +130,7 @@ func (r *run) exchangeHostKey(ctx context.Context, conn *remote.Conn, f *Facts) 
 }
 
 // installAgent uploads the agent unless the very same program is there, and starts it.
-func (r *run) installAgent(ctx context.Context, conn *remote.Conn) error {
+func (r *run) installAgent(ctx context.Context, conn Machine) error {
 	digest, err := r.e.agentDigest()
 	if err != nil {
 		return err
@@ -162,7 +161,7 @@ func (r *run) installAgent(ctx context.Context, conn *remote.Conn) error {
 func (r *run) configureNode(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, configurePatience)
 	defer cancel()
-	conn, err := r.dial(ctx, r.facts.get(name), time.Minute)
+	conn, err := r.connect(ctx, r.facts.get(name), time.Minute)
 	if err != nil {
 		return err
 	}
@@ -177,7 +176,7 @@ func (r *run) configureNode(ctx context.Context, name string) error {
 }
 
 // apply computes, signs and sends a node's config and records what was accepted.
-func (r *run) apply(ctx context.Context, conn *remote.Conn, name string) error {
+func (r *run) apply(ctx context.Context, conn Machine, name string) error {
 	cfg, err := r.config(name, r.e.opts.Bundle)
 	if err != nil {
 		return err
@@ -211,7 +210,7 @@ func (r *run) joinNode(ctx context.Context, name, action string) error {
 	if err != nil {
 		return err
 	}
-	conn, err := r.dial(ctx, f, time.Minute)
+	conn, err := r.connect(ctx, f, time.Minute)
 	if err != nil {
 		return err
 	}
@@ -221,10 +220,15 @@ func (r *run) joinNode(ctx context.Context, name, action string) error {
 		boot.Files = r.keys.PKI.Files()
 	}
 	cluster := r.kubeCluster()
-	token, err := r.joinToken(ctx, action == "init")
+	newToken := kube.NewToken
+	if action == "join" {
+		newToken = func() (string, error) { return r.joinToken(ctx) }
+	}
+	token, err := newToken()
 	if err != nil {
 		return err
 	}
+	r.scrubber.add(token)
 	if action == "init" {
 		boot.Config, err = kube.InitConfig(cluster, member, token)
 	} else {
@@ -235,6 +239,9 @@ func (r *run) joinNode(ctx context.Context, name, action string) error {
 	}
 	data, err := json.Marshal(boot)
 	if err != nil {
+		return err
+	}
+	if err := r.e.store.Check(ctx, r.fence); err != nil {
 		return err
 	}
 	admin, cancel := context.WithTimeout(ctx, kubeadmPatience)
@@ -266,8 +273,9 @@ func (r *run) member(name string) (kube.Member, error) {
 	return kube.Member{}, fmt.Errorf("node %s is not wanted", name)
 }
 
-// joinToken returns the bootstrap token of this run. On init kubeadm stores it itself; else it is stored at first use.
-func (r *run) joinToken(ctx context.Context, init bool) (string, error) {
+// joinToken returns the bootstrap token that the joins of this run share, storing it in Kubernetes at first. It is never
+// the one of kubeadm init: that may be of an earlier run, whose kubeadm went on when the engine was killed.
+func (r *run) joinToken(ctx context.Context) (string, error) {
 	r.tokenMu.Lock()
 	defer r.tokenMu.Unlock()
 	if r.token != "" {
@@ -277,16 +285,14 @@ func (r *run) joinToken(ctx context.Context, init bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !init {
-		client, err := r.kubeClient()
-		if err != nil {
-			return "", err
-		}
-		if _, err := retryPlain(ctx, readyPatience, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, client.CreateToken(ctx, token, time.Now().Add(30*time.Minute))
-		}); err != nil {
-			return "", err
-		}
+	client, err := r.kubeClient()
+	if err != nil {
+		return "", err
+	}
+	if _, err := retryPlain(ctx, readyPatience, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, client.CreateToken(ctx, token, time.Now().Add(30*time.Minute))
+	}); err != nil {
+		return "", err
 	}
 	r.token = token
 	return token, nil
@@ -376,6 +382,9 @@ func (r *run) forgetNode(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	if err := r.e.store.Check(ctx, r.fence); err != nil {
+		return err
+	}
 	_, err = retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, client.DeleteNode(ctx, name)
 	})
@@ -389,17 +398,21 @@ func (r *run) removeEtcdMember(ctx context.Context, name string) error {
 		if n.Role != spec.RoleControlPlane || n.Name == name || !r.members[n.Name].Ready {
 			continue
 		}
-		conn, err := r.dial(ctx, r.facts.get(n.Name), 20*time.Second)
+		conn, err := r.connect(ctx, r.facts.get(n.Name), 20*time.Second)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		etcd, err := kube.ConnectEtcd(r.keys.PKI, conn.DialContext, time.Now())
+		etcd, err := r.e.opts.Nodeside.Etcd(r.keys.PKI, conn.DialContext, time.Now())
 		if err == nil {
 			var removed bool
+			if err = r.e.store.Check(ctx, r.fence); err != nil {
+				conn.Close()
+				return err
+			}
 			removed, err = etcd.Remove(ctx, name)
 			if removed {
-				r.note(ctx, "EtcdMemberRemoved", name, "the etcd member of a machine that is gone was removed")
+				r.note(ctx, "EtcdMemberRemoved", name, "its etcd member was taken out of the cluster")
 			}
 		}
 		conn.Close()
@@ -407,6 +420,9 @@ func (r *run) removeEtcdMember(ctx context.Context, name string) error {
 			return nil
 		}
 		errs = append(errs, err)
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("remove the etcd member %s: no other control-plane node is Ready; when the others can't be mended, the control plane has to be restored from an etcd snapshot", name)
 	}
 	return fmt.Errorf("remove the etcd member %s: no other member could do it: %w", name, errors.Join(errs...))
 }
@@ -446,8 +462,8 @@ func (e *Engine) agentDigest() (string, error) {
 }
 
 // runJSON runs a command and decodes its standard output.
-func runJSON(ctx context.Context, c *remote.Conn, command string, stdin io.Reader, log io.Writer, out any) error {
-	data, err := c.Run(ctx, command, stdin, log)
+func runJSON(ctx context.Context, m Machine, command string, stdin io.Reader, log io.Writer, out any) error {
+	data, err := m.Run(ctx, command, stdin, log)
 	if err != nil {
 		return err
 	}

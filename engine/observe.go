@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +80,7 @@ func (s *survey) list(ctx context.Context, places map[place]*site) (map[place][]
 }
 
 func (s *survey) observeSite(ctx context.Context, st *site) ([]cloud.Object, error) {
-	return retryBriefly(ctx, s.e.patience.retry, func(ctx context.Context) ([]cloud.Object, error) {
+	return retryBriefly(ctx, s.e.patience, func(ctx context.Context) ([]cloud.Object, error) {
 		return st.driver.Observe(ctx, s.cluster.UID, st.spec.Region)
 	})
 }
@@ -104,7 +103,7 @@ func (s *survey) doubt(ctx context.Context, st *site) ([]cloud.Object, error) {
 	if err != nil || len(objects) > 0 {
 		return objects, err
 	}
-	report, err := retryBriefly(ctx, s.e.patience.retry, func(ctx context.Context) (cloud.Report, error) {
+	report, err := retryBriefly(ctx, s.e.patience, func(ctx context.Context) (cloud.Report, error) {
 		return st.driver.Check(ctx, st.spec.Region)
 	})
 	if err != nil {
@@ -122,19 +121,53 @@ func (s *survey) young(at time.Time) bool { return s.now.Sub(at) < s.e.patience.
 // take adds a list's objects, without those that were just deleted and only linger in it.
 func (s *survey) take(p place, objects []cloud.Object) {
 	recorded := s.recorded()
+	seen := s.listed()
 	for _, o := range objects {
-		same := func(g plan.Observed) bool { return g.Kind == o.Kind && g.ID == o.ID }
-		if slices.ContainsFunc(s.got, same) || !recorded[o.ID] && s.e.deletions.lingers(s.cluster.UID, o, s.e.patience.listLag) {
+		id := identity{p.account, o.Kind, o.ID} // what lies outside any region is in several lists
+		if seen[id] || !recorded[id] && s.e.deletions.lingers(id, o, s.e.patience.listLag) {
 			continue
 		}
-		s.got = append(s.got, plan.Observed{Object: o, Site: s.siteOf(o, p.account), Recorded: recorded[o.ID]})
+		seen[id] = true
+		s.got = append(s.got, plan.Observed{Object: o, Site: s.siteOf(o, p.account), Recorded: recorded[id]})
 	}
 }
 
-func (s *survey) recorded() map[string]bool {
-	out := map[string]bool{}
+// identity is what tells an object from all others: clouds give ids without knowing of each other.
+type identity struct {
+	account string
+	kind    cloud.Kind
+	id      string
+}
+
+func (s *survey) account(site string) string {
+	if st := s.sites[site]; st != nil {
+		return st.account.Name
+	}
+	return ""
+}
+
+func (s *survey) identity(o plan.Observed) identity {
+	return identity{s.account(o.Site), o.Kind, o.ID}
+}
+
+func (s *survey) lineIdentity(r store.Resource) identity {
+	return identity{s.account(r.Site), cloud.Kind(r.Kind), r.ID}
+}
+
+// recorded is what the ledger holds.
+func (s *survey) recorded() map[identity]bool {
+	out := map[identity]bool{}
 	for _, line := range s.ledger.lines {
-		out[line.ID] = true
+		out[s.lineIdentity(line)] = true
+	}
+	return out
+}
+
+// listed is what was observed, live or gone.
+func (s *survey) listed() map[identity]bool {
+	out := map[identity]bool{}
+	for _, g := range s.got {
+		out[s.identity(g)] = true
 	}
 	return out
 }
@@ -173,12 +206,9 @@ func earlier(a, b cloud.Object) bool {
 // remember adds what the ledger holds and the lists leave out though they may not know of it yet: it counts as there, as
 // it was last seen.
 func (s *survey) remember() error {
-	listed := map[string]bool{}
-	for _, g := range s.got {
-		listed[g.ID] = true
-	}
+	listed := s.listed()
 	for _, line := range s.ledger.lines {
-		if _, unknown := s.unknown[line.Site]; unknown || listed[line.ID] || !s.young(line.Made) {
+		if _, unknown := s.unknown[line.Site]; unknown || listed[s.lineIdentity(line)] || !s.young(line.Made) {
 			continue
 		}
 		o, err := recordedObject(line)
@@ -227,33 +257,27 @@ func (s *survey) siteOf(o cloud.Object, account string) string {
 // reported once more, and nothing worse.
 type deletions struct {
 	mu sync.Mutex
-	at map[deletion]time.Time
+	at map[identity]time.Time
 }
 
-type deletion struct {
-	cluster string
-	kind    cloud.Kind
-	id      string
-}
-
-func (d *deletions) add(cluster string, o cloud.Object, lag time.Duration) {
+func (d *deletions) add(id identity, lag time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.at == nil {
-		d.at = map[deletion]time.Time{}
+		d.at = map[identity]time.Time{}
 	}
 	for k, at := range d.at {
 		if time.Since(at) > lag {
 			delete(d.at, k)
 		}
 	}
-	d.at[deletion{cluster, o.Kind, o.ID}] = time.Now()
+	d.at[id] = time.Now()
 }
 
 // lingers says that a list shows what is deleted. Where ids are names, a later thing may have the same one.
-func (d *deletions) lingers(cluster string, o cloud.Object, lag time.Duration) bool {
+func (d *deletions) lingers(id identity, o cloud.Object, lag time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at, ok := d.at[deletion{cluster, o.Kind, o.ID}]
+	at, ok := d.at[id]
 	return ok && time.Since(at) < lag && (o.Created.IsZero() || o.Created.Before(at))
 }

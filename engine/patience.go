@@ -11,11 +11,13 @@ type patience struct {
 	listLag time.Duration
 	// retry is the first pause between two tries of a call; it grows from there.
 	retry time.Duration
+	// step caps how long one call is tried again, whatever its class of error allows.
+	step time.Duration
 	// again is when a run that could not even begin is tried again, and the pause after a first failed run.
 	again time.Duration
 }
 
-var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, again: 10 * time.Second}
+var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, step: 10 * time.Minute, again: 10 * time.Second}
 
 // clockSkew is how far a cloud's clock and the database's may differ.
 const clockSkew = time.Minute

@@ -8,6 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/store"
 )
 
 // retryLimit is how long one step tries on each class of error. Classes that are not here fail at once: only a person
@@ -20,10 +21,10 @@ var retryLimit = map[cloud.Class]time.Duration{
 	cloud.Unknown:     time.Minute,
 }
 
-// retry calls do until it succeeds, fails for good, or has failed for too long with the same class of error.
-func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
+// retry calls do until it succeeds, fails for good, or has failed for too long for its class of error.
+func retry[T any](ctx context.Context, p patience, do func(context.Context) (T, error)) (T, error) {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 300*time.Millisecond, 15*time.Second
+	b.InitialInterval, b.MaxInterval = p.retry, 15*time.Second
 	start := time.Now()
 	return backoff.Retry(ctx, func() (T, error) {
 		v, err := do(ctx)
@@ -31,7 +32,7 @@ func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, 
 			return v, nil
 		}
 		limit, again := retryLimit[cloud.ClassOf(err)]
-		if !again || time.Since(start) > limit || ctx.Err() != nil {
+		if !again || time.Since(start) > min(limit, p.step) || ctx.Err() != nil || errors.Is(err, store.ErrFenced) {
 			return v, backoff.Permanent(err)
 		}
 		if e, ok := errors.AsType[*cloud.Error](err); ok && e.RetryAfter > 0 {
@@ -41,12 +42,23 @@ func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, 
 	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
 }
 
+// call is retry for a call that changes something in a cloud: the lease is checked before every try.
+func call[T any](ctx context.Context, r *run, do func(context.Context) (T, error)) (T, error) {
+	return retry(ctx, r.e.patience, func(ctx context.Context) (T, error) {
+		if err := r.e.store.Check(ctx, r.fence); err != nil {
+			var none T
+			return none, err
+		}
+		return do(ctx)
+	})
+}
+
 // retryBriefly is retry for reading: a minute at most, and only while the cloud itself is in trouble.
-func retryBriefly[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
+func retryBriefly[T any](ctx context.Context, p patience, do func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var last error
-	v, err := retry(ctx, func(ctx context.Context) (T, error) {
+	v, err := retry(ctx, p, func(ctx context.Context) (T, error) {
 		v, err := do(ctx)
 		if err != nil && ctx.Err() == nil {
 			last = err

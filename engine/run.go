@@ -22,6 +22,9 @@ type run struct {
 	objMu   sync.Mutex
 	objects map[string]cloud.Object // by key: observed, then made
 
+	doneMu sync.Mutex
+	done   map[string]bool // steps
+
 	tokenMu sync.Mutex
 	token   string
 
@@ -37,12 +40,11 @@ const (
 
 // newRun readies a survey for being carried out.
 func newRun(s *survey, fence store.Fence) *run {
-	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, watch: map[string]*siteWatch{}}
-	for _, o := range s.got {
-		if o.State != cloud.Gone && (o.Recorded || o.Intended) {
-			if old, ok := r.objects[o.Key]; !ok || old.State == cloud.Gone {
-				r.objects[o.Key] = o.Object
-			}
+	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, done: map[string]bool{}, watch: map[string]*siteWatch{}}
+	recorded := map[string]bool{}
+	for _, o := range s.got { // of two under one key the recorded one counts
+		if _, ok := r.objects[o.Key]; o.State != cloud.Gone && (o.Recorded && !recorded[o.Key] || o.Intended && !ok) {
+			r.objects[o.Key], recorded[o.Key] = o.Object, o.Recorded
 		}
 	}
 	for name := range s.sites {
@@ -81,19 +83,17 @@ func (r *run) execute(ctx context.Context, reason string) error {
 	case err != nil && ctx.Err() != nil:
 		outcome, text = OutcomeStopped, "the engine stopped"
 	case err != nil:
-		outcome, text = OutcomeFailed, err.Error()
-	case len(r.unknown) > 0:
-		outcome, text = OutcomeFailed, r.unknownText()
-		err = errors.New(text)
+		outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
+	default:
+		if err = r.unknownErr(); err != nil {
+			outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
+		}
 	}
 	r.e.log.Info("run ended", "cluster", r.spec.Metadata.Name, "run", r.id, "outcome", outcome, "steps", len(r.graph.Steps), "calls", calls.Load(), "took", time.Since(started).Round(time.Millisecond))
 	if e := r.e.store.EndRun(end, r.fence, r.id, outcome, text, map[string]int64{"cloud": calls.Load()}); e != nil {
 		return errors.Join(err, e)
 	}
-	if err == nil {
-		err = r.tidy(end)
-	}
-	return err
+	return errors.Join(err, r.tidy(end))
 }
 
 // record writes a step's new state and says so to people.
@@ -101,13 +101,18 @@ func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr er
 	ctx = context.WithoutCancel(ctx)
 	text := ""
 	if stepErr != nil {
-		text = stepErr.Error()
+		text = r.scrubber.clean(stepErr.Error())
+	}
+	if st == plan.Done {
+		r.doneMu.Lock()
+		r.done[s.ID] = true
+		r.doneMu.Unlock()
 	}
 	if err := r.e.store.SetStep(ctx, r.fence, r.id, s.ID, store.StepState(st), text); err != nil {
 		r.e.log.Warn("a step's state could not be recorded", "run", r.id, "step", s.ID, "err", err)
 	}
 	if st == plan.Failed {
-		r.warn(ctx, "StepFailed", s.Key, fmt.Sprintf("%s %s %s: %s", s.Action, s.Kind, s.Key, text))
+		r.warn(ctx, "StepFailed", s.Key, text)
 	}
 	r.e.log.Debug("step", "cluster", r.spec.Metadata.Name, "run", r.id, "step", s.ID, "state", st, "err", text)
 }
@@ -118,30 +123,23 @@ func (r *run) step(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	if s.Kind == plan.NodeKind {
-		return r.nodeStep(ctx, s)
+		return explain(s, "", r.nodeStep(ctx, s))
 	}
-	return r.cloudStep(ctx, s)
+	account := ""
+	if st := r.sites[s.Site]; st != nil {
+		account = st.account.Name
+	}
+	return explain(s, account, r.cloudStep(ctx, s))
 }
 
 // tidy forgets the facts of nodes that are neither wanted nor there any more, so that their addresses are free again.
 func (r *run) tidy(ctx context.Context) error {
-	left := map[string]bool{}
-	for _, n := range r.planNodes() {
-		left[n.Name] = n.Wanted
-	}
-	deleted := map[string]bool{}
-	for _, s := range r.graph.Steps {
-		if s.Action == plan.Delete {
-			deleted[s.Key] = true
-		}
-	}
-	for _, n := range r.planNodes() {
-		if !n.Wanted && (n.Machine == "" || deleted[n.Machine]) {
-			delete(left, n.Name)
-		}
+	wanted := map[string]bool{}
+	for _, n := range r.nodes {
+		wanted[n.Name] = true
 	}
 	for _, f := range r.facts.all() {
-		if _, stays := left[f.Name]; stays {
+		if _, unknown := r.unknown[f.Site]; wanted[f.Name] || unknown || r.sites[f.Site] == nil || !r.left(f) {
 			continue
 		}
 		if err := r.e.store.DeleteNode(ctx, r.fence, f.Name); err != nil {
@@ -150,6 +148,31 @@ func (r *run) tidy(ctx context.Context) error {
 		r.facts.drop(f.Name)
 	}
 	return nil
+}
+
+// left says that nothing of a node is there any more: its machine and what belongs to it weren't seen or are deleted,
+// and Kubernetes doesn't know it.
+func (r *run) left(f *Facts) bool {
+	if registered, _ := r.membership(f.Name, f); registered && !r.isDone(plan.Forget, f.Name) {
+		return false
+	}
+	for _, key := range append([]string{r.machines[f.Name]}, r.reach[f.Name]...) {
+		if r.there(key) && !r.isDone(plan.Delete, key) {
+			return false
+		}
+		for _, i := range r.ledger.intents { // one may still appear
+			if i.Key == key && i.Action == string(plan.Create) && r.young(i.Created) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (r *run) isDone(a plan.Action, key string) bool {
+	r.doneMu.Lock()
+	defer r.doneMu.Unlock()
+	return r.done[string(a)+"/"+key]
 }
 
 // saveFacts records what is known of a node, in the store first.
@@ -165,22 +188,23 @@ func (r *run) saveFacts(ctx context.Context, f *Facts) error {
 	return nil
 }
 
-func (r *run) unknownText() string {
-	text := ""
-	for _, sp := range r.spec.Spec.Sites {
-		if why := r.unknown[sp.Name]; why != "" {
-			text += fmt.Sprintf("site %s could not be observed: %s. ", sp.Name, why)
+// unknownErr names the sites that could not be observed, nil when all could.
+func (s *survey) unknownErr() error {
+	var errs []error
+	for _, sp := range s.spec.Spec.Sites {
+		if why := s.unknown[sp.Name]; why != "" {
+			errs = append(errs, fmt.Errorf("site %s could not be observed, so nothing is done there: %s", sp.Name, why))
 		}
 	}
-	return text
+	return errors.Join(errs...)
 }
 
 func (r *run) note(ctx context.Context, reason, object, message string) {
-	r.e.event(ctx, r.cluster.UID, store.Normal, reason, object, message)
+	r.e.event(ctx, r.cluster.UID, store.Normal, reason, object, r.scrubber.clean(message))
 }
 
 func (r *run) warn(ctx context.Context, reason, object, message string) {
-	r.e.event(ctx, r.cluster.UID, store.Warning, reason, object, message)
+	r.e.event(ctx, r.cluster.UID, store.Warning, reason, object, r.scrubber.clean(message))
 }
 
 func storeSteps(g plan.Graph) []store.Step {

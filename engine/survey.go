@@ -4,18 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/geo"
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/mesh"
 	"github.com/skyweld/skyweld/plan"
-	"github.com/skyweld/skyweld/remote"
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
@@ -33,6 +30,8 @@ type survey struct {
 	status  Status
 	keys    *keys
 
+	// now is the database's time just before the clouds were asked.
+	now     time.Time
 	want    []cloud.Resource
 	got     []plan.Observed
 	unknown map[string]string
@@ -40,9 +39,11 @@ type survey struct {
 		lines   []store.Resource
 		intents []store.Intent
 	}
-	// machines is the key of each node's machine, reach the keys of what makes it reachable from outside.
+	// machines is the key of each node's machine, reach the keys of what makes it reachable from outside; of nodes that
+	// are to go, too.
 	machines map[string]string
 	reach    map[string][]string
+	scrubber scrubber
 	// members are the nodes Kubernetes has; kubeErr says why it couldn't be asked.
 	members map[string]kube.NodeInfo
 	kubeErr error
@@ -112,12 +113,14 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 	if s.facts, s.status, s.keys, err = e.recall(ctx, c); err != nil {
 		return nil, err
 	}
+	s.scrubber.addKeys(s.keys)
 	zones := map[string]int{}
 	for _, sp := range wanted.Spec.Sites {
 		st, err := e.site(ctx, sp)
 		if err != nil {
 			return nil, err
 		}
+		s.scrubber.addAccount(st.account)
 		s.sites[sp.Name] = st
 		zones[sp.Name] = len(st.zones)
 	}
@@ -126,6 +129,9 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 			return nil, err
 		}
 		if err := s.blueprint(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.leaving(); err != nil {
 			return nil, err
 		}
 	}
@@ -182,142 +188,62 @@ func (s *survey) blueprint(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("site %s: %w", sp.Name, err)
 		}
-		machine := map[cloud.Kind]bool{}
-		for _, k := range st.driver.Kinds() {
-			machine[k.Kind] = k.Machine
-		}
-		for _, r := range resources {
-			if machine[r.Kind] {
-				s.machines[r.Machine] = r.Key
-			}
-		}
-		for _, r := range resources {
-			if r.Machine != "" && !machine[r.Kind] {
-				s.reach[r.Machine] = append(s.reach[r.Machine], r.Key)
-			}
-		}
+		s.index(st, resources)
 		s.want = append(s.want, resources...)
 	}
 	return nil
 }
 
-// diskGiB is the size of every machine's disk.
-const diskGiB = 40
-
-// observe asks the clouds, each account and region once. A site that can't be asked becomes unknown.
-func (s *survey) observe(ctx context.Context) error {
-	type place struct{ account, region string }
-	lists := map[place][]cloud.Object{}
-	failed := map[place]error{}
-	places := map[place]*site{}
-	for _, st := range s.sites {
-		places[place{st.account.Name, st.spec.Region}] = st
+// leaving finds out what belonged to nodes that aren't wanted any more: what the driver would lay out for them.
+func (s *survey) leaving() error {
+	wanted := map[string]bool{}
+	for _, n := range s.nodes {
+		wanted[n.Name] = true
 	}
-	var mu sync.Mutex
-	var group errgroup.Group
-	for p, st := range places {
-		group.Go(func() error {
-			objects, err := retryBriefly(ctx, func(ctx context.Context) ([]cloud.Object, error) {
-				return st.driver.Observe(ctx, s.cluster.UID, p.region)
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			lists[p], failed[p] = objects, err
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	for name, st := range s.sites {
-		if err := failed[place{st.account.Name, st.spec.Region}]; err != nil {
-			s.unknown[name] = err.Error()
-		}
-	}
-	if err := s.readLedger(ctx); err != nil {
-		return err
-	}
-	recorded, intended := map[string]bool{}, map[string]bool{}
-	for _, line := range s.ledger.lines {
-		recorded[line.ID] = true
-	}
-	for _, i := range s.ledger.intents {
-		intended[i.Key] = intended[i.Key] || i.Action == string(plan.Create)
-	}
-	seen := map[string]bool{}
-	for p, objects := range lists {
-		for _, o := range objects {
-			id := string(o.Kind) + "/" + o.ID
-			if seen[id] {
-				continue
+	for _, sp := range s.spec.Spec.Sites {
+		st := s.sites[sp.Name]
+		in := cloud.Site{Name: sp.Name, Region: sp.Region, Zones: st.zones, Block: sp.Block, Pods: s.spec.Spec.Network.Pods, TunnelPort: mesh.DefaultPort}
+		for _, f := range s.facts.all() {
+			if !wanted[f.Name] && f.Site == sp.Name {
+				in.Machines = append(in.Machines, cloud.Machine{
+					Name: f.Name, Role: cloud.Role(f.Role), Size: "small", Zone: st.zones[f.Zone%len(st.zones)], Address: f.Address, DiskGiB: diskGiB,
+				})
 			}
-			seen[id] = true
-			s.got = append(s.got, plan.Observed{Object: o, Site: s.siteOf(o, p.account), Recorded: recorded[o.ID], Intended: intended[o.Key]})
 		}
+		if len(in.Machines) == 0 {
+			continue
+		}
+		resources, err := st.driver.Blueprint(s.owner, in)
+		if err != nil {
+			return fmt.Errorf("site %s: what belongs to the nodes that are to go: %w", sp.Name, err)
+		}
+		s.index(st, resources)
 	}
 	return nil
 }
 
-// readLedger reads what is on record about the cluster's resources.
-func (s *survey) readLedger(ctx context.Context) error {
-	var err error
-	if s.ledger.lines, err = s.e.store.ListResources(ctx, s.cluster.UID); err != nil {
-		return err
+// index notes which resources are a node's machine, and which make it reachable.
+func (s *survey) index(st *site, resources []cloud.Resource) {
+	for _, r := range resources {
+		switch {
+		case r.Machine == "":
+		case isMachine(st.driver, r.Kind):
+			s.machines[r.Machine] = r.Key
+		default:
+			s.reach[r.Machine] = append(s.reach[r.Machine], r.Key)
+		}
 	}
-	s.ledger.intents, err = s.e.store.ListOpenIntents(ctx, s.cluster.UID)
-	return err
 }
 
-// siteOf tells which site an object belongs to: keys begin with the site's name, and of two names that fit, the longer.
-func (s *survey) siteOf(o cloud.Object, account string) string {
-	best := ""
-	for name, st := range s.sites {
-		if st.account.Name == account && strings.HasPrefix(o.Key, name+"-") && len(name) > len(best) {
-			best = name
-		}
-	}
-	return best
+// there says whether something live that is ours was observed under a key.
+func (s *survey) there(key string) bool {
+	return key != "" && slices.ContainsFunc(s.got, func(g plan.Observed) bool {
+		return g.Key == key && g.State != cloud.Gone && (g.Recorded || g.Intended)
+	})
 }
 
-// askKubernetes lists the cluster's nodes.
-func (s *survey) askKubernetes(ctx context.Context) {
-	client, err := s.kubeClient()
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		defer cancel()
-		var list []kube.NodeInfo
-		if list, err = client.Nodes(ctx); err == nil {
-			for _, n := range list {
-				s.members[n.Name] = n
-			}
-			return
-		}
-	}
-	s.kubeErr = err
-}
-
-// kubeClient connects to the API servers by their public addresses.
-func (s *survey) kubeClient() (*kube.Client, error) {
-	var backends []kube.Backend
-	for _, f := range s.facts.all() {
-		if f.Role != spec.RoleControlPlane || !f.Public.IsValid() {
-			continue
-		}
-		st := s.sites[f.Site]
-		if st == nil {
-			continue
-		}
-		dial, err := remote.Dialer(st.account.Proxy)
-		if err != nil {
-			return nil, err
-		}
-		backends = append(backends, kube.Backend{Address: netip.AddrPortFrom(f.Public, kube.APIPort).String(), Dial: kube.Dial(dial)})
-	}
-	return kube.Connect(s.kubeCluster(), s.keys.PKI, backends, time.Now())
-}
+// diskGiB is the size of every machine's disk.
+const diskGiB = 40
 
 // planNodes says of every node, wanted or still there, what the plan must know.
 func (s *survey) planNodes() []plan.Node {
@@ -327,23 +253,23 @@ func (s *survey) planNodes() []plan.Node {
 		wanted[n.Name] = true
 		p := plan.Node{Name: n.Name, Site: n.Site, Role: cloud.Role(n.Role), Machine: s.machines[n.Name], Reach: s.reach[n.Name], Wanted: true}
 		f := s.facts.get(n.Name)
-		if f != nil && f.prepared() {
+		// While two host keys are accepted the machine's own has not been seen yet.
+		if f != nil && f.prepared() && len(f.HostKeys) == 1 {
 			p.Prepared = f.Machine
 			p.Stale = s.stale(n.Name, f)
 		}
 		p.Registered, p.Current = s.membership(n.Name, f)
+		p.Ready = p.Current && s.members[n.Name].Ready
 		out = append(out, p)
 	}
 	for _, f := range s.facts.all() {
 		if wanted[f.Name] {
 			continue
 		}
-		p := plan.Node{Name: f.Name, Site: f.Site, Role: cloud.Role(f.Role)}
+		p := plan.Node{Name: f.Name, Site: f.Site, Role: cloud.Role(f.Role), Reach: s.reach[f.Name]}
 		p.Registered, p.Current = s.membership(f.Name, f)
-		for _, o := range s.got {
-			if o.State != cloud.Gone && o.Machine != nil && o.Machine.ProviderID == f.ProviderID && f.ProviderID != "" {
-				p.Machine = o.Key
-			}
+		if key := s.machines[f.Name]; s.there(key) {
+			p.Machine = key
 		}
 		if p.Registered || p.Machine != "" {
 			out = append(out, p)

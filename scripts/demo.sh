@@ -6,7 +6,7 @@
 # DEMO_PROFILE  how slow the lab's clouds are: instant, fast (default) or real
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-source "$root/scripts/traces.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/traces.sh"
 
 # What 'up' notes in the folder: $base/before holds the host's state and the accounts' inventories before the first apply.
 before() { printf '%s/before/%s\n' "$base" "$1"; }
@@ -191,8 +191,8 @@ down() {
 	if ((left > 0)); then
 		die "$left things are left, see above; $base keeps what is known about it, and 'make demo-down' can be run again"
 	fi
-	rm -rf "$engine" "$base/before" "$base/bin"
-	rm -f "$base"/{cluster.yaml,kubeconfig,kubeconfig.new,phases,inventory.new,lab-name,lab-processes,engine.log,engine.pid}
+	rm -rf "$engine" "${base:?}"/{before,bin}
+	rm -f "$base"/{cluster.yaml,kubeconfig,kubeconfig.new,phases,inventory.new,stranger.log,lab-name,lab-processes,engine.log,engine.pid}
 	rmdir "$base" 2>/dev/null || say "$base holds files that are not the demo's: it stays"
 	say "nothing is left"
 }
@@ -222,35 +222,34 @@ delete_cluster() {
 
 # strangers UID WHEN: how many things with the cluster's mark the clouds' own command lines see, where they are installed.
 strangers() {
-	local counts=() filter="Name=tag:skyweld-cluster,Values=$1" what n list
+	local counts=() what answer
 	if command -v aws >/dev/null; then
-		for what in vpcs:Vpcs subnets:Subnets security-groups:SecurityGroups route-tables:RouteTables internet-gateways:InternetGateways addresses:Addresses; do
-			n=$(aws ec2 "describe-${what%:*}" --filters "$filter" --query "length(${what#*:})" --output text) || n='?'
-			counts+=("$n ${what%:*}")
+		for what in vpcs:Vpcs subnets:Subnets security-groups:SecurityGroups route-tables:RouteTables internet-gateways:InternetGateways addresses:Addresses "instances:Reservations[].Instances[?State.Name!='terminated'][]"; do
+			answer=$(aws ec2 "describe-${what%%:*}" --filters "Name=tag:skyweld-cluster,Values=$1" --query "length(${what#*:})" --output text 2>"$base/stranger.log") || break
+			counts+=("$answer ${what%%:*}")
 		done
-		n=$(aws ec2 describe-instances --filters "$filter" Name=instance-state-name,Values=pending,running,stopping,stopped --query 'length(Reservations[].Instances[])' --output text) || n='?'
-		stranger aws "$2" "${counts[@]}" "$n instances"
+		stranger aws "$2" 7 "${counts[@]}"
 	fi
 	counts=()
 	if command -v gcloud >/dev/null; then
 		for what in networks "networks subnets" firewall-rules addresses instances disks; do
 			# shellcheck disable=SC2086 # "networks subnets" are two words
-			if list=$(gcloud compute $what list --format 'csv[no-heading](name,description,labels)'); then
-				n=$(grep -c "$1" <<<"$list") || true
-			else
-				n='?'
-			fi
-			counts+=("$n ${what#networks }")
+			answer=$(gcloud compute $what list --format 'csv[no-heading](name,description,labels)' 2>"$base/stranger.log") || break
+			counts+=("$(grep -c "$1" <<<"$answer" || true) ${what#networks }")
 		done
-		stranger gcloud "$2" "${counts[@]}"
+		stranger gcloud "$2" 6 "${counts[@]}"
 	fi
 }
 
-# stranger CLIENT WHEN COUNT...
+# stranger CLIENT WHEN WANTED COUNT...: with fewer counts than wanted, the client's log says why.
 stranger() {
 	local counts
-	counts=$(printf ', %s' "${@:3}")
-	if [[ $2 == after* ]] && grep -q '[1-9?]' <<<"$counts"; then
+	if (($# - 3 < $3)); then
+		say "--     $1 could not be asked: $(grep -m 1 . "$base/stranger.log")"
+		return
+	fi
+	counts=$(printf ', %s' "${@:4}")
+	if [[ $2 == after* && $counts =~ [1-9] ]]; then
 		found "$1 sees, $2: ${counts#, }"
 	else
 		ok "$1 sees, $2: ${counts#, }"

@@ -21,6 +21,7 @@ need_root() {
 }
 
 # use_folder DIR: where the lab, the engine and everything about them are.
+# shellcheck disable=SC2034 # some are used by the scripts alone
 use_folder() {
 	mkdir -p "$1"
 	base=$(cd "$1" && pwd)
@@ -36,8 +37,8 @@ labctl() { "$SKYWELD" lab "$1" --dir "$lab" "${@:2}"; }
 # bundle_dir is where 'make bundle' put its newest work.
 bundle_dir() {
 	local dir
-	dir=$(readlink -f "${XDG_CACHE_HOME:-$HOME/.cache}/skyweld/bundle/latest") && [[ -f $dir/manifest.json ]] ||
-		die "there are no node programs yet: run 'make bundle' first"
+	dir=$(readlink -f "${XDG_CACHE_HOME:-$HOME/.cache}/skyweld/bundle/latest") || true
+	[[ -f $dir/manifest.json ]] || die "there are no node programs yet: run 'make bundle' first"
 	printf '%s\n' "$dir"
 }
 
@@ -92,6 +93,7 @@ engine_pid() {
 	printf '%s\n' "$pid"
 }
 
+# shellcheck disable=SC2120 # flags are for some
 # start_engine FLAG...: starts the engine unless it runs, and waits until it answers.
 start_engine() {
 	local pid i
@@ -178,5 +180,6 @@ creation_runs() {
 	done < <(skyweld get runs "$cluster" -o json | items id outcome total | sort -n)
 }
 
+# shellcheck disable=SC2120 # so is 'raw'
 # phases prints the cluster's creation by phase; with 'raw' as names and seconds since its start, by tabs.
 phases() { creation_runs | awk -v raw="${1:-}" -f "$root/scripts/phases.awk"; }

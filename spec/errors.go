@@ -64,6 +64,18 @@ func (es Errors) sorted() Errors {
 	return es
 }
 
+// With adds the errors of a later check that aren't consequences of those in es: of a field, or of what holds it, the first
+// one counts.
+func (es Errors) With(later Errors) Errors {
+	for _, e := range later {
+		// A metro that cannot be read is one problem, not one more for each site that needs it.
+		if !es.covers(e.Path) && !(strings.HasSuffix(e.Path, "].region") && es.covers("spec.metro")) {
+			es = append(es, e)
+		}
+	}
+	return es.sorted()
+}
+
 // covers says whether es already complains about the path or something around it.
 func (es Errors) covers(path string) bool {
 	for _, e := range es {

@@ -81,7 +81,7 @@ var fields = []Field{
 	{Path: "spec.sites", kind: list, Required: true, Allowed: "1 to 16 sites", Doc: "where the cluster's machines are"},
 	{Path: "spec.sites[]", kind: object, Doc: "one account and region"},
 	{Path: "spec.sites[].name", kind: text, Required: true, Allowed: "2 to 20 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'", check: name(20), Doc: "the site's name, unique in the cluster"},
-	{Path: "spec.sites[].account", kind: text, Required: true, Allowed: "the name of an account, as shown by skyweld account list", check: matches(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`), Fixed: "add a site under another name", Doc: "the account its machines are made in"},
+	{Path: "spec.sites[].account", kind: text, Required: true, Allowed: "the name of an account, as shown by skyweld account list", check: matches(`^[a-z]([a-z0-9-]{0,48}[a-z0-9])?$`), Fixed: "add a site under another name", Doc: "the account its machines are made in"},
 	{Path: "spec.sites[].region", kind: text, Default: "by spec.metro", Allowed: "the name of one of the cloud's regions, like us-east-1", check: matches(`^[a-z][a-z0-9-]{1,40}$`), Fixed: "add a site under another name", Doc: "the cloud's own region"},
 	{Path: "spec.sites[].block", kind: prefix, Default: "the next free /16 of 10.64.0.0/12", Allowed: "a private IPv4 range from /16 to /20", check: privateRange(16, 20), Fixed: "add a site under another name", Doc: "private addresses of the site's machines; zone i takes the i-th /20 of it"},
 	{Path: "spec.access", kind: object, Doc: "who may reach the nodes from outside"},

@@ -36,24 +36,25 @@ func Load(data []byte) (*Cluster, error) { return LoadUpdate(nil, data) }
 // LoadUpdate is Load for a file that changes an existing cluster: what the file leaves out and cannot change stays as it is
 // in old, and what it would change that can't is among the errors.
 func LoadUpdate(old *Cluster, data []byte) (*Cluster, error) {
-	c, errs := parse(data)
+	c, errs := Read(data)
 	if c == nil {
-		return nil, errs.sorted()
+		return nil, errs
 	}
 	if old != nil {
 		Inherit(old, c)
 	}
 	Default(c)
-	for _, e := range Locate(data, append(Validate(c), Immutable(old, c)...)) {
-		// A metro that cannot be read is one problem, not one more for each site that needs it.
-		if !errs.covers(e.Path) && !(strings.HasSuffix(e.Path, "].region") && errs.covers("spec.metro")) {
-			errs = append(errs, e)
-		}
-	}
-	if len(errs) > 0 {
-		return nil, errs.sorted()
+	if errs = errs.With(Locate(data, append(Validate(c), Immutable(old, c)...))); len(errs) > 0 {
+		return nil, errs
 	}
 	return c, nil
+}
+
+// Read is Parse for who has more to check: it returns what could be read of a file even where something is wrong with it,
+// and no cluster when nothing could. With joins the errors with those that are found in it later.
+func Read(data []byte) (*Cluster, Errors) {
+	c, errs := parse(data)
+	return c, errs.sorted()
 }
 
 // parse returns what could be read together with the errors; no cluster when nothing could.

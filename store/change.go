@@ -51,24 +51,20 @@ type Change struct {
 
 const changeColumns = "id, cluster, kind, body, state, who, created, ended, generation, error"
 
-// AddChange queues a change and wakes the cluster. Of the argument only Cluster, Kind, Body and Who are used.
+// AddChange queues a change and wakes the cluster; one of kind Delete marks the cluster for deletion in the same moment, so
+// that no run takes the one without the other. Of the argument only Cluster, Kind, Body and Who are used.
 func (s *Store) AddChange(ctx context.Context, c Change) (Change, error) {
-	body, err := asJSON(c.Body)
-	if err != nil {
-		return Change{}, fmt.Errorf("queue a change of cluster %s: %w", c.Cluster, err)
-	}
 	var out Change
-	err = s.write(ctx, "queue a change of cluster "+c.Cluster, func(t *tx) error {
+	err := s.write(ctx, "queue a change of cluster "+c.Cluster, func(t *tx) (err error) {
 		if err := t.lockCluster(c.Cluster); err != nil {
 			return err
 		}
-		id, err := t.id()
-		if err != nil {
-			return err
+		if c.Kind == Delete {
+			if err := t.requestDelete(c.Cluster); err != nil {
+				return err
+			}
 		}
-		out, err = first(ctx, t, scanChange, "INSERT INTO changes ("+changeColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, '') RETURNING "+changeColumns,
-			id, c.Cluster, string(c.Kind), body, string(Queued), c.Who, t.now)
-		if err != nil {
+		if out, err = t.addChange(c); err != nil {
 			return err
 		}
 		return t.wake(c.Cluster)
@@ -77,7 +73,23 @@ func (s *Store) AddChange(ctx context.Context, c Change) (Change, error) {
 		return Change{}, err
 	}
 	s.hub.notify(c.Cluster, Changes)
+	if c.Kind == Delete {
+		s.hub.notify(c.Cluster, Clusters)
+	}
 	return out, nil
+}
+
+func (t *tx) addChange(c Change) (Change, error) {
+	body, err := asJSON(c.Body)
+	if err != nil {
+		return Change{}, err
+	}
+	id, err := t.id()
+	if err != nil {
+		return Change{}, err
+	}
+	return first(t.ctx, t, scanChange, "INSERT INTO changes ("+changeColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, '') RETURNING "+changeColumns,
+		id, c.Cluster, string(c.Kind), body, string(Queued), c.Who, t.now)
 }
 
 // GetChange returns a change.

@@ -67,31 +67,9 @@ const clusterColumns = `uid, name, spec, generation, phase, conditions, status, 
 // CreateCluster stores a new cluster as generation 1, due at once, and gives it its UID. The error wraps ErrExists when the
 // name is taken, and ErrNotFound when an account of it is unknown.
 func (s *Store) CreateCluster(ctx context.Context, c *spec.Cluster, who string) (Cluster, error) {
-	what := "create cluster " + c.Metadata.Name
 	var out Cluster
-	err := s.write(ctx, what, func(t *tx) error {
-		uid := randomHex(8)
-		full := c.Clone()
-		full.Metadata.UID, full.Metadata.Generation, full.Metadata.CreationTimestamp = uid, 1, fromMicros(t.now)
-		text, err := asJSON(full)
-		if err != nil {
-			return err
-		}
-		_, err = t.exec(`INSERT INTO clusters (`+clusterColumns+`) VALUES
-			($1, $2, $3, 1, $4, '[]', 'null', $5, 0, 0, $5, 1, 0, '', 0, 0)`, uid, c.Metadata.Name, text, string(Pending), t.now)
-		if unique, _ := violates(err); unique {
-			return fmt.Errorf("the name %w", ErrExists)
-		}
-		if err != nil {
-			return err
-		}
-		if err := t.setAccounts(uid, full); err != nil {
-			return err
-		}
-		if _, err := t.exec("INSERT INTO revisions (cluster, generation, spec, who, made) VALUES ($1, 1, $2, $3, $4)", uid, text, who, t.now); err != nil {
-			return err
-		}
-		out, err = first(ctx, t, scanCluster, "SELECT "+clusterColumns+" FROM clusters WHERE uid = $1", uid)
+	err := s.write(ctx, "create cluster "+c.Metadata.Name, func(t *tx) (err error) {
+		out, err = t.createCluster(c, who)
 		return err
 	})
 	if err != nil {
@@ -99,6 +77,51 @@ func (s *Store) CreateCluster(ctx context.Context, c *spec.Cluster, who string) 
 	}
 	s.hub.notify(out.UID, Clusters)
 	return out, nil
+}
+
+// CreateClusterBy is CreateCluster together with the change that asks for it, so that the first run finds the change. Of
+// the change only Kind, Body and Who are used.
+func (s *Store) CreateClusterBy(ctx context.Context, c *spec.Cluster, by Change) (Cluster, Change, error) {
+	var out Cluster
+	err := s.write(ctx, "create cluster "+c.Metadata.Name, func(t *tx) (err error) {
+		if out, err = t.createCluster(c, by.Who); err != nil {
+			return err
+		}
+		by.Cluster = out.UID
+		by, err = t.addChange(by)
+		return err
+	})
+	if err != nil {
+		return Cluster{}, Change{}, err
+	}
+	s.hub.notify(out.UID, Clusters)
+	s.hub.notify(out.UID, Changes)
+	return out, by, nil
+}
+
+func (t *tx) createCluster(c *spec.Cluster, who string) (Cluster, error) {
+	uid := randomHex(8)
+	full := c.Clone()
+	full.Metadata.UID, full.Metadata.Generation, full.Metadata.CreationTimestamp = uid, 1, fromMicros(t.now)
+	text, err := asJSON(full)
+	if err != nil {
+		return Cluster{}, err
+	}
+	_, err = t.exec(`INSERT INTO clusters (`+clusterColumns+`) VALUES
+		($1, $2, $3, 1, $4, '[]', 'null', $5, 0, 0, $5, 1, 0, '', 0, 0)`, uid, c.Metadata.Name, text, string(Pending), t.now)
+	if unique, _ := violates(err); unique {
+		return Cluster{}, fmt.Errorf("the name %w", ErrExists)
+	}
+	if err != nil {
+		return Cluster{}, err
+	}
+	if err := t.setAccounts(uid, full); err != nil {
+		return Cluster{}, err
+	}
+	if _, err := t.exec("INSERT INTO revisions (cluster, generation, spec, who, made) VALUES ($1, 1, $2, $3, $4)", uid, text, who, t.now); err != nil {
+		return Cluster{}, err
+	}
+	return first(t.ctx, t, scanCluster, "SELECT "+clusterColumns+" FROM clusters WHERE uid = $1", uid)
 }
 
 // setAccounts records which accounts a cluster uses.
@@ -233,8 +256,7 @@ func (s *Store) RequestDelete(ctx context.Context, uid string) error {
 		if err := t.lockCluster(uid); err != nil {
 			return err
 		}
-		if err := t.one(`UPDATE clusters SET delete_requested = CASE WHEN delete_requested = 0 THEN $2 ELSE delete_requested END,
-			phase = $3 WHERE uid = $1`, uid, t.now, string(Deleting)); err != nil {
+		if err := t.requestDelete(uid); err != nil {
 			return err
 		}
 		return t.wake(uid)
@@ -243,6 +265,11 @@ func (s *Store) RequestDelete(ctx context.Context, uid string) error {
 		s.hub.notify(uid, Clusters)
 	}
 	return err
+}
+
+func (t *tx) requestDelete(uid string) error {
+	return t.one(`UPDATE clusters SET delete_requested = CASE WHEN delete_requested = 0 THEN $2 ELSE delete_requested END,
+		phase = $3 WHERE uid = $1`, uid, t.now, string(Deleting))
 }
 
 // MarkDeleted ends a cluster's life: its name and accounts are free, its nodes and secrets are forgotten, queued changes

@@ -16,7 +16,7 @@ import (
 )
 
 func accountCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "account", Short: "Add, list, check and remove cloud accounts"}
+	c := &cobra.Command{Use: "account", DisableFlagsInUseLine: true, RunE: group, Short: "Add, list, check and remove cloud accounts"}
 	c.AddCommand(accountAdd(s), accountList(s), accountCheck(s), accountRemove(s))
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,11 @@ func defaultDir() string {
 // client finds the engine by its folder.
 func (s *settings) client() (*api.Client, error) {
 	base := s.engine
-	if base == "" {
+	if base != "" {
+		if u, err := url.Parse(base); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, usageError{fmt.Errorf("--engine: found %q: want an address like http://%s", base, defaultListen)}
+		}
+	} else {
 		data, err := os.ReadFile(filepath.Join(s.dir, addressFile))
 		if err == nil {
 			base = strings.TrimSpace(string(data))

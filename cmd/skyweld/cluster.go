@@ -28,7 +28,10 @@ func readFile(name string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("-f: there is no file %s", name)
 	}
-	return data, err
+	if err != nil {
+		return nil, fmt.Errorf("-f: %w", err)
+	}
+	return data, nil
 }
 
 func planCommand(s *settings) *cobra.Command {
@@ -49,7 +52,7 @@ func planCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.print(c.OutOrStdout(), p, func(w io.Writer) { planTable(w, p) }); err != nil || s.output != "table" {
+			if err := s.print(c.OutOrStdout(), p, func(w io.Writer) { planTable(w, p) }); err != nil || s.output != formTable {
 				return err
 			}
 			fmt.Fprintln(c.OutOrStdout(), planSummary(p))
@@ -183,22 +186,25 @@ func deleteCommand(s *settings) *cobra.Command {
 }
 
 func nodeCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "node", Short: "Add and remove workers"}
-	var group string
+	c := &cobra.Command{Use: "node", DisableFlagsInUseLine: true, RunE: group, Short: "Add and remove workers"}
+	var workers string
 	var count int
 	var wait bool
 	add := &cobra.Command{
 		Use: "add CLUSTER", Short: "Add workers to a group", Args: args("CLUSTER"),
 		Example: "  skyweld node add demo --group web --count 2 --wait",
 		RunE: func(c *cobra.Command, a []string) error {
+			if workers == "" {
+				return usageError{errors.New("--group is missing: name the group of workers, as spec.workers[].name has it")}
+			}
+			if count < 1 || count > 100 {
+				return usageError{fmt.Errorf("--count: found %d: want 1 to 100", count)}
+			}
 			client, err := s.client()
 			if err != nil {
 				return err
 			}
-			if group == "" {
-				return usageError{errors.New("--group is missing: name the group of workers, as spec.workers[].name has it")}
-			}
-			ch, err := client.AddNodes(c.Context(), a[0], group, count)
+			ch, err := client.AddNodes(c.Context(), a[0], workers, count)
 			if err != nil {
 				return err
 			}
@@ -206,8 +212,8 @@ func nodeCommand(s *settings) *cobra.Command {
 			return s.follow(c, client, ch, wait, "has them")
 		},
 	}
-	add.Flags().StringVar(&group, "group", "", "group of workers, as spec.workers[].name has it")
-	add.Flags().IntVar(&count, "count", 1, "how many")
+	add.Flags().StringVar(&workers, "group", "", "group of workers, as spec.workers[].name has it")
+	add.Flags().IntVar(&count, "count", 1, "how many, 1 to 100")
 	waitFlag(add, &wait)
 	remove := &cobra.Command{
 		Use: "remove NODE", Short: "Drain a worker and remove it with its machine", Args: args("NODE"),
@@ -252,9 +258,9 @@ func clusterOf(ctx context.Context, client *api.Client, node string) (string, er
 		}
 	}
 	if len(known) == 0 {
-		return "", fmt.Errorf("there is no node %q: there are none", node)
+		return "", fmt.Errorf("there is no node named %q; there are none", node)
 	}
-	return "", fmt.Errorf("there is no node %q: there are %s", node, strings.Join(known, ", "))
+	return "", fmt.Errorf("there is no node named %q; there are %s", node, strings.Join(known, ", "))
 }
 
 func kubeconfigCommand(s *settings) *cobra.Command {
@@ -264,6 +270,9 @@ func kubeconfigCommand(s *settings) *cobra.Command {
 		Long:    "Print an administrator's kubeconfig with one context for each control-plane node's address. It is a secret.",
 		Example: "  umask 077; skyweld kubeconfig demo > demo.kubeconfig\n  kubectl --kubeconfig demo.kubeconfig get nodes",
 		RunE: func(c *cobra.Command, a []string) error {
+			if hours < 1 || hours > 8760 {
+				return usageError{fmt.Errorf("--hours: found %d: want 1 to 8760", hours)}
+			}
 			client, err := s.client()
 			if err != nil {
 				return err

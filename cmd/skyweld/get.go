@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +17,7 @@ import (
 
 func getCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{
-		Use: "get", Short: "Show clusters, nodes, resources, runs or events",
+		Use: "get", DisableFlagsInUseLine: true, RunE: group, Short: "Show clusters, nodes, resources, runs or events",
 		Example: "  skyweld get clusters\n  skyweld get clusters demo -o yaml      # can be applied again\n  skyweld get nodes demo\n  skyweld get runs demo 12",
 	}
 	c.AddCommand(getClusters(s), getNodes(s), getResources(s), getRuns(s), getEvents(s))
@@ -34,7 +37,7 @@ func getClusters(s *settings) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if s.output == "yaml" {
+				if s.output == formYAML {
 					_, err := fmt.Fprint(c.OutOrStdout(), one.File)
 					return err
 				}
@@ -82,7 +85,10 @@ func onlyCluster(ctx context.Context, client *api.Client, a []string) (string, e
 		for _, c := range list {
 			names = append(names, c.Name)
 		}
-		return "", usageError{fmt.Errorf("name the cluster: there are %d (%s)", len(list), strings.Join(names, ", "))}
+		if len(names) == 0 {
+			return "", errors.New("there are no clusters: make one with 'skyweld apply -f cluster.yaml'")
+		}
+		return "", usageError{fmt.Errorf("CLUSTER is missing: there are %s", strings.Join(names, ", "))}
 	}
 	return list[0].Name, nil
 }
@@ -141,7 +147,7 @@ func getRuns(s *settings) *cobra.Command {
 		Use: "runs [CLUSTER [RUN]]", Aliases: []string{"run"}, Short: "Show a cluster's runs, or the steps of one", Args: args("[CLUSTER]", "[RUN]"),
 		RunE: func(c *cobra.Command, a []string) error {
 			if len(a) == 2 {
-				return getRun(s, c, a[1])
+				return getRun(s, c, a[0], a[1])
 			}
 			return getList(s, c, a, (*api.Client).Runs, func(w io.Writer, list []api.Run) {
 				row(w, "RUN", "OUTCOME", "STEPS", "CALLS", "STARTED", "TOOK", "REASON", "ERROR")
@@ -155,16 +161,22 @@ func getRuns(s *settings) *cobra.Command {
 	return c
 }
 
-func getRun(s *settings, c *cobra.Command, id string) error {
+func getRun(s *settings, c *cobra.Command, cluster, id string) error {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || n < 1 {
+		return usageError{fmt.Errorf("RUN: found %q: want a run's number, as 'skyweld get runs %s' shows it", id, cluster)}
+	}
 	client, err := s.client()
 	if err != nil {
 		return err
 	}
-	var n int64
-	if _, err := fmt.Sscan(id, &n); err != nil {
-		return usageError{fmt.Errorf("RUN: found %q: want a run's number, as 'skyweld get runs' shows it", id)}
+	if _, err := client.Cluster(c.Context(), cluster); err != nil {
+		return err
 	}
 	r, err := client.Run(c.Context(), n)
+	if p, ok := errors.AsType[*api.Problem](err); ok && p.Status == http.StatusNotFound || err == nil && r.Cluster != cluster {
+		return fmt.Errorf("cluster %s has no run %d: 'skyweld get runs %s' shows those it has", cluster, n, cluster)
+	}
 	if err != nil {
 		return err
 	}

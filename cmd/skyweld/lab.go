@@ -24,7 +24,7 @@ const labPatience = 3 * time.Minute
 
 func labCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "lab", Short: "A small cloud world on this machine, for trying everything without an account",
+		Use: "lab", DisableFlagsInUseLine: true, RunE: group, Short: "A small cloud world on this machine, for trying everything without an account",
 		Long: `The lab emulates the clouds' own APIs on loopback, and what they create is real: machines are Linux namespaces that run
 real Kubernetes. Nothing leaves this machine. It is no security boundary: its machines run as root on this one.`,
 		Example: "  sudo skyweld lab start --detach\n  eval \"$(sudo skyweld lab env)\"\n  aws ec2 describe-vpcs\n  sudo skyweld lab stop",
@@ -52,15 +52,15 @@ func labStart(dir *string) *cobra.Command {
 			if p != world.Instant && p != world.Fast && p != world.RealTime {
 				return usageError{fmt.Errorf("--profile: found %q: want instant, fast or real", profile)}
 			}
-			if bundle == "" {
+			log, err := newLog(logLevel)
+			if err != nil {
+				return err
+			}
+			if !c.Flags().Changed("bundle") {
 				bundle = findBundle()
 			}
 			if detach {
 				return startDetached(c.Context(), c.OutOrStdout(), *dir, profile, bundle, logLevel)
-			}
-			log, err := newLog(logLevel)
-			if err != nil {
-				return err
 			}
 			l, err := lab.Start(c.Context(), lab.Options{Dir: *dir, Profile: p, Bundle: bundle, Log: log})
 			if err != nil {
@@ -73,7 +73,7 @@ func labStart(dir *string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&profile, "profile", "fast", "how slow the clouds are: instant, fast or real")
-	c.Flags().StringVar(&bundle, "bundle", "", "folder of the node programs that machines install (default: what 'make bundle' built)")
+	c.Flags().StringVar(&bundle, "bundle", "", "folder of the node programs that machines install, \"\" for none (default: what 'make bundle' built)")
 	c.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	c.Flags().BoolVar(&detach, "detach", false, "return when the lab is ready, and leave it running")
 	return c
@@ -151,11 +151,8 @@ func labStop(dir *string) *cobra.Command {
 			ctx, cancel := context.WithTimeout(c.Context(), labPatience)
 			defer cancel()
 			err := lab.Stop(ctx, *dir)
-			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("there is no lab in %s", *dir)
-			}
 			if err != nil {
-				return err
+				return noLab(*dir, err)
 			}
 			if purge {
 				if err := os.RemoveAll(*dir); err != nil {
@@ -176,11 +173,8 @@ func labStatus(dir *string) *cobra.Command {
 		Use: "status", Short: "Say whether the lab runs, and where", Args: args(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			i, err := lab.Read(*dir)
-			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("there is no lab in %s: start one with 'skyweld lab start'", *dir)
-			}
 			if err != nil {
-				return err
+				return noLab(*dir, err)
 			}
 			state := map[string]any{"dir": *dir, "name": i.Name, "running": i.PID != 0, "pid": i.PID, "profile": i.Profile, "started": i.Started}
 			var traffic []lab.Traffic
@@ -214,17 +208,39 @@ func labStatus(dir *string) *cobra.Command {
 	return c
 }
 
+// noLab explains why a lab's folder couldn't be read. What root started isn't in an ordinary user's folder, nor open to
+// them.
+func noLab(dir string, err error) error {
+	switch root := os.Geteuid() == 0; {
+	case errors.Is(err, fs.ErrPermission) && !root:
+		return fmt.Errorf("the lab in %s belongs to root: use sudo", dir)
+	case errors.Is(err, fs.ErrNotExist) && root:
+		return fmt.Errorf("there is no lab in %s: start one with 'skyweld lab start', or name its folder with --dir", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no lab in %s: start one with 'sudo skyweld lab start'; if it was, use sudo here too, or name its folder with --dir", dir)
+	}
+	return err
+}
+
+// withoutProxy writes shell lines that add hosts to those reached without a proxy, once, and keep what is there. Programs
+// read the one variable or the other.
+func withoutProxy(hosts string) string {
+	var b strings.Builder
+	for _, v := range [][2]string{{"NO_PROXY", "no_proxy"}, {"no_proxy", "NO_PROXY"}} {
+		fmt.Fprintf(&b, "%s=\"${%s:-${%s-}}\"\n", v[0], v[0], v[1])
+		fmt.Fprintf(&b, "case \",$%s,\" in *',%s,'*|',*,') ;; *) %s=\"${%s:+$%s,}%s\" ;; esac\n", v[0], hosts, v[0], v[0], v[0], hosts)
+	}
+	return b.String() + "export NO_PROXY no_proxy\n"
+}
+
 func labEnv(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "env", Short: "Print shell exports that point aws, gcloud and skyweld at the lab", Args: args(),
 		Example: "  eval \"$(skyweld lab env)\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			i, err := lab.Read(*dir)
-			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("there is no lab in %s: start one with 'skyweld lab start'", *dir)
-			}
 			if err != nil {
-				return err
+				return noLab(*dir, err)
 			}
 			abs, err := filepath.Abs(*dir)
 			if err != nil {
@@ -232,6 +248,10 @@ func labEnv(dir *string) *cobra.Command {
 			}
 			fmt.Fprintln(c.OutOrStdout(), "unset AWS_PROFILE AWS_SESSION_TOKEN REQUESTS_CA_BUNDLE CURL_CA_BUNDLE")
 			for _, v := range i.Env(abs) {
+				if v[0] == "NO_PROXY" {
+					fmt.Fprint(c.OutOrStdout(), withoutProxy(v[1]))
+					continue
+				}
 				fmt.Fprintf(c.OutOrStdout(), "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 			}
 			return nil

@@ -41,13 +41,14 @@ func Main(ctx context.Context, args []string) int {
 	if len(args) > 0 && args[0] == "agent" {
 		return agent.Main(ctx, args[1:], os.Stdin, os.Stdout, os.Stderr)
 	}
-	root := newRoot()
+	root, s := newRoot()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "Error: "+explain(err))
+	fmt.Fprintln(os.Stderr, "Error: "+s.explain(err))
+	// What cobra adds by itself, like completion, has errors of cobra's own.
 	if _, ok := errors.AsType[usageError](err); ok || strings.HasPrefix(err.Error(), "unknown command") {
 		return exitUsage
 	}
@@ -58,7 +59,7 @@ func Main(ctx context.Context, args []string) int {
 type usageError struct{ error }
 
 // explain adds what to do to errors that have one answer.
-func explain(err error) string {
+func (s *settings) explain(err error) string {
 	switch {
 	case errors.Is(err, api.ErrNoEngine):
 		return err.Error() + "\nStart one with 'skyweld serve', or name the folder of the one that runs with --dir."
@@ -66,7 +67,7 @@ func explain(err error) string {
 		return "interrupted; what was asked for goes on in the engine"
 	}
 	if p, ok := errors.AsType[*api.Problem](err); ok && p.Status == 401 {
-		return "the engine does not know this token: use --dir with the folder the engine was started with"
+		return fmt.Sprintf("the engine does not know the token in %s: use --dir with the folder the engine was started with", s.dir)
 	}
 	return err.Error()
 }
@@ -75,10 +76,10 @@ func explain(err error) string {
 type settings struct {
 	dir    string
 	engine string
-	output string
+	output form
 }
 
-func newRoot() *cobra.Command {
+func newRoot() (*cobra.Command, *settings) {
 	s := &settings{}
 	root := &cobra.Command{
 		Use:   "skyweld",
@@ -93,7 +94,8 @@ A first cluster:
   skyweld plan -f cluster.yaml                    what would be done
   skyweld apply -f cluster.yaml --wait
   skyweld kubeconfig demo > demo.kubeconfig`,
-		SilenceUsage: true, SilenceErrors: true,
+		RunE: group, DisableFlagsInUseLine: true, SilenceUsage: true, SilenceErrors: true,
+		Args:              cobra.ArbitraryArgs, // so that group gets those that are no command
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.PersistentFlags().StringVar(&s.dir, "dir", defaultDir(), "folder of the engine's data, with its token and address")
@@ -103,7 +105,20 @@ A first cluster:
 	})
 	root.AddCommand(serveCommand(s), accountCommand(s), inventoryCommand(s), planCommand(s), applyCommand(s), getCommand(s), nodeCommand(s),
 		reconcileCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s), deleteCommand(s), labCommand(), versionCommand(s))
-	return root
+	return root, s
+}
+
+// group is what a command that only holds others does by itself.
+func group(c *cobra.Command, given []string) error {
+	if len(given) == 0 {
+		return c.Help()
+	}
+	text := fmt.Sprintf("unknown command %q for %q", given[0], c.CommandPath())
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(given[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{fmt.Errorf("%s\nSee '%s --help'", text, c.CommandPath())}
 }
 
 // args checks the number of arguments and calls what is missing by its name.
@@ -118,7 +133,7 @@ func args(names ...string) cobra.PositionalArgs {
 		if len(given) < required {
 			return usageError{fmt.Errorf("%s is missing\nUsage: %s", names[len(given)], c.UseLine())}
 		}
-		if len(given) > len(names) {
+		if len(given) > len(names) && !strings.HasSuffix(names[len(names)-1], "...]") {
 			return usageError{fmt.Errorf("%q is one argument too many\nUsage: %s", given[len(names)], c.UseLine())}
 		}
 		return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,27 +15,50 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// form is how a command that reads writes its answer. As a flag's value it is checked before anything is asked.
+type form string
+
+// The forms.
+const (
+	formTable form = "table"
+	formJSON  form = "json"
+	formYAML  form = "yaml"
+)
+
+func (f *form) String() string { return string(*f) }
+func (f *form) Type() string   { return "string" }
+
+func (f *form) Set(text string) error {
+	switch v := form(text); v {
+	case formTable, formJSON, formYAML:
+		*f = v
+		return nil
+	}
+	return errors.New("want table, json or yaml")
+}
+
 // outputFlag gives a command that reads -o.
 func outputFlag(c *cobra.Command, s *settings) {
-	c.Flags().StringVarP(&s.output, "output", "o", "table", "output: table, json or yaml")
+	s.output = formTable
+	c.Flags().VarP(&s.output, "output", "o", "output: table, json or yaml")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // print writes a value in the form asked for; table writes it for people.
 func (s *settings) print(w io.Writer, v any, table func(io.Writer)) error {
 	switch s.output {
-	case "table", "":
+	case formTable:
 		tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 		table(tw)
 		return tw.Flush()
-	case "json":
+	case formJSON:
 		data, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintln(w, string(data))
 		return err
-	case "yaml":
+	case formYAML:
 		data, err := yaml.Marshal(v)
 		if err != nil {
 			return err
@@ -42,7 +66,7 @@ func (s *settings) print(w io.Writer, v any, table func(io.Writer)) error {
 		_, err = w.Write(data)
 		return err
 	}
-	return usageError{fmt.Errorf("--output: found %q: want table, json or yaml", s.output)}
+	return fmt.Errorf("print as %q: there is no such form", s.output)
 }
 
 // items is how lists are written in JSON and YAML.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -73,7 +75,7 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := loopbackOnly(f.listen); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	var egress []netip.Prefix
@@ -112,6 +114,9 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	}
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("--listen: %s is in use, perhaps by another engine: choose another port, or 0 for a free one", f.listen)
+		}
 		return fmt.Errorf("--listen: %w", err)
 	}
 	address := "http://" + listener.Addr().String()
@@ -165,6 +170,29 @@ func engineName(dir string) (name string, unlock func(), err error) {
 		return "", nil, fmt.Errorf("the engine's folder: %w", err)
 	}
 	return string(data), func() { f.Close() }, nil
+}
+
+// check finds the flags that make no sense, before anything is opened.
+func (f *serveFlags) check() error {
+	if err := loopbackOnly(f.listen); err != nil {
+		return err
+	}
+	if (f.bundle == "") != (f.bundleSum == "") {
+		return usageError{errors.New("--bundle and --bundle-sha256 belong together: only one is set")}
+	}
+	if u, err := url.Parse(f.bundle); f.bundle != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return usageError{fmt.Errorf("--bundle: found %q: want the URL of a manifest, like https://host/manifest.json", f.bundle)}
+	}
+	if sum, err := hex.DecodeString(f.bundleSum); err != nil || f.bundleSum != "" && len(sum) != sha256.Size {
+		return usageError{fmt.Errorf("--bundle-sha256: found %q: want 64 of 0-9 a-f", f.bundleSum)}
+	}
+	if f.every < time.Second {
+		return usageError{fmt.Errorf("--reconcile-every: found %s: want 1s or more", f.every)}
+	}
+	if f.parallel < 1 {
+		return usageError{fmt.Errorf("--parallel: found %d: want 1 or more", f.parallel)}
+	}
+	return nil
 }
 
 func openStore(ctx context.Context, dir, database string) (*store.Store, error) {

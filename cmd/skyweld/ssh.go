@@ -17,7 +17,7 @@ import (
 
 func sshCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
-		Use: "ssh NODE [-- COMMAND...]", Short: "Open a shell on a node, or run a command there", Args: cobra.MinimumNArgs(1),
+		Use: "ssh NODE [-- COMMAND...]", Short: "Open a shell on a node, or run a command there", Args: args("NODE", "[COMMAND...]"),
 		Long:    "Open a shell on a node, or run a command there. A key made for this one connection is let in for a few minutes; the\nnode's host key is checked.",
 		Example: "  skyweld ssh demo-web-1\n  skyweld ssh demo-web-1 -- ip route",
 		RunE: func(c *cobra.Command, a []string) error {

@@ -47,6 +47,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Accounts", testAccounts},
 		{"AccountInUse", testAccountInUse},
 		{"Clusters", testClusters},
+		{"CreateClusterBy", testCreateClusterBy},
 		{"UpdateSpec", testUpdateSpec},
 		{"DeleteCluster", testDeleteCluster},
 		{"Changes", testChanges},
@@ -228,6 +229,35 @@ func testClusters(t *testing.T, d Database) {
 	}
 }
 
+// testCreateClusterBy makes sure that there is never a cluster without the change that asks for it, and one run for both.
+func testCreateClusterBy(t *testing.T, d Database) {
+	s, ctx := open(t, d), t.Context()
+	by := store.Change{Kind: store.Apply, Body: json.RawMessage(`{"n":1}`), Who: "alice"}
+	_, _, err := s.CreateClusterBy(ctx, wanted("demo", "acme"), by)
+	wantError(t, err, store.ErrNotFound, "account acme", "demo")
+	must(t, s.PutAccount(ctx, account("acme")))
+	c, change, err := s.CreateClusterBy(ctx, wanted("demo", "acme"), by)
+	must(t, err)
+	equal(t, "cluster", get[store.Cluster](t)(s.GetCluster(ctx, "demo")), c)
+	equal(t, "changes", get[[]store.Change](t)(s.ListChanges(ctx, c.UID)), []store.Change{change})
+	if change.State != store.Queued || string(change.Body) != `{"n":1}` || change.Who != "alice" {
+		t.Errorf("change %+v", change)
+	}
+	_, _, err = s.CreateClusterBy(ctx, wanted("demo", "acme"), by)
+	wantError(t, err, store.ErrExists, "demo")
+	if got := get[[]store.Change](t)(s.ListChanges(ctx, c.UID)); len(got) != 1 {
+		t.Errorf("changes after a name that is taken: %+v", got)
+	}
+	claim := get[*store.Claim](t)(s.ClaimCluster(ctx, "engine-1", ttl))
+	if claim == nil || claim.Cluster != c.UID {
+		t.Fatalf("claim %+v; want one of the new cluster", claim)
+	}
+	must(t, s.Release(ctx, claim.Fence, time.Now().Add(time.Hour)))
+	if again := get[*store.Claim](t)(s.ClaimCluster(ctx, "engine-1", ttl)); again != nil {
+		t.Error("a second run is due at once")
+	}
+}
+
 func testUpdateSpec(t *testing.T, d Database) {
 	s, ctx := open(t, d), t.Context()
 	fence := claimed(t, s, "demo")
@@ -331,6 +361,9 @@ func testChanges(t *testing.T, d Database) {
 	must(t, s.SetChange(ctx, fence, c.ID, store.Failed, 0, "no such node"))
 	if got := get[store.Change](t)(s.GetChange(ctx, c.ID)); got.Error != "no such node" {
 		t.Errorf("failed %+v", got)
+	}
+	if got := get[store.Cluster](t)(s.GetCluster(ctx, "demo")); got.Phase != store.Deleting || got.DeleteRequested.IsZero() {
+		t.Errorf("after a change that deletes: %s, %v", got.Phase, got.DeleteRequested)
 	}
 	add(store.Reconcile)
 	if got := get[[]store.Change](t)(s.ListChanges(ctx, fence.Cluster, store.Queued, store.Applying)); len(got) != 1 || got[0].Kind != store.Reconcile {

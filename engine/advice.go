@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/store"
+)
+
+// explain adds to a step's error which resource it is about and what can be done.
+func explain(s plan.Step, account string, err error) error {
+	if err == nil || errors.Is(err, store.ErrFenced) {
+		return err
+	}
+	what := fmt.Sprintf("%s %s %s", s.Action, s.Kind, s.Key)
+	if s.Kind == plan.NodeKind {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return fmt.Errorf("%s in site %s: %w; %s", what, s.Site, err, advice(cloud.ClassOf(err), account))
+}
+
+// advice says what to do about a class of errors.
+func advice(c cloud.Class, account string) string {
+	check := fmt.Sprintf("'skyweld account check %s'", account)
+	switch c {
+	case cloud.Denied:
+		return check + " shows which permissions are missing"
+	case cloud.QuotaExceeded:
+		return "ask the cloud to raise this limit of account " + account + ", or ask for less; " + check + " shows the limits"
+	case cloud.Capacity:
+		return "the cloud has none left there now: wait, or ask for another size"
+	case cloud.Conflict:
+		return "remove what still uses it; this goes on by itself then"
+	case cloud.AlreadyExists:
+		return "something that Skyweld didn't make has taken its name or address: remove that, and this goes on by itself"
+	case cloud.Invalid:
+		return "the cloud will not take it as it is; change what is asked for"
+	case cloud.Throttled, cloud.Unavailable:
+		return "it is tried again by itself"
+	}
+	return "it is tried again by itself; when that doesn't help, " + check + " may say more"
+}

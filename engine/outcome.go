@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/store"
+)
+
+// conclude records how a run ended and says when the next one is due.
+func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, changes []store.Change, runErr error) (time.Time, error) {
+	fresh, err := e.store.GetClusterByUID(ctx, c.UID)
+	if err != nil {
+		return time.Now().Add(e.patience.again), errors.Join(runErr, err)
+	}
+	_, was, _, err := e.recall(ctx, fresh)
+	if err != nil {
+		return time.Now().Add(e.patience.again), errors.Join(runErr, err)
+	}
+	if s == nil {
+		s = &survey{status: was}
+	}
+	s.status.Failures = 0
+	phase, state, text := store.Ready, store.Applied, ""
+	next := time.Now().Add(time.Duration(float64(e.opts.Every) * (0.9 + 0.2*rand.Float64())))
+	switch {
+	case runErr != nil:
+		phase, state, text = store.Degraded, store.Failed, s.scrubber.clean(runErr.Error())
+		s.status.Failures = was.Failures + 1
+		next = time.Now().Add(min(5*time.Minute, e.opts.Every, e.patience.again/2<<min(10, s.status.Failures)))
+		e.event(ctx, c.UID, store.Warning, "RunFailed", "cluster "+c.Name, text)
+	case was.Failures > 0:
+		e.event(ctx, c.UID, store.Normal, "Recovered", "cluster "+c.Name, fmt.Sprintf("everything is as it was asked for again, after %d failed runs", was.Failures))
+	}
+	for _, ch := range changes {
+		if err := e.store.SetChange(ctx, fence, ch.ID, state, 0, text); err != nil {
+			return next, errors.Join(runErr, err)
+		}
+	}
+	return next, errors.Join(runErr, e.saveStatus(ctx, fence, phase, s, readyCondition(runErr != nil, text)))
+}
+
+func readyCondition(failed bool, text string) store.Condition {
+	c := store.Condition{Type: "Ready", Status: "True", Reason: "AsWanted", Message: "everything is as it was asked for"}
+	if failed {
+		c = store.Condition{Type: "Ready", Status: "False", Reason: "RunFailed", Message: text}
+	}
+	c.Since = time.Now().UTC()
+	return c
+}
+
+// notYet is a deletion that only has to wait: nothing is seen any more, and it is too early to believe that.
+type notYet struct {
+	left time.Duration
+	keys []string
+}
+
+func (n *notYet) Error() string {
+	return fmt.Sprintf("nothing is left to be seen, but calls to make %v may still show an effect; another look is taken in %s", n.keys, n.left.Round(time.Second))
+}
+
+func (n *notYet) condition() store.Condition {
+	return store.Condition{Type: "Ready", Status: "False", Reason: "Settling", Message: n.Error(), Since: time.Now().UTC()}
+}
+
+// bury ends a cluster's life once nothing of it is left in any cloud. While it isn't known what came of a call to make
+// something, lists have to show nothing for as long as they may lag behind; quiet says that this run found nothing to do.
+func (e *Engine) bury(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, quiet bool, changes []store.Change) error {
+	for _, o := range s.got {
+		if o.State != cloud.Gone && (o.Recorded || o.Intended) {
+			return fmt.Errorf("%s %s (%s) is still there", o.Kind, o.Key, o.ID)
+		}
+	}
+	if err := newRun(s, fence).settle(ctx); err != nil {
+		return err
+	}
+	intents, err := e.store.ListOpenIntents(ctx, c.UID)
+	if err != nil {
+		return err
+	}
+	if !quiet || s.status.EmptySince.IsZero() {
+		s.status.EmptySince = s.now
+	}
+	wait := notYet{left: s.status.EmptySince.Add(e.patience.listLag).Sub(s.now)}
+	for _, i := range intents {
+		if i.Action == string(plan.Create) {
+			wait.keys = append(wait.keys, i.Key)
+		}
+	}
+	if len(wait.keys) > 0 && wait.left > 0 {
+		return &wait
+	}
+	for _, i := range intents {
+		if err := e.store.ResolveIntent(ctx, fence, i.ID, store.Resolution{State: store.IntentFailed}); err != nil {
+			return err
+		}
+	}
+	e.event(ctx, c.UID, store.Normal, "Deleted", "cluster "+c.Name, "nothing of it is left in any account")
+	for _, ch := range changes {
+		if err := e.store.SetChange(ctx, fence, ch.ID, store.Applied, 0, ""); err != nil {
+			return err
+		}
+	}
+	return e.store.MarkDeleted(ctx, fence)
+}
+
+// saveStatus stores phase, conditions and status; conditions that aren't given stay.
+func (e *Engine) saveStatus(ctx context.Context, fence store.Fence, phase store.Phase, s *survey, conditions ...store.Condition) error {
+	data, err := json.Marshal(s.status)
+	if err != nil {
+		return fmt.Errorf("status of cluster %s: %w", fence.Cluster, err)
+	}
+	old, err := e.store.GetClusterByUID(ctx, fence.Cluster)
+	if err != nil {
+		return err
+	}
+	merged := map[string]store.Condition{}
+	for _, c := range old.Conditions {
+		merged[c.Type] = c
+	}
+	for _, c := range conditions {
+		if was, ok := merged[c.Type]; ok && was.Status == c.Status {
+			c.Since = was.Since
+		}
+		merged[c.Type] = c
+	}
+	var list []store.Condition
+	for _, t := range sortedKeys(merged) {
+		list = append(list, merged[t])
+	}
+	return e.store.SetStatus(ctx, fence, phase, list, data)
+}

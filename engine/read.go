@@ -1,0 +1,257 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/geo"
+	"github.com/skyweld/skyweld/mesh"
+	"github.com/skyweld/skyweld/spec"
+	"github.com/skyweld/skyweld/store"
+)
+
+// read makes of a cluster file the complete spec, and finds the cluster it is about, if it exists. The error holds every
+// problem of the file.
+func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *store.Cluster, error) {
+	c, errs := spec.Read(file)
+	if c == nil {
+		return nil, nil, errs
+	}
+	var old *store.Cluster
+	if c.Metadata.Name != "" {
+		var err error
+		if old, err = e.existing(ctx, c.Metadata.Name); err != nil {
+			return nil, nil, err
+		}
+	}
+	if old != nil && !old.DeleteRequested.IsZero() {
+		return nil, nil, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s is being deleted: wait until it is gone, or choose another name", c.Metadata.Name)}
+	}
+	if old != nil {
+		spec.Inherit(old.Spec, c)
+	}
+	spec.Default(c)
+	found, later := e.places(ctx, c)
+	later = append(spec.Validate(c), later...)
+	later = append(later, tooFar(c, found)...)
+	later = append(later, e.sizes(ctx, c, found)...)
+	if old != nil {
+		later = append(later, spec.Immutable(old.Spec, c)...)
+	}
+	if errs = errs.With(spec.Locate(file, later)); len(errs) > 0 {
+		return nil, nil, errs
+	}
+	return c, old, e.installable()
+}
+
+// installable is the problem of an engine that has nothing to install on machines, nil otherwise. It is asked before
+// anything is made.
+func (e *Engine) installable() error {
+	if e.opts.Bundle.URL != "" {
+		return nil
+	}
+	return &Problem{Kind: NotNow, Message: "this engine was started without --bundle, so there is nothing to install on machines: start it with --bundle and " +
+		"--bundle-sha256, the URL and the SHA-256 of a manifest of node programs ('skyweld lab env' sets both for the lab)"}
+}
+
+func (e *Engine) existing(ctx context.Context, name string) (*store.Cluster, error) {
+	c, err := e.store.GetCluster(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if latest, err := e.latestSpec(ctx, c); err != nil {
+		return nil, err
+	} else if latest != nil {
+		c.Spec = latest
+	}
+	return &c, nil
+}
+
+// latestSpec is the spec of the last change that is still queued, nil when there is none: changes build on each other.
+func (e *Engine) latestSpec(ctx context.Context, c store.Cluster) (*spec.Cluster, error) {
+	queued, err := e.store.ListChanges(ctx, c.UID, store.Queued)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(queued) - 1; i >= 0; i-- {
+		if len(queued[i].Body) == 0 {
+			continue
+		}
+		var s spec.Cluster
+		if err := json.Unmarshal(queued[i].Body, &s); err != nil {
+			return nil, fmt.Errorf("change %d: %w", queued[i].ID, err)
+		}
+		s.Metadata = c.Spec.Metadata
+		return &s, nil
+	}
+	return nil, nil
+}
+
+// placed is a site whose account and region are known.
+type placed struct {
+	site  spec.Site
+	place geo.Place
+}
+
+// places checks what a file says of accounts, metros and regions, and fills in the regions that the metro gives. It returns
+// the sites where nothing is wrong with that.
+func (e *Engine) places(ctx context.Context, c *spec.Cluster) (found []placed, errs spec.Errors) {
+	for i := range c.Spec.Sites {
+		s := &c.Spec.Sites[i]
+		at := fmt.Sprintf("spec.sites[%d]", i)
+		if s.Account == "" {
+			continue // Validate has said so
+		}
+		account, err := e.store.GetAccount(ctx, s.Account)
+		if errors.Is(err, store.ErrNotFound) {
+			errs = append(errs, spec.Error{Path: at + ".account", Value: fmt.Sprintf("%q", s.Account), Message: "no account has this name; " + e.knownAccounts(ctx)})
+			continue
+		}
+		if err != nil {
+			errs = append(errs, spec.Error{Path: at + ".account", Message: err.Error()})
+			continue
+		}
+		provider := string(account.Provider)
+		if s.Region == "" && c.Spec.Metro != "" {
+			region, ok := geo.MetroRegion(c.Spec.Metro, provider)
+			if !ok {
+				errs = append(errs, noMetro(c.Spec.Metro, provider, s.Name))
+				continue
+			}
+			s.Region = region.ID
+		}
+		if s.Region == "" {
+			continue // Validate has said so
+		}
+		place, ok := geo.Region(provider, s.Region)
+		if !ok {
+			errs = append(errs, spec.Error{Path: at + ".region", Value: fmt.Sprintf("%q", s.Region),
+				Message: fmt.Sprintf("%s has no such region; want one of %s", provider, strings.Join(regionNames(provider), ", "))})
+			continue
+		}
+		found = append(found, placed{*s, place})
+	}
+	return found, errs
+}
+
+func noMetro(metro, provider, site string) spec.Error {
+	e := spec.Error{Path: "spec.metro", Value: fmt.Sprintf("%q", metro)}
+	if _, known := geo.Metro(metro); !known {
+		e.Message = "there is no such metro; want one of " + strings.Join(geo.Metros(provider), ", ")
+	} else {
+		e.Message = fmt.Sprintf("%s has no region there for site %s; want one of %s, or name the site's region", provider, site, strings.Join(geo.Metros(provider), ", "))
+	}
+	return e
+}
+
+// tooFar is the problem of the two sites with the longest round trip between them, where that is over the limit.
+func tooFar(c *spec.Cluster, sites []placed) spec.Errors {
+	limit := time.Duration(c.Spec.Network.MaxRTT)
+	var a, b placed
+	var worst time.Duration
+	var source geo.Source
+	for i, x := range sites {
+		for _, y := range sites[:i] {
+			if rtt, from := geo.RTT(y.place, x.place); rtt > worst {
+				a, b, worst, source = y, x, rtt, from
+			}
+		}
+	}
+	if worst <= limit {
+		return nil
+	}
+	return spec.Errors{{Path: "spec.network.maxRTT", Value: limit.String(), Message: fmt.Sprintf(
+		"the round trip between the sites %s (%s) and %s (%s) is %s (%s); want regions nearer to each other, or a limit of at least that",
+		a.site.Name, a.place, b.site.Name, b.place, worst, source)}}
+}
+
+// sizes are the problems of machine sizes that a site's cloud will not take. The cloud's driver is asked with one machine
+// of each group and site; it asks nobody.
+func (e *Engine) sizes(ctx context.Context, c *spec.Cluster, sites []placed) spec.Errors {
+	var errs spec.Errors
+	for _, p := range sites {
+		if !p.site.Block.IsValid() || cloud.CheckKey(p.site.Name) != nil || len(p.place.Zones) == 0 {
+			continue // Validate has said so
+		}
+		_, driver, err := e.driver(ctx, p.site.Account)
+		if err != nil {
+			errs = append(errs, spec.Error{Path: "spec.sites", Message: fmt.Sprintf("site %s: %s", p.site.Name, err)})
+			continue
+		}
+		check := func(path, name, size string, role cloud.Role) {
+			if err := fits(driver, c, p, cloud.Machine{Name: name, Role: role, Size: size}); err != nil {
+				errs = append(errs, spec.Error{Path: path, Value: fmt.Sprintf("%q", size), Message: fmt.Sprintf("%s for site %s", err, p.site.Name)})
+			}
+		}
+		if slices.Contains(c.Spec.ControlPlane.Sites, p.site.Name) {
+			check("spec.controlPlane.size", string(cloud.ControlPlane), c.Spec.ControlPlane.Size, cloud.ControlPlane)
+		}
+		for i, w := range c.Spec.Workers {
+			if w.Site == p.site.Name {
+				check(fmt.Sprintf("spec.workers[%d].size", i), w.Name, w.Size, cloud.Worker)
+			}
+		}
+	}
+	return errs
+}
+
+// fits asks a driver whether a machine can be laid out, and returns what it says against that.
+func fits(driver cloud.Driver, c *spec.Cluster, p placed, m cloud.Machine) error {
+	m.Zone, m.Address, m.DiskGiB = p.place.Zones[0], p.site.Block.Addr(), diskGiB
+	for range 20 { // past what clouds keep to themselves
+		m.Address = m.Address.Next()
+	}
+	_, err := driver.Blueprint(cloud.Owner{UID: strings.Repeat("0", 16), Name: c.Metadata.Name}, cloud.Site{
+		Name: p.site.Name, Region: p.site.Region, Zones: p.place.Zones, Block: p.site.Block, Pods: c.Spec.Network.Pods,
+		TunnelPort: mesh.DefaultPort, Machines: []cloud.Machine{m},
+	})
+	if ce, ok := errors.AsType[*cloud.Error](err); ok && ce.Err != nil {
+		err = ce.Err
+	}
+	if err == nil {
+		return nil
+	}
+	text := strings.TrimPrefix(err.Error(), fmt.Sprintf("machine %s: ", m.Name))
+	return errors.New(strings.TrimPrefix(text, fmt.Sprintf("size %q: ", m.Size)))
+}
+
+func (e *Engine) knownAccounts(ctx context.Context) string {
+	const add = "add one with 'skyweld account add'"
+	all, err := e.store.ListAccounts(ctx)
+	if err != nil {
+		return add
+	}
+	var names []string
+	for _, a := range all {
+		names = append(names, a.Name)
+	}
+	return thereAre(names) + "; " + add
+}
+
+// thereAre lists what there is, for who named something that isn't.
+func thereAre(names []string) string {
+	switch len(names) {
+	case 0:
+		return "there are none"
+	case 1:
+		return "there is " + names[0]
+	}
+	return "there are " + strings.Join(names, ", ")
+}
+
+func regionNames(provider string) []string {
+	var names []string
+	for _, r := range geo.Regions(provider) {
+		names = append(names, r.ID)
+	}
+	return names
+}
