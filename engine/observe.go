@@ -49,7 +49,7 @@ func (s *survey) observe(ctx context.Context) error {
 	}
 	for name, st := range s.sites {
 		if err := failed[st.place()]; err != nil {
-			s.unknown[name] = err.Error()
+			s.unknown[name] = s.scrubber.clean(err.Error())
 		}
 	}
 	for p, objects := range lists {

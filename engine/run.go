@@ -123,13 +123,13 @@ func (r *run) step(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	if s.Kind == plan.NodeKind {
-		return explain(s, "", r.nodeStep(ctx, s))
+		return r.scrubber.error(explain(s, "", r.nodeStep(ctx, s)))
 	}
 	account := ""
 	if st := r.sites[s.Site]; st != nil {
 		account = st.account.Name
 	}
-	return explain(s, account, r.cloudStep(ctx, s))
+	return r.scrubber.error(explain(s, account, r.cloudStep(ctx, s)))
 }
 
 // tidy forgets the facts of nodes that are neither wanted nor there any more, so that their addresses are free again.

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -62,8 +63,12 @@ func (s *scrubber) addKeys(k *keys) {
 	}
 }
 
-// clean returns the text without the secrets that are known.
+// A private key in PEM, whole or cut off at the end, with line ends as they are or escaped.
+var privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
+
+// clean returns the text without the secrets that are known, and without private keys.
 func (s *scrubber) clean(text string) string {
+	text = privateKey.ReplaceAllString(text, scrubbed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for secret := range s.secrets {
@@ -72,4 +77,20 @@ func (s *scrubber) clean(text string) string {
 		}
 	}
 	return text
+}
+
+// cleanError is an error that shows itself without secrets.
+type cleanError struct {
+	err  error
+	text string
+}
+
+func (e *cleanError) Error() string { return e.text }
+func (e *cleanError) Unwrap() error { return e.err }
+
+func (s *scrubber) error(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &cleanError{err, s.clean(err.Error())}
 }

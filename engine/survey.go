@@ -162,8 +162,12 @@ func (e *Engine) site(ctx context.Context, sp spec.Site) (*site, error) {
 	if !ok {
 		return nil, fmt.Errorf("site %s: %s has no region %q", sp.Name, account.Provider, sp.Region)
 	}
-	return &site{spec: sp, account: account, driver: driver, zones: region.Zones}, nil
+	return &site{spec: sp, account: account, driver: driver, zones: region.Zones[:min(len(region.Zones), siteZones)]}, nil
 }
+
+// siteZones is how many of a region's zones a site uses: enough to lose one, and not those that a large region added for
+// other things than common machine types.
+const siteZones = 3
 
 // blueprint asks every driver for the resources of its sites.
 func (s *survey) blueprint(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
+	clusterspec "github.com/skyweld/skyweld/spec"
 )
 
 // sizes are the instance types behind Skyweld's own sizes. Other names are taken for instance types.
@@ -21,20 +22,15 @@ var sizes = map[string]string{
 
 const anywhere = "0.0.0.0/0"
 
-// Subnets cuts the site's block into sixteen equal parts and gives the i-th to the i-th zone; zones after the
-// sixteenth get none. With a /16 these are the /20s by which the engine chooses the machines' addresses.
+// Subnets are the parts of the site's block that its zones use, as the engine chooses machines' addresses by; zones for
+// which the block has no part get none.
 func Subnets(site cloud.Site) map[string]netip.Prefix {
 	out := map[string]netip.Prefix{}
-	block := site.Block.Masked()
-	bits := block.Bits() + 4
-	if !block.Addr().Is4() || bits > 28 { // EC2 has no smaller subnets
+	if !site.Block.IsValid() || !site.Block.Addr().Is4() || site.Block.Bits() > 28 { // EC2 has no smaller subnets
 		return out
 	}
-	base := block.Addr().As4()
-	start := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
-	for i, zone := range site.Zones[:min(len(site.Zones), 16)] {
-		n := start + uint32(i)<<(32-bits)
-		out[zone] = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}), bits)
+	for i, zone := range site.Zones[:min(len(site.Zones), clusterspec.ZoneBlocks(site.Block))] {
+		out[zone] = clusterspec.ZoneBlock(site.Block, i)
 	}
 	return out
 }

@@ -55,13 +55,17 @@ func TestSubnets(t *testing.T) {
 	if diff := cmp.Diff(want, Subnets(site), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	site.Block = netip.MustParsePrefix("10.65.0.0/24")
-	if got := Subnets(site)["b"]; got != netip.MustParsePrefix("10.65.0.16/28") {
-		t.Errorf("second part of a /24: %s", got)
+	site.Block = netip.MustParsePrefix("10.65.128.0/17")
+	if got := Subnets(site)["b"]; got != netip.MustParsePrefix("10.65.144.0/20") {
+		t.Errorf("second part of a /17: %s", got)
 	}
-	site.Block = netip.MustParsePrefix("10.65.0.0/25")
+	site.Block = netip.MustParsePrefix("10.65.0.0/20")
+	if got := Subnets(site); len(got) != 1 || got["a"] != site.Block {
+		t.Errorf("parts of a /20: %v, want all of it for the first zone", got)
+	}
+	site.Block = netip.MustParsePrefix("10.65.0.0/29")
 	if got := Subnets(site); len(got) != 0 {
-		t.Errorf("parts of a /25: %v, want none: EC2 has no subnets that small", got)
+		t.Errorf("parts of a /29: %v, want none: EC2 has no subnets that small", got)
 	}
 }
 
