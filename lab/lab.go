@@ -87,6 +87,9 @@ func (l *Lab) start(ctx context.Context) error {
 		return err
 	}
 	name := shortName(l.opts.Dir)
+	if err := inotify.hold(name); err != nil {
+		return err
+	}
 	if l.fabric, err = fabric.New(fabric.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "wires"), Delay: delay, Metadata: l.metadata, Logger: l.opts.Log}); err != nil {
 		return err
 	}
@@ -235,6 +238,7 @@ func (l *Lab) Close() error {
 		errs = append(errs, l.fabric.Close())
 	}
 	l.group.Wait()
+	errs = append(errs, inotify.release(shortName(l.opts.Dir)))
 	l.info.PID = 0
 	if l.info.Name != "" {
 		errs = append(errs, l.info.save(l.opts.Dir))

@@ -39,5 +39,5 @@ func Stop(ctx context.Context, dir string) error {
 			}
 		}
 	}
-	return errors.Join(machine.Clean(filepath.Join(dir, "machines")), fabric.Clean(filepath.Join(dir, "wires")))
+	return errors.Join(machine.Clean(filepath.Join(dir, "machines")), fabric.Clean(filepath.Join(dir, "wires")), inotify.release(shortName(dir)))
 }

@@ -155,7 +155,7 @@ reset='(
 	printf d >/etc/service/kubelet/supervise/control
 	while kill -0 "$pid"; do sleep 0.1; done
 	kubeadm reset --force --skip-phases remove-etcd-member --cri-socket unix:///run/containerd/containerd.sock </dev/null
-	rm -rf /var/lib/etcd
+	rm -rf /var/lib/etcd /var/log/pods /var/log/containers /var/lib/cni
 	mkdir -p /etc/cni/net.d /etc/kubernetes/skyweld
 	cp -a /run/bare/cni/. /etc/cni/net.d/
 	cp -a /run/bare/skyweld/. /etc/kubernetes/skyweld/
@@ -203,7 +203,9 @@ report() {
 		function s(x) { return sprintf("%.1f", x) }
 		END {
 			machines = to["machines"] - from["machines"]
-			programs = to["prepare and configure"] - to["machines"]
+			ready = to["prepare and configure"] # where kubeadm did not wait for all nodes, the time until it began
+			if (ready > from["kubeadm init"]) ready = from["kubeadm init"]
+			programs = ready - to["machines"]
 			line("seconds", "skyweld", "bare", "")
 			line("networks, firewalls, addresses", s(to["network"]), "-", "overlaps with the machines")
 			line("machines start", s(machines), s(machines), "taken over from skyweld")
