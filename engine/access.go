@@ -11,8 +11,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/skyweld/skyweld/remote"
 )
 
 // SSHAccess is how a person reaches a node for a while.
@@ -45,7 +43,7 @@ func (e *Engine) Grant(ctx context.Context, cluster, node, key string) (SSHAcces
 	if !f.prepared() {
 		return SSHAccess{}, &Problem{Kind: NotNow, Message: fmt.Sprintf("node %s can't be reached yet", node)}
 	}
-	conn, err := s.dial(ctx, f, 20*time.Second)
+	conn, err := s.connect(ctx, f, 20*time.Second)
 	if err != nil {
 		return SSHAccess{}, err
 	}
@@ -116,7 +114,7 @@ func (e *Engine) Latency(ctx context.Context, cluster string) ([]RoundTrip, erro
 
 // measure asks one node for the round trips to all others.
 func (s *survey) measure(ctx context.Context, from *Facts, nodes []*Facts, byAddress map[netip.Addr]*Facts) ([]RoundTrip, error) {
-	conn, err := s.dial(ctx, from, 20*time.Second)
+	conn, err := s.connect(ctx, from, 20*time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -148,24 +146,4 @@ func (s *survey) measure(ctx context.Context, from *Facts, nodes []*Facts, byAdd
 		out = append(out, RoundTrip{From: from.Name, To: to.Name, FromSite: from.Site, ToSite: to.Site, Sent: p.Sent, Received: p.Received, P50: p.P50, P99: p.P99, Min: p.Min})
 	}
 	return out, nil
-}
-
-// dial opens an SSH connection to a node, waiting for it as long as patience allows.
-func (s *survey) dial(ctx context.Context, f *Facts, patience time.Duration) (*remote.Conn, error) {
-	if f == nil || !f.Public.IsValid() {
-		return nil, fmt.Errorf("the node has no public address yet")
-	}
-	if s.keys == nil {
-		return nil, fmt.Errorf("cluster %s has no keys yet", s.cluster.Name)
-	}
-	signer, err := s.keys.signer()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return remote.DialWait(ctx, remote.Target{
-		Name: f.Name, Address: netip.AddrPortFrom(f.Public, 22), User: "root", Key: signer,
-		HostKeys: f.HostKeys, Proxy: s.sites[f.Site].account.Proxy,
-	})
 }

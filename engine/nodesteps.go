@@ -121,7 +121,8 @@ func (r *run) exchangeHostKey(ctx context.Context, conn Machine, f *Facts) error
 	}
 	only := *f
 	only.HostKeys = []string{fresh}
-	confirm, err := r.connect(ctx, &only, time.Minute)
+	// sshd reads its keys a moment after it was told to: until then it shows the old one, which a connection refuses.
+	confirm, err := retryPlain(ctx, time.Minute, func(ctx context.Context) (Machine, error) { return r.connect(ctx, &only, time.Minute) })
 	if err != nil {
 		return fmt.Errorf("the new host key of %s was not shown: %w", f.Name, err)
 	}
