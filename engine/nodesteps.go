@@ -346,7 +346,10 @@ func (r *run) labelNode(ctx context.Context, name string) error {
 	}
 	for _, n := range r.nodes {
 		if n.Name == name {
-			return client.SetLabels(ctx, name, nodeLabels(n, r.facts.get(name)))
+			_, err := retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) {
+				return struct{}{}, client.SetLabels(ctx, name, nodeLabels(n, r.facts.get(name)))
+			})
+			return err
 		}
 	}
 	return nil

@@ -41,7 +41,9 @@ func ConnectEtcd(pki PKI, dial Dial, now time.Time) (*Etcd, error) {
 		return nil, errors.New("the cluster's etcd CA certificate is not PEM")
 	}
 	return &Etcd{http: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
-		DialContext:       func(ctx context.Context, network, _ string) (net.Conn, error) { return dial(ctx, network, "127.0.0.1:2379") },
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dial(ctx, network, "127.0.0.1:2379")
+		},
 		TLSClientConfig:   &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12},
 		DisableKeepAlives: true,
 	}}}, nil

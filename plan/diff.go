@@ -29,7 +29,7 @@ func Diff(want, have any) ([]Difference, error) {
 	}
 	var out []Difference
 	for _, name := range sortedKeys(w) {
-		if !reflect.DeepEqual(w[name], h[name]) && !(empty(w[name]) && empty(h[name])) {
+		if same := reflect.DeepEqual(w[name], h[name]) || empty(w[name]) && empty(h[name]); !same {
 			out = append(out, Difference{Field: name, Have: short(h[name]), Want: short(w[name])})
 		}
 	}
