@@ -14,9 +14,15 @@ const redacted = "[redacted]"
 // Reveal returns the secret's value.
 func (s Secret) Reveal() string { return string(s) }
 
-func (Secret) String() string               { return redacted }
-func (Secret) GoString() string             { return redacted }
-func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Secret) String() string { return redacted }
+
+// GoString redacts %#v.
+func (Secret) GoString() string { return redacted }
+
+// LogValue redacts logs.
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText redacts JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Account is one set of credentials at one cloud, with how to reach it.

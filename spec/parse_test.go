@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const example = `apiVersion: skyweld.dev/v1alpha1
@@ -39,10 +38,6 @@ func load(t testing.TB, text string) *Cluster {
 		t.Fatal(err)
 	}
 	return c
-}
-
-func diff(want, got any) string {
-	return cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b interface{ String() string }) bool { return a.String() == b.String() }))
 }
 
 func asText(t testing.TB, c *Cluster) string {

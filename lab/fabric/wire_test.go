@@ -106,7 +106,7 @@ func TestChangesKeepConnections(t *testing.T) {
 				return err
 			}
 			if n, err := c.Read(b); err != nil || string(b[:n]) != want {
-				return fmt.Errorf("got %q, error %v; want %q", b[:n], err, want)
+				return fmt.Errorf("got %q, error %w; want %q", b[:n], err, want)
 			}
 			return nil
 		}
@@ -318,7 +318,7 @@ func TestPathMTU(t *testing.T) {
 		for _, want := range []int{9001, 1500, 1460} {
 			got, err := mtu(c)
 			if err != nil || got != want {
-				return fmt.Errorf("path MTU %d, error %v; want %d", got, err, want)
+				return fmt.Errorf("path MTU %d, error %w; want %d", got, err, want)
 			}
 			if err := c.SetDeadline(time.Now().Add(patient)); err != nil {
 				return err
@@ -330,7 +330,7 @@ func TestPathMTU(t *testing.T) {
 			b := make([]byte, 64)
 			n, err := c.Read(b)
 			if want > 1460 && (err == nil || !strings.Contains(err.Error(), "message too long")) {
-				return fmt.Errorf("%d bytes: answer %q, error %v", want, b[:n], err)
+				return fmt.Errorf("%d bytes: answer %q, error %w", want, b[:n], err)
 			}
 			if want == 1460 && err != nil {
 				return fmt.Errorf("%d bytes: %w", want, err)

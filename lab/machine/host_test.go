@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -362,7 +361,7 @@ func runChildLab(text string) {
 	err := json.Unmarshal([]byte(text), &l)
 	var r *Runtime
 	if err == nil {
-		r, err = New(Config{Name: l.Lab, Dir: l.Dir, Namespace: func(string) string { return l.Netns }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		r, err = New(Config{Name: l.Lab, Dir: l.Dir, Namespace: func(string) string { return l.Netns }, Logger: slog.New(slog.DiscardHandler)})
 	}
 	if err == nil {
 		err = r.StartMachine(context.Background(), l.Spec)
