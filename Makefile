@@ -54,12 +54,16 @@ bench: ## figures: speed, memory
 bench-create: build bundle ## how long creation takes, beside bare kubeadm on the same machines (root)
 	scripts/bench.sh create
 
-.PHONY: lint
-lint: ## gofmt, go vet, and golangci-lint where it is installed
+.PHONY: vet
+vet: ## gofmt and go vet
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet -tags $(TAGS) ./...
 	cd bundle && go vet ./...
-	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest"; fi
+
+.PHONY: lint
+lint: vet ## vet, and golangci-lint with the list in .golangci.yml
+	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest"; exit 1; }
+	golangci-lint run ./...
 
 .PHONY: clean
 clean: ## remove what was built here

@@ -219,5 +219,5 @@ func TestFit(t *testing.T) {
 	if median > 0.15 || worst > 0.4 {
 		t.Errorf("the estimate is off by %.2f in the middle and %.2f at nine tenths", median, worst)
 	}
-	t.Log(fmt.Sprintf("%d pairs, off by %.2f in the middle and %.2f at nine tenths", len(off), median, worst))
+	t.Logf("%d pairs, off by %.2f in the middle and %.2f at nine tenths", len(off), median, worst)
 }

@@ -9,7 +9,7 @@ if [ "$(id -u)" = 0 ]; then
 else
 	echo "SKIPPED: everything that makes Linux namespaces (lab/fabric, lab/machine, agent, test/life): run 'make test' as root for it"
 fi
-make --no-print-directory build lint
+make --no-print-directory build vet
 (cd bundle && go test ./...)
 # One package at a time for what makes namespaces and clusters: their times are bounded, and the machine may be small.
 # shellcheck disable=SC2046
