@@ -358,7 +358,7 @@ func TestMachineSide(t *testing.T) {
 		for to, want := range map[string]string{"192.0.2.1": "10.64.0.1", "169.254.169.254": "<nil>", "10.64.0.12": "<nil>"} {
 			routes, err := netlink.RouteGet(net.ParseIP(to))
 			if err != nil || len(routes) != 1 || routes[0].Gw.String() != want || routes[0].Src.String() != "10.64.0.11" || routes[0].LinkIndex != link.Attrs().Index {
-				return fmt.Errorf("routes to %s: %v, error %v; want one via %s", to, routes, err, want)
+				return fmt.Errorf("routes to %s: %v, error %w; want one via %s", to, routes, err, want)
 			}
 		}
 		return nil
@@ -369,7 +369,7 @@ func TestMachineSide(t *testing.T) {
 	within(t, f, "aws1", func() error {
 		links, err := netlink.LinkList()
 		if err != nil || len(links) != 2 {
-			return fmt.Errorf("%d links, error %v; want lo and eth1", len(links), err)
+			return fmt.Errorf("%d links, error %w; want lo and eth1", len(links), err)
 		}
 		return nil
 	})
@@ -409,7 +409,7 @@ func TestPower(t *testing.T) {
 	within(t, f, "aws2", func() error {
 		links, err := netlink.LinkList()
 		if err != nil || len(links) != 2 {
-			return fmt.Errorf("%d links, error %v; want lo and eth0", len(links), err)
+			return fmt.Errorf("%d links, error %w; want lo and eth0", len(links), err)
 		}
 		return nil
 	})
