@@ -32,11 +32,11 @@ func TestDeleteWaitsForLateCalls(t *testing.T) {
 	s.settled()
 	s.asBefore()
 	waited := false
-	for _, r := range s.runs(uid, 100) {
+	for _, r := range s.runs(uid, 10000) {
 		waited = waited || strings.HasPrefix(r, "delete: succeeded, 1 steps") || strings.HasPrefix(r, "delete: succeeded, 2 steps")
 	}
 	if !waited {
-		t.Errorf("what landed was not deleted in a run of its own: %v", s.runs(uid, 100))
+		t.Errorf("what landed was not deleted in a run of its own: %v", s.runs(uid, 10000))
 	}
 }
 
