@@ -31,7 +31,7 @@ var mayImport = []struct {
 	{"spec", ""},
 	{"geo", ""},
 	{"cloud", ""},
-	{"cloud/aws", "cloud"},
+	{"cloud/aws", "cloud spec"},
 	{"cloud/gcp", "cloud"},
 	{"cloud/cloudtest", "cloud"},
 	{"plan", "cloud"},
