@@ -37,7 +37,8 @@ func TestBoot(t *testing.T) {
 		t.Errorf("result:\n%s", out)
 	}
 	for command, want := range map[string]string{
-		"grep -E 'Sig(Ign|Blk)' /proc/self/status | cut -f2 | uniq": "0000000000000000",
+		// Whoever was started by glibc's posix_spawn, as make starts its commands, ignores glibc's own signals 32 and 33.
+		"grep -E 'Sig(Ign|Blk)' /proc/self/status | cut -f2 | sed 's/0000000[01][08]0000000/0000000000000000/' | uniq": "0000000000000000",
 		"hostname":                                          "ip-10-99-0-2",
 		"cat /etc/resolv.conf":                              "nameserver 169.254.169.254\noptions timeout:1 attempts:1",
 		"cat /proc/1/comm":                                  "init",
