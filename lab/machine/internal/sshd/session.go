@@ -161,7 +161,7 @@ func (s *session) run(command string, sftp bool) error {
 		start = s.startInPTY
 	}
 	if err := start(cmd); err != nil {
-		return fmt.Errorf("%w: %v", errNoStart, err)
+		return fmt.Errorf("%w: %w", errNoStart, err)
 	}
 	s.cmd = cmd
 	return nil
