@@ -146,39 +146,28 @@ func (s *settings) follow(c *cobra.Command, client *api.Client, ch api.Change, w
 }
 
 func reconcileCommand(s *settings) *cobra.Command {
-	var wait bool
-	c := &cobra.Command{
-		Use: "reconcile CLUSTER", Short: "Check and repair a cluster now", Args: args("CLUSTER"),
-		RunE: func(c *cobra.Command, a []string) error {
-			client, err := s.client()
-			if err != nil {
-				return err
-			}
-			ch, err := client.Reconcile(c.Context(), a[0])
-			if err != nil {
-				return err
-			}
-			return s.follow(c, client, ch, wait, "is as it was asked for")
-		},
-	}
-	waitFlag(c, &wait)
-	return c
+	return s.changeCommand("reconcile CLUSTER", "Check and repair a cluster now", "is as it was asked for", (*api.Client).Reconcile)
 }
 
 func deleteCommand(s *settings) *cobra.Command {
+	return s.changeCommand("delete CLUSTER", "Delete a cluster and everything it has in the accounts", "deleted", (*api.Client).Delete)
+}
+
+// changeCommand asks for a change of one cluster that needs nothing but its name.
+func (s *settings) changeCommand(use, short, done string, ask func(*api.Client, context.Context, string) (api.Change, error)) *cobra.Command {
 	var wait bool
 	c := &cobra.Command{
-		Use: "delete CLUSTER", Short: "Delete a cluster and everything it has in the accounts", Args: args("CLUSTER"),
+		Use: use, Short: short, Args: args("CLUSTER"),
 		RunE: func(c *cobra.Command, a []string) error {
 			client, err := s.client()
 			if err != nil {
 				return err
 			}
-			ch, err := client.Delete(c.Context(), a[0])
+			ch, err := ask(client, c.Context(), a[0])
 			if err != nil {
 				return err
 			}
-			return s.follow(c, client, ch, wait, "deleted")
+			return s.follow(c, client, ch, wait, done)
 		},
 	}
 	waitFlag(c, &wait)

@@ -92,11 +92,13 @@ func (w *world) startEngine() {
 	if err := w.engine.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
 	for range 100 {
 		if out, err := w.try("version", "-o", "json"); err == nil && strings.Contains(out, `"engine"`) {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		<-tick.C
 	}
 	w.t.Fatal("the engine doesn't answer")
 }
