@@ -45,6 +45,10 @@ test-unit: ## what needs neither root nor a cluster
 	go test -tags $(TAGS) ./...
 	cd bundle && go test ./...
 
+.PHONY: test-stock
+test-stock: build bundle ## an ordinary Debian as a node, under qemu, and its cloud-init (root)
+	scripts/stock.sh test
+
 .PHONY: bench
 bench: ## figures: speed, memory
 	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 1s ./plan ./mesh ./spec ./geo ./store ./lab/fabric

@@ -164,9 +164,32 @@ func (d *daemon) applyBundle(ctx context.Context, c node.Config) ([]string, erro
 	if err != nil {
 		return changed, err
 	}
+	if err := d.keepSysctls(); err != nil {
+		return changed, err
+	}
 	started, err := d.machine.EnsureService(ctx, kubeletUnit(c.Kubelet))
 	did, err = report(started, err, "set up service "+kubeletService)
 	return append(changed, did...), err
+}
+
+// changedByKubernetes are the kernel settings that the kubelet (pkg/kubelet/cm, setupKernelTunables) and kube-proxy
+// (cmd/kube-proxy/app, conntrack) change when they start.
+var changedByKubernetes = []string{
+	"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+	"net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_tcp_timeout_established", "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+}
+
+// keepSysctls remembers those settings until the machine is a node.
+func (d *daemon) keepSysctls() error {
+	if d.machine.Exists(kubeletConfigFile) {
+		return nil
+	}
+	for _, name := range changedByKubernetes {
+		if err := d.machine.KeepSysctl(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startContainerd brings containerd up with its config. New programs need a new start as much as a new config does.

@@ -87,7 +87,11 @@ var ours = []string{
 var shared = []string{
 	cniFolder, filepath.Dir(cniFolder), cniBins, filepath.Dir(cniBins), filepath.Dir(containerdConfigFile),
 	"/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd", filepath.Dir(networkdFile), "/run/wireguard",
+	volumePlugins + "/volume/exec", volumePlugins + "/volume", volumePlugins, filepath.Dir(volumePlugins),
 }
+
+// volumePlugins is where the kubelet looks for programs that mount volumes; it makes the folder.
+const volumePlugins = "/usr/libexec/kubernetes/kubelet-plugins"
 
 // uninstall takes away all that the agent ever made on the machine, itself included. What cannot be done is said at the
 // end; the rest is done all the same.
@@ -102,6 +106,7 @@ func uninstall(ctx context.Context, m *host.Machine, output io.Writer) error {
 		try(err)
 	}
 	try(endShims(m))
+	try(removeSlices(ctx, m))
 	try(unmountBelow(m.Path("/run/containerd"), m.Path("/var/lib/kubelet"), m.Path("/var/lib/containerd")))
 	if key, err := tunnelKey(m); err == nil {
 		device := tunnel.NewLinux(key, m.Log)
@@ -161,6 +166,21 @@ func endShims(m *host.Machine) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// podSlices is the unit of systemd that holds the control groups of all pods. The kubelet has it made, and leaves it.
+const podSlices = "kubepods.slice"
+
+// removeSlices takes away the pods' control groups; it ends what still runs in them.
+func removeSlices(ctx context.Context, m *host.Machine) error {
+	if !m.Facts.Systemd || !m.Exists("/run/systemd/transient/"+podSlices) {
+		return nil
+	}
+	_, err := m.Tools.Run(ctx, host.Command{Name: "systemctl", Args: []string{"stop", podSlices}})
+	if err != nil {
+		return fmt.Errorf("remove control groups of pods: %w", err)
+	}
+	return nil
 }
 
 // unmountBelow takes away every mount in the given folders, the innermost first.

@@ -4,38 +4,55 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// guard lets only requests with the token through, and only those that name this machine as their host: a page in a
-// browser must not reach the engine by a name that it made resolve to loopback.
+// guard lets only requests with the token through, and only those that name this machine as their host and come from no
+// page of a stranger: a page in a browser must not reach the engine by a name that it made resolve to loopback.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, _ := strings.Cut(r.Host, ":")
-		if host != "127.0.0.1" && host != "localhost" && !strings.HasPrefix(r.Host, "[::1]") {
-			refuse(w, http.StatusMisdirectedRequest, "the engine serves loopback only")
+		if !loopbackHost(r.Host) {
+			refuse(w, http.StatusMisdirectedRequest, fmt.Sprintf("the engine serves loopback only, and the request's Host is %q; want 127.0.0.1, [::1] or localhost", r.Host))
 			return
 		}
+		if origin := r.Header.Get("Origin"); origin != "" {
+			if u, err := url.Parse(origin); err != nil || !loopbackHost(u.Host) {
+				refuse(w, http.StatusForbidden, fmt.Sprintf("the request comes from a page of another host: its Origin is %q", origin))
+				return
+			}
+		}
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || subtle.ConstantTimeCompare([]byte(given), []byte(s.token)) != 1 {
-			refuse(w, http.StatusUnauthorized, "the request has no valid token")
+		if !ok {
+			refuse(w, http.StatusUnauthorized, "the request has no token; want the header Authorization: Bearer, with what is in the file token of the engine's folder")
+			return
+		}
+		if subtle.ConstantTimeCompare([]byte(given), []byte(s.token)) != 1 {
+			refuse(w, http.StatusUnauthorized, "the request's token is not this engine's; it is in the file token of the engine's folder")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func refuse(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+// loopbackHost says whether a host, with or without a port, is this machine by a name that nobody else can answer for.
+func loopbackHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return err == nil && a.IsLoopback()
 }
 
 // tokenPrefix makes a token recognizable to programs that look for leaked secrets.
@@ -44,6 +61,9 @@ const tokenPrefix = "skyweld_local_"
 // LocalToken returns the token in the file, making it (mode 0600) when there is none.
 func LocalToken(path string) (string, error) {
 	data, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(data)) == "" {
+		return "", fmt.Errorf("the engine's token: %s is empty; remove it, and a new one is made", path)
+	}
 	if err == nil {
 		return strings.TrimSpace(string(data)), nil
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/spec"
 )
 
 // Client speaks to an engine.
@@ -68,16 +70,16 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	req.Header.Set("Authorization", "Bearer "+c.Token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.HTTP.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("%w at %s", ErrNoEngine, c.Base)
-	}
 	if err != nil {
-		return fmt.Errorf("ask the engine: %w", err)
+		return c.unanswered(method, err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fmt.Errorf("ask the engine: %w", err)
+		return c.unanswered(method, err)
+	}
+	if kind := resp.Header.Get("Content-Type"); kind != "" && !strings.HasPrefix(kind, "application/json") && !strings.HasPrefix(kind, "application/problem+json") {
+		return c.stranger()
 	}
 	if resp.StatusCode >= 300 {
 		p := &Problem{Status: resp.StatusCode}
@@ -90,9 +92,30 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("the engine's answer: %w", err)
+		return fmt.Errorf("%w (its answer can't be read: %w)", c.stranger(), err)
 	}
 	return nil
+}
+
+// unanswered explains a request without an answer. An engine that ends in the middle of one has done nothing when it was
+// only to read.
+func (c *Client) unanswered(method string, err error) error {
+	broken := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), broken && method == http.MethodGet:
+		return fmt.Errorf("%w at %s", ErrNoEngine, c.Base)
+	case broken:
+		return fmt.Errorf("the engine at %s ended before it answered, and may have taken the request on; 'skyweld get events CLUSTER' shows it: %w", c.Base, err)
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return c.stranger()
+	}
+	return fmt.Errorf("ask the engine: %w", err)
+}
+
+// stranger is the error of an address where something else answers.
+func (c *Client) stranger() error {
+	return fmt.Errorf("what answers at %s is not an engine of Skyweld: name its address with --engine, or its folder with --dir", c.Base)
 }
 
 type items[T any] struct {
@@ -127,6 +150,13 @@ func (c *Client) AddAccount(ctx context.Context, a NewAccount) (AccountReport, e
 	return r, err
 }
 
+// UpdateAccount gives an account other credentials or settings, after a check of them.
+func (c *Client) UpdateAccount(ctx context.Context, name string, u AccountUpdate) (AccountReport, error) {
+	var r AccountReport
+	err := c.call(ctx, http.MethodPost, "/accounts/"+url.PathEscape(name), u, &r)
+	return r, err
+}
+
 // CheckAccount checks an account.
 func (c *Client) CheckAccount(ctx context.Context, name string) (AccountReport, error) {
 	return fetch[AccountReport](ctx, c, "/accounts/"+url.PathEscape(name)+"/check")
@@ -146,17 +176,32 @@ func (c *Client) Inventory(ctx context.Context, name string, regions []string) (
 	return fetchList[cloud.Item](ctx, c, "/accounts/"+url.PathEscape(name)+"/inventory"+q)
 }
 
+// send posts a cluster file. Bytes that aren't text would not survive it.
+func (c *Client) send(ctx context.Context, path string, file []byte, out any) error {
+	if err := spec.CheckText(file); err != nil {
+		return fmt.Errorf("the cluster file is not valid:\n  %w", err)
+	}
+	return c.call(ctx, http.MethodPost, path, File{Cluster: string(file)}, out)
+}
+
 // Plan says what applying a file would do.
 func (c *Client) Plan(ctx context.Context, file []byte) (Plan, error) {
 	var p Plan
-	err := c.call(ctx, http.MethodPost, "/plan", File{Cluster: string(file)}, &p)
+	err := c.send(ctx, "/plan", file, &p)
+	return p, err
+}
+
+// PlanChange says what a change of an existing cluster would do.
+func (c *Client) PlanChange(ctx context.Context, name string, asked ChangeAsked) (Plan, error) {
+	var p Plan
+	err := c.call(ctx, http.MethodPost, cluster(name)+"/plan", asked, &p)
 	return p, err
 }
 
 // Apply takes a cluster file on.
 func (c *Client) Apply(ctx context.Context, file []byte) (Change, error) {
 	var ch Change
-	err := c.call(ctx, http.MethodPost, "/clusters", File{Cluster: string(file)}, &ch)
+	err := c.send(ctx, "/clusters", file, &ch)
 	return ch, err
 }
 
@@ -189,6 +234,11 @@ func (c *Client) Reconcile(ctx context.Context, name string) (Change, error) {
 // Change returns a change.
 func (c *Client) Change(ctx context.Context, id int64) (Change, error) {
 	return fetch[Change](ctx, c, "/changes/"+strconv.FormatInt(id, 10))
+}
+
+// Changes lists what was asked of a cluster, the oldest first.
+func (c *Client) Changes(ctx context.Context, name string) ([]Change, error) {
+	return fetchList[Change](ctx, c, cluster(name)+"/changes")
 }
 
 // Nodes lists a cluster's nodes.
@@ -227,9 +277,9 @@ func (c *Client) Resources(ctx context.Context, name string) ([]Resource, error)
 	return fetchList[Resource](ctx, c, cluster(name)+"/resources")
 }
 
-// Runs lists a cluster's runs, the newest first.
-func (c *Client) Runs(ctx context.Context, name string) ([]Run, error) {
-	return fetchList[Run](ctx, c, cluster(name)+"/runs")
+// Runs lists a cluster's last runs, the newest first: at most limit, 1 to 200.
+func (c *Client) Runs(ctx context.Context, name string, limit int) ([]Run, error) {
+	return fetchList[Run](ctx, c, cluster(name)+"/runs?limit="+strconv.Itoa(limit))
 }
 
 // Run returns a run with its steps.
@@ -237,9 +287,18 @@ func (c *Client) Run(ctx context.Context, id int64) (Run, error) {
 	return fetch[Run](ctx, c, "/runs/"+strconv.FormatInt(id, 10))
 }
 
-// Events lists a cluster's last events, the oldest first.
-func (c *Client) Events(ctx context.Context, name string) ([]Event, error) {
-	return fetchList[Event](ctx, c, cluster(name)+"/events")
+// Events lists a cluster's events, the oldest first.
+func (c *Client) Events(ctx context.Context, name string, want EventQuery) ([]Event, error) {
+	q := url.Values{"limit": {strconv.Itoa(cmp.Or(want.Limit, 100))}}
+	if want.Watch {
+		q.Set("watch", "true")
+		q.Set("after", strconv.FormatInt(want.After, 10))
+		q.Set("wait", strconv.Itoa(int(want.Wait.Seconds())))
+	}
+	if want.UID != "" {
+		q.Set("uid", want.UID)
+	}
+	return fetchList[Event](ctx, c, cluster(name)+"/events?"+q.Encode())
 }
 
 // Kubeconfig returns a kubeconfig that is good for the given number of hours.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime"
 	"sort"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/engine"
+	"github.com/skyweld/skyweld/plan"
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
@@ -23,23 +25,37 @@ type Server struct {
 	engine  *engine.Engine
 	token   string
 	version string
+	handler http.Handler
+	// ending is done when nobody is to wait any longer.
+	ending context.Context
+	end    context.CancelFunc
 }
 
-// NewServer returns the API's handler. Every request must carry the token as a bearer token, but for the OpenAPI document.
-func NewServer(e *engine.Engine, token, version string) http.Handler {
+// NewServer returns the API's handler. Every request must carry the token as a bearer token.
+func NewServer(e *engine.Engine, token, version string) *Server {
 	s := &Server{engine: e, token: token, version: version}
+	s.ending, s.end = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	cfg := huma.DefaultConfig("Skyweld", "v1")
 	cfg.DocsPath = ""
 	cfg.SchemasPath = ""
 	cfg.CreateHooks = nil // no $schema in answers
+	cfg.Transformers = []huma.Transformer{words(cfg.Components.Schemas)}
 	api := humago.New(mux, cfg)
 	s.accounts(api)
 	s.clusters(api)
 	s.nodes(api)
 	s.runs(api)
-	return s.guard(mux)
+	s.events(api)
+	s.handler = s.guard(route(mux))
+	return s
 }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// EndWaits answers all requests that wait for something to happen. It belongs to http.Server.RegisterOnShutdown.
+func (s *Server) EndWaits() { s.end() }
 
 type body[T any] struct{ Body T }
 
@@ -77,7 +93,7 @@ func remove[I, O any](api huma.API, path, summary string, status int, f func(con
 
 func register[I, O any](api huma.API, method, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
 	id := strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path)
-	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: 2 << 20},
+	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody},
 		func(ctx context.Context, in *I) (*O, error) {
 			out, err := f(ctx, in)
 			if err != nil {
@@ -102,12 +118,16 @@ func problem(err error) error {
 	case errors.As(err, &p):
 		status := map[engine.ProblemKind]int{engine.BadInput: 422, engine.Missing: 404, engine.Taken: 409, engine.NotNow: 409}[p.Kind]
 		return huma.NewError(status, p.Error())
+	case errors.As(err, new(*engine.Refused)):
+		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, store.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrConflict):
 		return huma.Error409Conflict(err.Error())
 	case errors.As(err, &ce):
 		return huma.Error502BadGateway(err.Error())
+	case errors.Is(err, store.ErrFull):
+		return huma.NewError(http.StatusInsufficientStorage, err.Error())
 	}
 	return huma.Error500InternalServerError(err.Error())
 }
@@ -120,7 +140,7 @@ func (s *Server) accounts(api huma.API) {
 		all, err := s.engine.Accounts(ctx)
 		var out []Account
 		for _, a := range all {
-			out = append(out, Account{Name: a.Name, Provider: string(a.Provider), Settings: a.Settings, Proxy: a.Proxy, Created: a.Created})
+			out = append(out, Account{Name: a.Name, Provider: string(a.Provider), Settings: a.Settings, Proxy: shown(a.Proxy), Created: a.Created})
 		}
 		return listOf(out), err
 	})
@@ -130,6 +150,17 @@ func (s *Server) accounts(api huma.API) {
 			a.Secrets[k] = cloud.Secret(v)
 		}
 		report, err := s.engine.AddAccount(ctx, a)
+		return &body[AccountReport]{report}, err
+	})
+	post(api, "/accounts/{name}", "Give an account other credentials or settings", http.StatusOK, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+		Body AccountUpdate
+	}) (*body[AccountReport], error) {
+		a := cloud.Account{Name: in.Name, Provider: cloud.Provider(in.Body.Provider), Settings: in.Body.Settings, CA: in.Body.CA, Proxy: in.Body.Proxy, Secrets: map[string]cloud.Secret{}}
+		for k, v := range in.Body.Secrets {
+			a.Secrets[k] = cloud.Secret(v)
+		}
+		report, err := s.engine.UpdateAccount(ctx, a)
 		return &body[AccountReport]{report}, err
 	})
 	get(api, "/accounts/{name}/check", "Check an account", func(ctx context.Context, in *byName) (*body[AccountReport], error) {
@@ -150,12 +181,22 @@ func (s *Server) accounts(api huma.API) {
 
 func (s *Server) clusters(api huma.API) {
 	post(api, "/plan", "Say what applying a cluster file would do", http.StatusOK, func(ctx context.Context, in *body[File]) (*body[Plan], error) {
-		p, err := s.engine.Plan(ctx, []byte(in.Body.Cluster))
-		if err != nil {
-			return nil, err
+		return planned(s.engine.Plan(ctx, []byte(in.Body.Cluster)))
+	})
+	post(api, "/clusters/{name}/plan", "Say what a change of a cluster would do", http.StatusOK, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+		Body ChangeAsked
+	}) (*body[Plan], error) {
+		switch store.ChangeKind(in.Body.Kind) {
+		case store.NodeAdd:
+			return planned(s.engine.PlanAddNodes(ctx, in.Name, in.Body.Group, max(1, in.Body.Count)))
+		case store.NodeRemove:
+			return planned(s.engine.PlanRemoveNode(ctx, in.Name, in.Body.Node))
+		case store.Reconcile:
+			return planned(s.engine.PlanReconcile(ctx, in.Name))
+		default: // the only other kind that is let through
+			return planned(s.engine.PlanDelete(ctx, in.Name))
 		}
-		text, err := spec.Marshal(p.Spec)
-		return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: p.Graph.Steps, Notes: p.Graph.Notes, Spec: string(text)}}, err
 	})
 	post(api, "/clusters", "Apply a cluster file", http.StatusAccepted, func(ctx context.Context, in *body[File]) (*body[Change], error) {
 		c, err := s.engine.Apply(ctx, []byte(in.Body.Cluster), "local")
@@ -189,10 +230,29 @@ func (s *Server) clusters(api huma.API) {
 		c, err := s.engine.Reconcile(ctx, in.Name, "local")
 		return s.change(ctx, c, err)
 	})
+	get(api, "/clusters/{name}/changes", "List what was asked of a cluster, the oldest first", func(ctx context.Context, in *byName) (*list[Change], error) {
+		c, err := s.engine.Cluster(ctx, in.Name)
+		if err != nil {
+			return nil, err
+		}
+		all, err := s.engine.Store().ListChanges(ctx, c.UID)
+		var out []Change
+		for _, ch := range all {
+			v, err := s.change(ctx, ch, nil)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, v.Body)
+		}
+		return listOf(out), err
+	})
 	get(api, "/changes/{id}", "Get a change", func(ctx context.Context, in *struct {
 		ID int64 `path:"id"`
 	}) (*body[Change], error) {
 		c, err := s.engine.Store().GetChange(ctx, in.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			err = &engine.Problem{Kind: engine.Missing, Message: fmt.Sprintf("there is no change %d", in.ID)}
+		}
 		return s.change(ctx, c, err)
 	})
 	get(api, "/clusters/{name}/kubeconfig", "Get a kubeconfig", func(ctx context.Context, in *struct {
@@ -202,6 +262,18 @@ func (s *Server) clusters(api huma.API) {
 		data, err := s.engine.Kubeconfig(ctx, in.Name, time.Duration(in.Hours)*time.Hour)
 		return &body[File]{File{Cluster: string(data)}}, err
 	})
+}
+
+func planned(p engine.Planned, err error) (*body[Plan], error) {
+	if err != nil {
+		return nil, err
+	}
+	text, err := spec.Marshal(p.Spec)
+	steps := p.Graph.Steps
+	if steps == nil {
+		steps = []plan.Step{}
+	}
+	return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: steps, Notes: p.Graph.Notes, Spec: string(text)}}, err
 }
 
 func (s *Server) change(ctx context.Context, c store.Change, err error) (*body[Change], error) {
@@ -262,7 +334,7 @@ func (s *Server) nodes(api huma.API) {
 		all, err := s.engine.Nodes(ctx, in.Name)
 		var out []Node
 		for _, n := range all {
-			v := Node{Name: n.Name, Role: n.Role, Group: n.Group, Site: n.Site, Region: n.Region, Zone: n.CloudZone, Type: n.Type, Status: n.Status, Version: n.Version, Address: n.Address.String(), Pods: n.Pods.String(), Machine: n.Machine}
+			v := Node{Name: n.Name, Role: n.Role, Group: n.Group, Site: n.Site, Region: n.Region, Zone: n.CloudZone, Type: n.Type, Status: n.Status, Version: n.Version, Address: n.Address.String(), Pods: n.Pods.String(), Machine: n.Machine, Created: n.Created}
 			if n.Public.IsValid() {
 				v.Public = n.Public.String()
 			}
@@ -362,25 +434,13 @@ func (s *Server) runs(api huma.API) {
 		v, err := s.run(ctx, in.ID)
 		return &body[Run]{v}, err
 	})
-	get(api, "/clusters/{name}/events", "List events, the oldest first", func(ctx context.Context, in *struct {
-		Name  string `path:"name"`
-		Limit int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
-	}) (*list[Event], error) {
-		c, err := s.engine.Cluster(ctx, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		all, err := s.engine.Store().LastEvents(ctx, c.UID, in.Limit)
-		var out []Event
-		for _, v := range all {
-			out = append(out, Event{ID: v.ID, Time: v.Time, Type: v.Type, Reason: v.Reason, Object: v.Object, Message: v.Message})
-		}
-		return listOf(out), err
-	})
 }
 
 func (s *Server) run(ctx context.Context, id int64) (Run, error) {
 	r, steps, err := s.engine.Store().GetRun(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = &engine.Problem{Kind: engine.Missing, Message: fmt.Sprintf("there is no run %d", id)}
+	}
 	if err != nil {
 		return Run{}, err
 	}

@@ -28,6 +28,16 @@ type NewAccount struct {
 	Proxy    string            `json:"proxy,omitempty"`
 }
 
+// AccountUpdate is what changes of an account. Without secrets those it has stay, and every setting that isn't given.
+type AccountUpdate struct {
+	// Provider is the account's own, for making sure of it; empty for whatever it is.
+	Provider string            `json:"provider,omitempty"`
+	Settings map[string]string `json:"settings,omitempty"`
+	Secrets  map[string]string `json:"secrets,omitempty"`
+	CA       string            `json:"ca,omitempty"`
+	Proxy    string            `json:"proxy,omitempty"`
+}
+
 // File is a cluster file as it was written.
 type File struct {
 	Cluster string `json:"cluster" doc:"the cluster file, YAML or JSON" maxLength:"1048576"`
@@ -41,6 +51,16 @@ type Plan struct {
 	Notes   []string    `json:"notes,omitempty"`
 	// Spec is the cluster file with its defaults.
 	Spec string `json:"spec"`
+}
+
+// ChangeAsked is a change of an existing cluster that a plan is asked for.
+type ChangeAsked struct {
+	Kind string `json:"kind" enum:"node-add,node-remove,reconcile,delete"`
+	// Group and Count are a node-add's.
+	Group string `json:"group,omitempty"`
+	Count int    `json:"count,omitempty" minimum:"0" maximum:"100"`
+	// Node is a node-remove's.
+	Node string `json:"node,omitempty"`
 }
 
 // Change is one thing asked for.
@@ -101,6 +121,8 @@ type Node struct {
 	Pods    string `json:"pods"`
 	Machine string `json:"machine,omitempty"`
 	Tunnel  string `json:"tunnel,omitempty"`
+	// Created is when Kubernetes first had it.
+	Created time.Time `json:"created,omitzero"`
 }
 
 // Resource is one thing in a cloud that is on the cluster's ledger.
@@ -153,6 +175,20 @@ type Event struct {
 	Reason  string    `json:"reason"`
 	Object  string    `json:"object"`
 	Message string    `json:"message"`
+}
+
+// EventQuery says which events are wanted.
+type EventQuery struct {
+	// Limit is how many at most, 1 to 1000; 0 means 100.
+	Limit int
+	// Watch asks for the events after the one with the id After, and to wait up to Wait for one while there is none. Else
+	// the last ones are asked for.
+	Watch bool
+	After int64
+	// Wait is rounded to seconds, 0 to 60.
+	Wait time.Duration
+	// UID finds a cluster that is deleted.
+	UID string
 }
 
 // Latency is the measured round trip between two nodes, through the tunnel.

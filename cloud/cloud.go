@@ -141,6 +141,8 @@ type KindInfo struct {
 	Mutable []string
 	// Machine says that objects of this kind are machines: Create wants user data.
 	Machine bool
+	// Access says that objects of this kind decide who reaches machines from outside.
+	Access bool
 }
 
 // CreateRequest is all that a driver needs to make one resource.
@@ -181,6 +183,9 @@ type Driver interface {
 	// Observe lists everything in the region, and outside any region, that carries the mark of the cluster, with one
 	// paged list per resource type. Terminated machines that the cloud still shows are reported as Gone.
 	Observe(ctx context.Context, cluster, region string) ([]Object, error)
+	// Preflight finds out, without making anything, what would keep the account from making resources: machine types that
+	// aren't offered, limits that are too small, permissions that are missing. What it isn't allowed to look at is a note.
+	Preflight(ctx context.Context, req PreflightRequest) (Findings, error)
 	// Create makes one resource with its mark in the creating call and waits until others can refer to it: a machine
 	// may be returned as Pending.
 	Create(ctx context.Context, req CreateRequest) (Object, error)

@@ -35,6 +35,12 @@ type Error struct {
 	Code string
 	// Message is for people. It holds no secret.
 	Message string
+	// Action is the cloud's own name of the permission that is missing, where it is known ("ec2:RunInstances").
+	Action string
+	// Credentials says that nobody is let in with the account's credentials: they are wrong, withdrawn or have expired.
+	Credentials bool
+	// NoRegion says that the account doesn't have the region it was about.
+	NoRegion bool
 	// RetryAfter is how long the cloud asked to wait; zero when it didn't say.
 	RetryAfter time.Duration
 	Err        error

@@ -4,30 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
-	"net/netip"
 	"slices"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/plan"
 	"github.com/skyweld/skyweld/remote"
+	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
-
-// SettingEgress is the account setting that names the addresses from which the engine reaches machines of the account: one
-// or more ranges, separated by commas.
-const SettingEgress = "egress"
 
 // cachedDriver is a driver with the version of the account it was made from.
 type cachedDriver struct {
 	account store.Account
 	driver  cloud.Driver
-	egress  []netip.Prefix
 }
 
 // driver returns the account and its driver, made anew when the account was changed.
@@ -43,7 +35,7 @@ func (e *Engine) driver(ctx context.Context, name string) (cloud.Account, cloud.
 	}
 	d, err := e.open(ctx, account.Account)
 	if err != nil {
-		return cloud.Account{}, nil, err
+		return account.Account, nil, err
 	}
 	e.drivers[name] = cachedDriver{account: account, driver: d}
 	return account.Account, d, nil
@@ -72,95 +64,42 @@ func (e *Engine) Providers() []string {
 	return names
 }
 
-// egress returns the addresses that machines of an account see the engine come from.
-func (e *Engine) egress(ctx context.Context, account cloud.Account) ([]netip.Prefix, error) {
-	if text := account.Settings[SettingEgress]; text != "" {
-		return ParsePrefixes(text)
-	}
-	if len(e.opts.Egress) > 0 {
-		return e.opts.Egress, nil
-	}
-	e.driverMu.Lock()
-	cached := e.drivers[account.Name].egress
-	e.driverMu.Unlock()
-	if cached != nil {
-		return cached, nil
-	}
-	found, err := askEgress(ctx, account.Proxy)
-	if err != nil {
-		return nil, fmt.Errorf("account %s: the address from which the engine reaches the internet could not be found out (%w): set it with --egress", account.Name, err)
-	}
-	e.driverMu.Lock()
-	defer e.driverMu.Unlock()
-	if c, ok := e.drivers[account.Name]; ok {
-		c.egress = found
-		e.drivers[account.Name] = c
-	}
-	return found, nil
-}
-
-// egressURL answers with the caller's address (a service of Amazon's, for exactly this).
-const egressURL = "https://checkip.amazonaws.com/"
-
-func askEgress(ctx context.Context, proxy string) ([]netip.Prefix, error) {
-	dial, err := remote.Dialer(proxy)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, egressURL, nil)
-	if err != nil {
-		return nil, err
-	}
-	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 100))
-	if err != nil {
-		return nil, err
-	}
-	return ParsePrefixes(strings.TrimSpace(string(body)))
-}
-
-// ParsePrefixes reads addresses and ranges separated by commas.
-func ParsePrefixes(text string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for part := range strings.SplitSeq(text, ",") {
-		part = strings.TrimSpace(part)
-		p, err := netip.ParsePrefix(part)
-		if a, aerr := netip.ParseAddr(part); aerr == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%q is neither an address nor a range like 203.0.113.0/24", part)
-		}
-		if p.Bits() == 0 {
-			return nil, fmt.Errorf("%s is everybody, which is never allowed", p)
-		}
-		out = append(out, p.Masked())
-	}
-	return out, nil
-}
-
 // AddAccount checks that an account's credentials work, and stores it.
 func (e *Engine) AddAccount(ctx context.Context, account cloud.Account) (cloud.Report, error) {
 	if err := cloud.CheckKey(account.Name); err != nil {
 		return cloud.Report{}, Invalidf("name", "found %q: want 1 to %d of a-z, 0-9 and '-', beginning with a letter and not ending with '-'", account.Name, cloud.MaxKey)
 	}
-	if text := account.Settings[SettingEgress]; text != "" {
-		if _, err := ParsePrefixes(text); err != nil {
-			return cloud.Report{}, Invalidf("egress", "%s", err)
-		}
-	}
-	if _, err := remote.Dialer(account.Proxy); err != nil {
-		return cloud.Report{}, Invalidf("proxy", "%s", err)
+	if err := usable(account); err != nil {
+		return cloud.Report{}, err
 	}
 	if _, err := e.store.GetAccount(ctx, account.Name); err == nil {
 		return cloud.Report{}, &Problem{Kind: Taken, Message: fmt.Sprintf("an account named %s exists already: choose another name, or remove it first with 'skyweld account remove %s'", account.Name, account.Name)}
+	}
+	d, err := e.open(ctx, account)
+	if err != nil {
+		return cloud.Report{}, &Problem{Kind: BadInput, Message: err.Error()} // it has asked nobody yet
+	}
+	report, err := d.Check(ctx)
+	if err != nil {
+		return report, fmt.Errorf("account %s was not added, because its check failed: %w", account.Name, err)
+	}
+	return report, e.store.PutAccount(ctx, account)
+}
+
+// UpdateAccount gives an account other credentials and settings, also while clusters use it: they must lead to the same
+// account at the same cloud, since what the clusters have is there. They are checked first. Where no secrets are given
+// those on record stay, with all settings that aren't given; egress and proxy stay unless they are given.
+func (e *Engine) UpdateAccount(ctx context.Context, account cloud.Account) (cloud.Report, error) {
+	old, err := e.store.GetAccount(ctx, account.Name)
+	if err != nil {
+		return cloud.Report{}, e.noAccount(ctx, account.Name, err)
+	}
+	account = renewed(old.Account, account)
+	if account.Provider != old.Provider {
+		return cloud.Report{}, Invalidf("provider", "account %s is one at %s and can't become one at %s: add another account", account.Name, old.Provider, account.Provider)
+	}
+	if err := usable(account); err != nil {
+		return cloud.Report{}, err
 	}
 	d, err := e.open(ctx, account)
 	if err != nil {
@@ -168,9 +107,101 @@ func (e *Engine) AddAccount(ctx context.Context, account cloud.Account) (cloud.R
 	}
 	report, err := d.Check(ctx)
 	if err != nil {
-		return report, fmt.Errorf("account %s was not added, because its check failed: %w", account.Name, err)
+		return report, fmt.Errorf("account %s was not changed, because the check of what was given failed: %w", account.Name, err)
 	}
-	return report, e.store.PutAccount(ctx, account)
+	if err := e.sameAccount(ctx, account.Name, d); err != nil {
+		return cloud.Report{}, err
+	}
+	if err := e.store.PutAccount(ctx, account); err != nil {
+		return cloud.Report{}, err
+	}
+	return report, e.wakeUsers(ctx, account.Name)
+}
+
+// renewed is an account as it was, with what is given anew.
+func renewed(old, given cloud.Account) cloud.Account {
+	if given.Provider == "" {
+		given.Provider = old.Provider
+	}
+	if given.Proxy == "" {
+		given.Proxy = old.Proxy
+	}
+	settings := maps.Clone(old.Settings)
+	if len(given.Secrets) == 0 {
+		given.Secrets, given.CA = old.Secrets, old.CA
+	} else {
+		maps.DeleteFunc(settings, func(name, _ string) bool { return name != SettingEgress })
+	}
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	maps.Copy(settings, given.Settings)
+	given.Settings = settings
+	return given
+}
+
+// sameAccount refuses to point an account that clusters use at another one of the cloud's: everything there would seem
+// lost. The account must show what the clusters have on record in it, whatever the old credentials can still tell.
+func (e *Engine) sameAccount(ctx context.Context, name string, d cloud.Driver) error {
+	clusters, err := e.users(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, c := range clusters {
+		lines, err := e.store.ListResources(ctx, c.UID)
+		if err != nil {
+			return err
+		}
+		for _, s := range c.Spec.Spec.Sites {
+			recorded := slices.ContainsFunc(lines, func(l store.Resource) bool { return l.Site == s.Name })
+			if s.Account != name || !recorded {
+				continue
+			}
+			objects, err := d.Observe(ctx, c.UID, s.Region)
+			if err != nil {
+				return fmt.Errorf("account %s was not changed, because what was given can't show what cluster %s has there: %w", name, c.Name, err)
+			}
+			if len(objects) == 0 {
+				return Invalidf("name", "account %s is used by cluster %s, of which what was given shows nothing in %s: it leads to another account; add it under another name", name, c.Name, s.Region)
+			}
+		}
+	}
+	return nil
+}
+
+// users are the clusters that use an account.
+func (e *Engine) users(ctx context.Context, name string) ([]store.Cluster, error) {
+	all, err := e.store.ListClusters(ctx, false)
+	return slices.DeleteFunc(all, func(c store.Cluster) bool {
+		return !slices.ContainsFunc(c.Spec.Spec.Sites, func(s spec.Site) bool { return s.Account == name })
+	}), err
+}
+
+// wakeUsers lets the clusters of an account be looked at now.
+func (e *Engine) wakeUsers(ctx context.Context, name string) error {
+	clusters, err := e.users(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, c := range clusters {
+		if err := e.store.Wake(ctx, c.UID); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// usable says what is wrong with an account's own settings.
+func usable(account cloud.Account) error {
+	if text := account.Settings[SettingEgress]; text != "" {
+		if _, err := ParsePrefixes(text); err != nil {
+			return Invalidf("egress", "%s", err)
+		}
+	}
+	if _, err := remote.Dialer(account.Proxy); err != nil {
+		return Invalidf("proxy", "%s", err)
+	}
+	return nil
 }
 
 // Accounts lists the accounts; their secrets are in them, redacted by their type.
@@ -186,7 +217,7 @@ func (e *Engine) CheckAccount(ctx context.Context, name string) (cloud.Report, e
 	}
 	report, err := d.Check(ctx)
 	if err != nil {
-		return report, fmt.Errorf("account %s: %w", name, err)
+		return report, fmt.Errorf("account %s: %w", name, withAdvice(err, name))
 	}
 	return report, nil
 }
@@ -201,7 +232,7 @@ func (e *Engine) noAccount(ctx context.Context, name string, err error) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return &Problem{Kind: Missing, Message: fmt.Sprintf("there is no account named %q; %s", name, e.knownAccounts(ctx))}
+	return &Problem{Kind: Missing, Message: fmt.Sprintf("there is no account named %q; %s", name, e.knownAccounts(ctx, name))}
 }
 
 // Inventory lists all that an account holds of the types Skyweld ever makes.
@@ -216,7 +247,11 @@ func (e *Engine) Inventory(ctx context.Context, name string, regions []string) (
 			return nil, Invalidf("region", "found %q: %s has no such region; want one of %s", r, account.Provider, strings.Join(names, ", "))
 		}
 	}
-	return d.Inventory(ctx, regions...)
+	items, err := d.Inventory(ctx, regions...)
+	if err != nil {
+		return nil, fmt.Errorf("account %s: %w", name, withAdvice(err, name))
+	}
+	return items, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -18,13 +18,30 @@ func explain(s plan.Step, account string, err error) error {
 	if s.Kind == plan.NodeKind {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("%s in site %s: %w; %s", what, s.Site, err, advice(cloud.ClassOf(err), account))
+	return fmt.Errorf("%s in site %s (account %s): %w; %s", what, s.Site, account, err, advice(err, account))
 }
 
-// advice says what to do about a class of errors.
-func advice(c cloud.Class, account string) string {
+// withAdvice adds what to do to the error of a call that was only to read.
+func withAdvice(err error, account string) error {
+	switch cloud.ClassOf(err) {
+	case cloud.Denied, cloud.Throttled, cloud.Unknown:
+		return fmt.Errorf("%w; %s", err, advice(err, account))
+	}
+	return err
+}
+
+// advice says what to do about an error.
+func advice(err error, account string) string {
 	check := fmt.Sprintf("'skyweld account check %s'", account)
-	switch c {
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
+		switch {
+		case e.Credentials:
+			return fmt.Sprintf("give account %s credentials that are good with 'skyweld account update %s --from-env'", account, account)
+		case e.Class == cloud.Denied && e.Action != "":
+			return fmt.Sprintf("allow %s to account %s; %s shows all that is missing", e.Action, account, check)
+		}
+	}
+	switch cloud.ClassOf(err) {
 	case cloud.Denied:
 		return check + " shows which permissions are missing"
 	case cloud.QuotaExceeded:

@@ -28,26 +28,15 @@ func (e *Engine) Plan(ctx context.Context, file []byte) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
-	var at store.Cluster
+	at := store.Cluster{Name: c.Metadata.Name, Spec: c}
 	if old != nil {
 		at = *old
-	} else {
-		uid, err := randomHex(8)
-		if err != nil {
-			return Planned{}, err
-		}
-		at = store.Cluster{UID: uid, Name: c.Metadata.Name, Spec: c}
-	}
-	s, err := e.look(ctx, at, c, false)
-	if err != nil {
+	} else if at.UID, err = randomHex(8); err != nil {
 		return Planned{}, err
 	}
-	for _, sp := range c.Spec.Sites {
-		if why := s.unknown[sp.Name]; why != "" {
-			return Planned{}, fmt.Errorf("site %s could not be observed: %s", sp.Name, why)
-		}
-	}
-	return Planned{Spec: c, New: old == nil, Graph: s.graph}, nil
+	p, err := e.dryRun(ctx, at, c, false)
+	p.New = old == nil
+	return p, err
 }
 
 // Apply takes a cluster file on. The change it returns tells when it is done.
@@ -72,30 +61,41 @@ func (e *Engine) Apply(ctx context.Context, file []byte, who string) (store.Chan
 	return change, err
 }
 
-// alter queues a change that is made from the cluster's latest spec.
-func (e *Engine) alter(ctx context.Context, name, who string, kind store.ChangeKind, alter func(*spec.Cluster) error) (store.Change, error) {
+// altered is an existing cluster, and its latest spec with something altered in it.
+func (e *Engine) altered(ctx context.Context, name string, alter func(*spec.Cluster) error) (*store.Cluster, *spec.Cluster, error) {
 	old, err := e.existing(ctx, name)
 	if err != nil {
-		return store.Change{}, err
+		return nil, nil, err
 	}
 	if old == nil {
-		return store.Change{}, e.noCluster(ctx, name)
+		return nil, nil, e.noCluster(ctx, name)
 	}
 	if !old.DeleteRequested.IsZero() {
-		return store.Change{}, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s is being deleted", name)}
+		return nil, nil, &Problem{Kind: NotNow, Message: fmt.Sprintf("cluster %s is being deleted", name)}
 	}
 	if err := e.installable(); err != nil {
+		return nil, nil, err
+	}
+	next := old.Spec.Clone()
+	if alter != nil {
+		if err := alter(next); err != nil {
+			return nil, nil, &Problem{Kind: BadInput, Message: err.Error()}
+		}
+		if err := spec.Validate(next).Err(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return old, next, nil
+}
+
+// alter queues a change that is made from the cluster's latest spec.
+func (e *Engine) alter(ctx context.Context, name, who string, kind store.ChangeKind, alter func(*spec.Cluster) error) (store.Change, error) {
+	old, next, err := e.altered(ctx, name, alter)
+	if err != nil {
 		return store.Change{}, err
 	}
 	c := store.Change{Cluster: old.UID, Kind: kind, Who: who}
 	if alter != nil {
-		next := old.Spec.Clone()
-		if err := alter(next); err != nil {
-			return store.Change{}, &Problem{Kind: BadInput, Message: err.Error()}
-		}
-		if err := spec.Validate(next).Err(); err != nil {
-			return store.Change{}, err
-		}
 		if c.Body, err = json.Marshal(next); err != nil {
 			return store.Change{}, fmt.Errorf("cluster %s: %w", name, err)
 		}
@@ -145,7 +145,7 @@ func (e *Engine) noCluster(ctx context.Context, name string) error {
 		names = append(names, c.Name)
 	}
 	if err == nil {
-		msg += "; " + thereAre(names)
+		msg += "; " + thereAre(names) + spec.DidYouMean(name, names)
 	}
 	return &Problem{Kind: Missing, Message: msg}
 }
@@ -171,6 +171,8 @@ func (e *Engine) Store() *store.Store { return e.store }
 type NodeStatus struct {
 	Facts
 	Status, Version string
+	// Created is when Kubernetes first had it, zero before.
+	Created time.Time
 }
 
 // Nodes lists a cluster's nodes, with what Kubernetes says of each.
@@ -198,7 +200,7 @@ func (e *Engine) Nodes(ctx context.Context, name string) ([]NodeStatus, error) {
 		case f.prepared():
 			n.Status = "Joining"
 		}
-		n.Version = m.Version
+		n.Version, n.Created = m.Version, m.Created
 		out = append(out, n)
 	}
 	return out, nil

@@ -35,6 +35,10 @@ type Options struct {
 	// Egress is the address the engine reaches the internet from, for accounts that don't say; empty means that it is
 	// found out.
 	Egress []netip.Prefix
+	// FindEgress finds that out, through an account's proxy (a URL, empty for none); nil for the function of that name.
+	FindEgress func(ctx context.Context, proxy string) ([]netip.Prefix, error)
+	// FirstContact is how long a new machine may take until it answers SSH; 0 means 10 minutes.
+	FirstContact time.Duration
 	// Every is how often a cluster is reconciled when nothing is asked.
 	Every time.Duration
 	// Parallel is how many steps of one run are done at once.
@@ -68,7 +72,14 @@ type Engine struct {
 // New makes an engine; Run starts it.
 func New(opts Options) *Engine {
 	opts.Nodeside = opts.Nodeside.orReal()
-	return &Engine{opts: opts, store: opts.Store, log: opts.Log, patience: usualPatience, drivers: map[string]cachedDriver{}}
+	if opts.FindEgress == nil {
+		opts.FindEgress = FindEgress
+	}
+	e := &Engine{opts: opts, store: opts.Store, log: opts.Log, patience: usualPatience, drivers: map[string]cachedDriver{}}
+	if opts.FirstContact > 0 {
+		e.patience.ssh = opts.FirstContact
+	}
+	return e
 }
 
 // Status is the engine's own document about a cluster.
@@ -77,6 +88,8 @@ type Status struct {
 	Initialized bool `json:"initialized"`
 	// Failures counts the failed runs since the last good one.
 	Failures int `json:"failures,omitempty"`
+	// Egress is where the engine was found to come from last, by account; none where that is said by a setting.
+	Egress map[string][]netip.Prefix `json:"egress,omitempty"`
 	// EmptySince is, of a cluster that is being deleted, since when no list has shown anything of it.
 	EmptySince time.Time `json:"emptySince,omitzero"`
 }

@@ -36,6 +36,8 @@ type Facts struct {
 	// Revision counts the configs sent; Digest is that of the content last applied, without its revision.
 	Revision int64  `json:"revision"`
 	Digest   string `json:"digest,omitempty"`
+	// Failure is how the machine, or the one before it, failed to become a member; nil since one did.
+	Failure *Failure `json:"failure,omitempty"`
 	// Joined says that Kubernetes has had this machine as a Ready node.
 	Joined bool `json:"joined,omitempty"`
 }

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/plan"
@@ -31,7 +30,6 @@ const (
 
 // How long the parts of a node's way into the cluster may take.
 const (
-	sshPatience       = 10 * time.Minute
 	configurePatience = 15 * time.Minute
 	kubeadmPatience   = 10 * time.Minute
 	readyPatience     = 5 * time.Minute
@@ -60,14 +58,15 @@ func (r *run) nodeStep(ctx context.Context, s plan.Step) error {
 // prepareNode makes the first contact with a machine: it waits for it, puts the agent there, lets it make its keys,
 // exchanges the host key for one that was never in user data, and starts the installation of the bundle.
 func (r *run) prepareNode(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, sshPatience+configurePatience)
+	patience := r.e.patience.ssh
+	ctx, cancel := context.WithTimeout(ctx, patience+configurePatience)
 	defer cancel()
 	machine, err := r.awaitMachine(ctx, name)
 	if err != nil {
 		return err
 	}
 	f := r.facts.get(name)
-	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Revision: f.Revision}
+	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Revision: f.Revision, Failure: f.Failure}
 	next.Machine, next.ProviderID, next.Public = machine.ID, machine.Machine.ProviderID, machine.Machine.Public
 	next.Region, next.CloudZone, next.Type = machine.Region, machine.Machine.Zone, machine.Machine.Type
 	if f.Machine == machine.ID {
@@ -79,11 +78,18 @@ func (r *run) prepareNode(ctx context.Context, name string) error {
 		}
 		next.HostKeys = []string{key.Public}
 	}
-	conn, err := r.connect(ctx, &next, sshPatience)
+	conn, err := r.connect(ctx, &next, patience)
 	if err != nil {
-		return r.withConsole(ctx, machine, err)
+		if ctx.Err() != nil {
+			return err
+		}
+		r.failed(ctx, name, machine.ID, true, fmt.Sprintf("it did not let the engine in by SSH for %s", patience))
+		return r.withConsole(ctx, next.Site, machine, contactError(name, next.Public, patience, err))
 	}
 	defer conn.Close()
+	if next.Failure != nil && next.Failure.Contact && next.Failure.Machine == machine.ID {
+		next.Failure = nil
+	}
 	if err := r.installAgent(ctx, conn); err != nil {
 		return err
 	}
@@ -248,7 +254,11 @@ func (r *run) joinNode(ctx context.Context, name, action string) error {
 	admin, cancel := context.WithTimeout(ctx, kubeadmPatience)
 	defer cancel()
 	if _, err := conn.Run(admin, agentPath+" agent kubeadm", bytes.NewReader(data), nil); err != nil {
-		return err
+		full, short, ok := kubeadmError(name, action, err)
+		if ok {
+			r.failed(ctx, name, f.Machine, false, short)
+		}
+		return full
 	}
 	if action == "init" {
 		r.status.Initialized = true
@@ -332,7 +342,7 @@ func (r *run) awaitReady(ctx context.Context, name string) error {
 		return err
 	}
 	joined := *r.facts.get(name)
-	joined.Joined = true
+	joined.Joined, joined.Failure = true, nil
 	if err := r.saveFacts(ctx, &joined); err != nil {
 		return err
 	}
@@ -429,21 +439,6 @@ func (r *run) removeEtcdMember(ctx context.Context, name string) error {
 		return fmt.Errorf("remove the etcd member %s: no other control-plane node is Ready; when the others can't be mended, the control plane has to be restored from an etcd snapshot", name)
 	}
 	return fmt.Errorf("remove the etcd member %s: no other member could do it: %w", name, errors.Join(errs...))
-}
-
-// withConsole adds what a machine wrote to its console to the error of not reaching it.
-func (r *run) withConsole(ctx context.Context, machine cloud.Object, err error) error {
-	for _, s := range r.sites {
-		c, ok := s.driver.(cloud.Consoler)
-		if !ok || s.spec.Region != machine.Region {
-			continue
-		}
-		out, cerr := c.Console(context.WithoutCancel(ctx), machine)
-		if cerr == nil && len(out) > 0 {
-			return fmt.Errorf("%w; the end of its console: %s", err, out[max(0, len(out)-2000):])
-		}
-	}
-	return err
 }
 
 // agentDigest is the SHA-256 of the agent's program, computed once.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,8 +50,8 @@ func (s *survey) observe(ctx context.Context) error {
 		return ctx.Err()
 	}
 	for name, st := range s.sites {
-		if err := failed[st.place()]; err != nil {
-			s.unknown[name] = s.scrubber.clean(err.Error())
+		if err := failed[st.place()]; err != nil && !s.neverBegun(name, err) {
+			s.unknown[name] = s.scrubber.clean(withAdvice(err, st.account.Name).Error())
 		}
 	}
 	for p, objects := range lists {
@@ -57,6 +59,16 @@ func (s *survey) observe(ctx context.Context) error {
 	}
 	s.explain()
 	return s.remember()
+}
+
+// neverBegun says that a cluster which is being deleted can have nothing at a site that couldn't be asked: its account
+// doesn't have the region, and nothing was ever on record there. Otherwise a wrong region could never be got rid of.
+func (s *survey) neverBegun(site string, err error) bool {
+	if e, ok := errors.AsType[*cloud.Error](err); !ok || !e.NoRegion || s.cluster.DeleteRequested.IsZero() {
+		return false
+	}
+	return !slices.ContainsFunc(s.ledger.lines, func(l store.Resource) bool { return l.Site == site }) &&
+		!slices.ContainsFunc(s.ledger.intents, func(i store.Intent) bool { return i.Site == site })
 }
 
 // list asks for every place at once.

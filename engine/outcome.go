@@ -42,6 +42,9 @@ func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluste
 		if err := e.store.SetChange(ctx, fence, ch.ID, state, 0, text); err != nil {
 			return next, errors.Join(runErr, err)
 		}
+		if state == store.Applied {
+			e.event(ctx, c.UID, store.Normal, "Applied", "cluster "+c.Name, fmt.Sprintf("change %d (%s) is done", ch.ID, ch.Kind))
+		}
 	}
 	return next, errors.Join(runErr, e.saveStatus(ctx, fence, phase, s, readyCondition(runErr != nil, text)))
 }

@@ -13,11 +13,13 @@ type patience struct {
 	retry time.Duration
 	// step caps how long one call is tried again, whatever its class of error allows.
 	step time.Duration
+	// ssh is how long a new machine may take until it answers SSH.
+	ssh time.Duration
 	// again is when a run that could not even begin is tried again, and the pause after a first failed run.
 	again time.Duration
 }
 
-var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, step: 10 * time.Minute, again: 10 * time.Second}
+var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, step: 10 * time.Minute, ssh: 10 * time.Minute, again: 10 * time.Second}
 
 // clockSkew is how far a cloud's clock and the database's may differ.
 const clockSkew = time.Minute

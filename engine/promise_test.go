@@ -56,7 +56,7 @@ func TestAnEmptyListProvesNothing(t *testing.T) {
 	blind.empty, blind.denied = 1000, true
 	s.turn(uid) // the account fails its check
 	c, err := s.engine.store.GetClusterByUID(t.Context(), uid)
-	if err != nil || c.Phase != store.Degraded || !strings.Contains(c.Conditions[0].Message, "site two could not be observed") {
+	if err != nil || c.Phase != store.Degraded || !strings.Contains(c.Conditions[0].Message, "site two (account acc-gcp, us-east4) could not be observed") {
 		t.Errorf("after empty lists of an account that fails its check: %s %v %v", c.Phase, c.Conditions, err)
 	}
 	blind.empty = 0

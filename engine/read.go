@@ -82,18 +82,27 @@ func (e *Engine) latestSpec(ctx context.Context, c store.Cluster) (*spec.Cluster
 	if err != nil {
 		return nil, err
 	}
-	for i := len(queued) - 1; i >= 0; i-- {
-		if len(queued[i].Body) == 0 {
+	var latest *spec.Cluster
+	generation := c.Generation
+	for _, ch := range queued {
+		if len(ch.Body) == 0 {
 			continue
 		}
-		var s spec.Cluster
-		if err := json.Unmarshal(queued[i].Body, &s); err != nil {
-			return nil, fmt.Errorf("change %d: %w", queued[i].ID, err)
+		before := c.Spec
+		if latest != nil {
+			before = latest
 		}
-		s.Metadata = c.Spec.Metadata
-		return &s, nil
+		latest = new(spec.Cluster)
+		if err := json.Unmarshal(ch.Body, latest); err != nil {
+			return nil, fmt.Errorf("change %d: %w", ch.ID, err)
+		}
+		if !sameSpec(before, latest) {
+			generation++ // once it is taken on: a file that was read before is out of date already
+		}
+		latest.Metadata = c.Spec.Metadata
+		latest.Metadata.Generation = generation
 	}
-	return nil, nil
+	return latest, nil
 }
 
 // placed is a site whose account and region are known.
@@ -113,7 +122,7 @@ func (e *Engine) places(ctx context.Context, c *spec.Cluster) (found []placed, e
 		}
 		account, err := e.store.GetAccount(ctx, s.Account)
 		if errors.Is(err, store.ErrNotFound) {
-			errs = append(errs, spec.Error{Path: at + ".account", Value: fmt.Sprintf("%q", s.Account), Message: "no account has this name; " + e.knownAccounts(ctx)})
+			errs = append(errs, spec.Error{Path: at + ".account", Value: fmt.Sprintf("%q", s.Account), Message: "no account has this name; " + e.knownAccounts(ctx, s.Account)})
 			continue
 		}
 		if err != nil {
@@ -224,7 +233,8 @@ func fits(driver cloud.Driver, c *spec.Cluster, p placed, m cloud.Machine) error
 	return errors.New(strings.TrimPrefix(text, fmt.Sprintf("size %q: ", m.Size)))
 }
 
-func (e *Engine) knownAccounts(ctx context.Context) string {
+// knownAccounts lists the accounts, for who named one that isn't there.
+func (e *Engine) knownAccounts(ctx context.Context, name string) string {
 	const add = "add one with 'skyweld account add'"
 	all, err := e.store.ListAccounts(ctx)
 	if err != nil {
@@ -234,7 +244,7 @@ func (e *Engine) knownAccounts(ctx context.Context) string {
 	for _, a := range all {
 		names = append(names, a.Name)
 	}
-	return thereAre(names) + "; " + add
+	return thereAre(names) + spec.DidYouMean(name, names) + "; " + add
 }
 
 // thereAre lists what there is, for who named something that isn't.

@@ -53,9 +53,24 @@ func call[T any](ctx context.Context, r *run, do func(context.Context) (T, error
 	})
 }
 
+// readPatience is how long reading is tried again by a run, hurry how long while somebody waits for a plan.
+const (
+	readPatience = time.Minute
+	hurry        = 15 * time.Second
+)
+
+type hurryKey struct{}
+
+// hurried returns a context for what somebody waits for.
+func hurried(ctx context.Context) context.Context { return context.WithValue(ctx, hurryKey{}, true) }
+
 // retryBriefly is retry for reading: a minute at most, and only while the cloud itself is in trouble.
 func retryBriefly[T any](ctx context.Context, p patience, do func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	limit := readPatience
+	if ctx.Value(hurryKey{}) != nil {
+		limit = hurry
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var last error
 	v, err := retry(ctx, p, func(ctx context.Context) (T, error) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,12 +73,15 @@ func (r *run) execute(ctx context.Context, reason string) error {
 		return err
 	}
 	r.id = recorded.ID
+	if n := len(r.graph.Steps); n > 0 {
+		r.note(ctx, "RunStarted", "cluster "+r.spec.Metadata.Name, fmt.Sprintf("run %d (%s): %d steps", r.id, reason, n))
+	}
 	for _, n := range r.graph.Notes {
 		r.warn(ctx, "Noted", r.spec.Metadata.Name, n)
 	}
 	ctx, calls := countCalls(ctx)
 	started := time.Now()
-	err = plan.Walk(ctx, r.graph, r.e.opts.Parallel, r.step, func(s plan.Step, st plan.State, stepErr error) { r.record(ctx, s, st, stepErr) })
+	err = r.walk(ctx)
 	end := context.WithoutCancel(ctx)
 	outcome, text := OutcomeSucceeded, ""
 	switch {
@@ -96,6 +101,35 @@ func (r *run) execute(ctx context.Context, reason string) error {
 	return errors.Join(err, r.tidy(end))
 }
 
+// errNotBegun is why steps are skipped when the accounts would refuse a part of the plan.
+var errNotBegun = errors.New("not begun, because the accounts would refuse a part of the plan")
+
+// walk does the plan's steps. Of a plan that the accounts would refuse in part only that is done which lets the engine and
+// people in to what is there already.
+func (r *run) walk(ctx context.Context) error {
+	todo := r.graph
+	if r.refused != nil {
+		kinds := map[string][]cloud.KindInfo{}
+		for name, st := range r.sites {
+			kinds[name] = st.driver.Kinds()
+		}
+		todo = plan.Access(r.graph, kinds)
+	}
+	err := plan.Walk(ctx, todo, r.e.opts.Parallel, r.step, func(s plan.Step, st plan.State, stepErr error) { r.record(ctx, s, st, stepErr) })
+	if r.refused == nil || ctx.Err() != nil {
+		return err
+	}
+	for _, s := range r.graph.Steps {
+		if !slices.ContainsFunc(todo.Steps, func(t plan.Step) bool { return t.ID == s.ID }) {
+			r.record(ctx, s, plan.Skipped, errNotBegun)
+		}
+	}
+	for _, p := range r.refused.problems {
+		r.warn(ctx, "Refused", "site "+strings.Join(p.sites, ", "), p.Problem.String())
+	}
+	return errors.Join(err, r.refused)
+}
+
 // record writes a step's new state and says so to people.
 func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr error) {
 	ctx = context.WithoutCancel(ctx)
@@ -111,8 +145,13 @@ func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr er
 	if err := r.e.store.SetStep(ctx, r.fence, r.id, s.ID, store.StepState(st), text); err != nil {
 		r.e.log.Warn("a step's state could not be recorded", "run", r.id, "step", s.ID, "err", err)
 	}
-	if st == plan.Failed {
+	switch {
+	case st == plan.Failed:
 		r.warn(ctx, "StepFailed", s.Key, text)
+	case st == plan.Done && (s.Action == plan.Init || s.Action == plan.Join):
+		r.note(ctx, "NodeJoined", "node "+s.Key, "it is a node of the cluster now")
+	case st == plan.Done && s.Action == plan.Forget:
+		r.note(ctx, "NodeRemoved", "node "+s.Key, "it is no node of the cluster any more: "+s.Reason)
 	}
 	r.e.log.Debug("step", "cluster", r.spec.Metadata.Name, "run", r.id, "step", s.ID, "state", st, "err", text)
 }
@@ -193,7 +232,7 @@ func (s *survey) unknownErr() error {
 	var errs []error
 	for _, sp := range s.spec.Spec.Sites {
 		if why := s.unknown[sp.Name]; why != "" {
-			errs = append(errs, fmt.Errorf("site %s could not be observed, so nothing is done there: %s", sp.Name, why))
+			errs = append(errs, fmt.Errorf("site %s (account %s, %s) could not be observed, so nothing is done there: %s", sp.Name, sp.Account, sp.Region, why))
 		}
 	}
 	return errors.Join(errs...)

@@ -29,6 +29,8 @@ type survey struct {
 	facts   *factsMap
 	status  Status
 	keys    *keys
+	// found is where the engine comes from, by account, as far as that was found out.
+	found map[string][]netip.Prefix
 
 	// now is the database's time just before the clouds were asked.
 	now     time.Time
@@ -48,6 +50,8 @@ type survey struct {
 	members map[string]kube.NodeInfo
 	kubeErr error
 	graph   plan.Graph
+	// refused are the parts of the plan that the accounts would refuse, nil for none.
+	refused *Refused
 }
 
 // site is one site with the driver of its account.
@@ -108,12 +112,18 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 	s := &survey{
 		e: e, cluster: c, spec: wanted, owner: cloud.Owner{UID: c.UID, Name: wanted.Metadata.Name}, sites: map[string]*site{},
 		unknown: map[string]string{}, machines: map[string]string{}, reach: map[string][]string{}, members: map[string]kube.NodeInfo{},
+		found: map[string][]netip.Prefix{},
 	}
 	var err error
 	if s.facts, s.status, s.keys, err = e.recall(ctx, c); err != nil {
 		return nil, err
 	}
 	s.scrubber.addKeys(s.keys)
+	if !deleting {
+		if err := e.installable(); err != nil {
+			return nil, err
+		}
+	}
 	zones := map[string]int{}
 	for _, sp := range wanted.Spec.Sites {
 		st, err := e.site(ctx, sp)
@@ -148,15 +158,20 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 	for name, st := range s.sites {
 		in.Kinds[name] = st.driver.Kinds()
 	}
-	s.graph, err = plan.Make(in)
-	return s, err
+	if s.graph, err = plan.Make(in); err != nil {
+		return s, err
+	}
+	return s, s.preflight(ctx)
 }
 
 // site resolves a site of the spec: its account's driver, its region's zones.
 func (e *Engine) site(ctx context.Context, sp spec.Site) (*site, error) {
 	account, driver, err := e.driver(ctx, sp.Account)
-	if err != nil {
-		return nil, fmt.Errorf("site %s: %w", sp.Name, err)
+	if err != nil && account.Name == "" {
+		return nil, fmt.Errorf("site %s: account %s: %w", sp.Name, sp.Account, err)
+	}
+	if err != nil { // nothing is known of this site then; the others go on
+		driver = unmade{account.Provider, err}
 	}
 	region, ok := geo.Region(string(account.Provider), sp.Region)
 	if !ok {
@@ -173,7 +188,7 @@ const siteZones = 3
 func (s *survey) blueprint(ctx context.Context) error {
 	for _, sp := range s.spec.Spec.Sites {
 		st := s.sites[sp.Name]
-		egress, err := s.e.egress(ctx, st.account)
+		egress, err := s.egress(ctx, st)
 		if err != nil {
 			return err
 		}
@@ -263,6 +278,8 @@ func (s *survey) planNodes() []plan.Node {
 			p.Stale = s.stale(n.Name, f)
 		}
 		p.Registered, p.Current = s.membership(n.Name, f)
+		p.Failed, p.Remake = s.failure(f, p.Machine)
+		p.Current = p.Current && p.Failed == ""
 		p.Ready = p.Current && s.members[n.Name].Ready
 		out = append(out, p)
 	}

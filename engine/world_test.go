@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +39,9 @@ type world struct {
 	said  []string                 // what was done, in order
 	sick  map[string]bool          // nodes that Kubernetes calls NotReady though their machine runs
 	fail  func(node, command string) error
+	// from is where the engine comes from: firewalls are held to that when it is set. unreachable keeps SSH from a node.
+	from        netip.Addr
+	unreachable func(node string) error
 }
 
 // host is one machine as its agent knows it.
@@ -95,6 +100,14 @@ func (w *world) dial(ctx context.Context, t remote.Target) (Machine, error) {
 	if !ok || o.Machine.Public != t.Address.Addr() {
 		return nil, fmt.Errorf("ssh to %s (%s): no route to host", t.Name, t.Address)
 	}
+	if w.from.IsValid() && !w.letsIn(c, o) {
+		return nil, fmt.Errorf("ssh to %s (%s): connection timed out", t.Name, t.Address)
+	}
+	if w.unreachable != nil {
+		if err := w.unreachable(t.Name); err != nil {
+			return nil, fmt.Errorf("ssh to %s (%s): %w", t.Name, t.Address, err)
+		}
+	}
 	h := w.hosts[o.Machine.ProviderID]
 	if h == nil {
 		var data struct {
@@ -114,6 +127,22 @@ func (w *world) dial(ctx context.Context, t remote.Target) (Machine, error) {
 		}
 	}
 	return nil, fmt.Errorf("ssh to %s: %w", t.Name, remote.ErrHostKey)
+}
+
+// letsIn says whether a machine's firewalls have a rule for SSH from where the engine is.
+func (w *world) letsIn(c *cloudtest.Cloud, machine cloud.Object) bool {
+	for _, o := range c.Objects(w.uid) {
+		f, ok := o.Spec.(*cloudtest.FirewallSpec)
+		if !ok || !slices.Contains(machine.Spec.(*cloudtest.MachineSpec).Firewalls, o.Key) {
+			continue
+		}
+		for _, r := range f.Rules {
+			if r.Protocol == "tcp" && r.From == 22 && slices.Contains(r.Sources, w.from.String()+"/32") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // fakeMachine is a connection to a machine.

@@ -118,6 +118,8 @@ type NodeInfo struct {
 	Reason string
 	Labels map[string]string
 	UID    string
+	// Created is when Kubernetes first had it.
+	Created time.Time
 }
 
 // Nodes lists the nodes in the order of their names.
@@ -143,7 +145,7 @@ func (c *Client) Node(ctx context.Context, name string) (NodeInfo, error) {
 }
 
 func nodeInfo(u *unstructured.Unstructured) NodeInfo {
-	n := NodeInfo{Name: u.GetName(), Labels: u.GetLabels(), UID: string(u.GetUID())}
+	n := NodeInfo{Name: u.GetName(), Labels: u.GetLabels(), UID: string(u.GetUID()), Created: u.GetCreationTimestamp().Time}
 	n.ProviderID, _, _ = unstructured.NestedString(u.Object, "spec", "providerID")
 	n.PodCIDR, _, _ = unstructured.NestedString(u.Object, "spec", "podCIDR")
 	n.Version, _, _ = unstructured.NestedString(u.Object, "status", "nodeInfo", "kubeletVersion")

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,9 +44,9 @@ func (l *Lab) control() error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /traffic", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(l.traffic())
+		answer(w, http.StatusOK, l.traffic())
 	})
+	l.faultRoutes(mux)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	l.serve(func() error { return server.Serve(listener) }, server)
 	return nil
@@ -70,24 +71,57 @@ func placeName(cloud, region string) string {
 
 // AskTraffic asks the lab that runs in a folder what crossed its internet.
 func AskTraffic(ctx context.Context, dir string) ([]Traffic, error) {
+	var out []Traffic
+	err := ask(ctx, dir, http.MethodGet, "/traffic", nil, &out)
+	return out, err
+}
+
+// refusal is the socket's form of an error.
+type refusal struct {
+	Error string `json:"error"`
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone; there is nobody to tell
+}
+
+// ask sends a request to the socket of the lab that runs in a folder. A nil in sends no body, a nil out wants none.
+func ask(ctx context.Context, dir, method, path string, in, out any) error {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, controlFile))
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://lab/traffic", nil)
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return fmt.Errorf("ask the lab: %w", err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://lab"+path, &body)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("ask the lab: %w", err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the lab: %w", err)
+		return fmt.Errorf("ask the lab: %w", err)
 	}
 	defer resp.Body.Close()
-	var out []Traffic
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("the lab's answer: %w", err)
+	if resp.StatusCode >= 300 {
+		var no refusal
+		if err := json.NewDecoder(resp.Body).Decode(&no); err != nil || no.Error == "" {
+			return fmt.Errorf("the lab answered %s to %s %s", resp.Status, method, path)
+		}
+		return errors.New(no.Error)
 	}
-	return out, nil
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("the lab's answer: %w", err)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ package lab
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"github.com/skyweld/skyweld/geo"
 	"github.com/skyweld/skyweld/lab/ec2"
 	"github.com/skyweld/skyweld/lab/fabric"
+	"github.com/skyweld/skyweld/lab/fault"
 	"github.com/skyweld/skyweld/lab/gce"
 	"github.com/skyweld/skyweld/lab/machine"
 	"github.com/skyweld/skyweld/lab/world"
@@ -34,6 +36,19 @@ type Options struct {
 	// Bundle is the folder with a bundle's manifest.json and files, served to machines; empty for none.
 	Bundle string
 	Log    *slog.Logger
+	// Runtime gives what runs a cloud's machines ("aws", "gcp") instead of the lab; nil, also as a result, stands for the
+	// lab's own namespaces. namespace is the path of a machine's network namespace, whose interfaces are the machine's.
+	Runtime func(cloud string, namespace func(machine string) string) Runtime
+}
+
+// Runtime runs machines: what world.Physical says of them. StopMachine ends all that runs in a machine's network
+// namespace, which goes with it.
+type Runtime interface {
+	StartMachine(ctx context.Context, m world.Machine) error
+	StopMachine(ctx context.Context, id string) error
+	DestroyMachine(ctx context.Context, id string) error
+	MachineState(id string) world.MachineState
+	Console(id string) []byte
 }
 
 // The addresses of the lab's own servers on its internet.
@@ -51,8 +66,11 @@ type Lab struct {
 	runtime *machine.Runtime
 	apis    map[string]world.API
 	servers []*http.Server
-	group   sync.WaitGroup
-	closers []func() error
+	faults  *fault.Set
+	// suffering is what faults do to machines.
+	suffering *suffering
+	group     sync.WaitGroup
+	closers   []func() error
 }
 
 // Start brings a lab up; records of an earlier life of the same folder are taken up, and its machines started again.
@@ -74,7 +92,8 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{opts: o, unlock: unlock, apis: map[string]world.API{}}
+	l := &Lab{opts: o, unlock: unlock, apis: map[string]world.API{}, faults: fault.NewSet()}
+	l.suffering = newSuffering(l.faults)
 	if err := l.start(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -93,7 +112,7 @@ func (l *Lab) start(ctx context.Context) error {
 	if l.fabric, err = fabric.New(fabric.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "wires"), Delay: delay, Metadata: l.metadata, Logger: l.opts.Log}); err != nil {
 		return err
 	}
-	if l.runtime, err = machine.New(machine.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "machines"), Namespace: l.fabric.MachineNamespace, Logger: l.opts.Log}); err != nil {
+	if l.runtime, err = machine.New(machine.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "machines"), Namespace: l.fabric.MachineNamespace, Broken: l.suffering.broken, Logger: l.opts.Log}); err != nil {
 		return err
 	}
 	if err := l.clouds(); err != nil {
@@ -113,7 +132,7 @@ func (l *Lab) start(ctx context.Context) error {
 			l.opts.Log.Error("the lab's proxy stopped", "err", err)
 		}
 	})
-	for _, cloud := range []string{"aws", "gcp"} {
+	for _, cloud := range clouds {
 		if err := l.apis[cloud].Resume(ctx); err != nil {
 			return fmt.Errorf("take up the records of %s: %w", cloud, err)
 		}
@@ -121,6 +140,11 @@ func (l *Lab) start(ctx context.Context) error {
 	if err := l.control(); err != nil {
 		return err
 	}
+	following, stop := context.WithCancel(context.Background())
+	l.closers = append(l.closers, func() error { stop(); return nil })
+	l.group.Go(func() {
+		l.suffering.follow(following, func(err error) { l.opts.Log.Error("a network is not as its faults want it", "err", err) })
+	})
 	l.info.Name, l.info.PID, l.info.Profile, l.info.Started = name, os.Getpid(), string(l.opts.Profile), time.Now().UTC()
 	return l.info.save(l.opts.Dir)
 }
@@ -144,9 +168,8 @@ func (l *Lab) clouds() error {
 	if err := l.info.credentials(l.opts.Dir); err != nil {
 		return err
 	}
-	physical := physical{Fabric: l.fabric, Runtime: l.runtime}
 	aws, err := ec2.New(ec2.Config{
-		Physical: physical, Dir: l.opts.Dir, AccountID: l.info.AWSAccount, AccessKeyID: l.info.AWSKey, SecretAccessKey: l.info.AWSSecret,
+		Physical: faulty{l.physical("aws"), l.suffering, "aws"}, Dir: l.opts.Dir, AccountID: l.info.AWSAccount, AccessKeyID: l.info.AWSKey, SecretAccessKey: l.info.AWSSecret,
 		Profile: l.opts.Profile, Pools: newPools("aws", 0).region, Logger: l.opts.Log,
 	})
 	if err != nil {
@@ -158,15 +181,26 @@ func (l *Lab) clouds() error {
 		return fmt.Errorf("the lab's service account key: %w", err)
 	}
 	gcp, err := gce.New(gce.Config{
-		Physical: physical, Dir: l.opts.Dir, Project: l.info.GCPProject, ProjectNumber: l.info.GCPNumber, ServiceAccountKey: key,
+		Physical: faulty{l.physical("gcp"), l.suffering, "gcp"}, Dir: l.opts.Dir, Project: l.info.GCPProject, ProjectNumber: l.info.GCPNumber, ServiceAccountKey: key,
 		AccessToken: l.info.GCPToken, BaseURL: l.info.gcpURL, Profile: l.opts.Profile, Pool: newPools("gcp", 100).region, Logger: l.opts.Log,
+		Denied: func(method string) bool { return l.faults.Denies("gcp", method) },
 	})
 	if err != nil {
 		return err
 	}
 	l.apis["gcp"] = gcp
+	dialects := map[string]fault.Dialect{"aws": aws.Dialect(), "gcp": gcp.Dialect()}
 	for cloud, listener := range map[string]net.Listener{"aws": awsListener, "gcp": gcpListener} {
-		server := &http.Server{Handler: l.apis[cloud], TLSConfig: tlsConfig, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(l.opts.Log.Handler(), slog.LevelDebug)}
+		if listener, err = l.faults.Listener(cloud, listener); err != nil {
+			return err
+		}
+		server := &http.Server{
+			Handler: l.faults.Handler(cloud, dialects[cloud], l.apis[cloud]), ConnContext: fault.ConnContext, TLSConfig: tlsConfig.Clone(),
+			ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(l.opts.Log.Handler(), slog.LevelDebug),
+		}
+		if cloud == "aws" {
+			server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // EC2's endpoints speak HTTP/1.1 only
+		}
 		l.serve(func() error { return server.ServeTLS(listener, "", "") }, server)
 	}
 	return nil
@@ -218,6 +252,7 @@ func (l *Lab) Close() error {
 	var errs []error
 	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	l.faults.Clear() // lets go of the requests that hang
 	for _, s := range l.servers {
 		if err := s.Shutdown(end); err != nil {
 			errs = append(errs, s.Close())
@@ -250,7 +285,18 @@ func (l *Lab) Close() error {
 // physical is the lab's real side: wires and machines.
 type physical struct {
 	*fabric.Fabric
-	*machine.Runtime
+	Runtime
+}
+
+// physical is the real side of one cloud.
+func (l *Lab) physical(cloud string) physical {
+	p := physical{Fabric: l.fabric, Runtime: l.runtime}
+	if l.opts.Runtime != nil {
+		if r := l.opts.Runtime(cloud, l.fabric.MachineNamespace); r != nil {
+			p.Runtime = r
+		}
+	}
+	return p
 }
 
 // StartMachine plugs a machine in and boots it.

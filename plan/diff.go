@@ -86,6 +86,10 @@ func short(v any) string {
 func reasons(diffs []Difference) string {
 	parts := make([]string, len(diffs))
 	for i, d := range diffs {
+		if d.Field == failedField {
+			parts[i] = "it is given up: " + d.Have
+			continue
+		}
 		parts[i] = fmt.Sprintf("%s differs: have %s, want %s", d.Field, d.Have, d.Want)
 	}
 	return strings.Join(parts, "; ")

@@ -26,6 +26,10 @@ type Node struct {
 	Stale string
 	// Registered says that Kubernetes has a Node of this name; Current that this Node is the present machine.
 	Registered, Current bool
+	// Failed says, in words, how its present machine failed to become a member, empty when it didn't: then Current is false
+	// whatever Kubernetes has of it. Remake says that the machine is given up and to be made again.
+	Failed string
+	Remake bool
 	// Ready says that Kubernetes calls the Node healthy now; false when it couldn't be asked.
 	Ready bool
 }
@@ -129,7 +133,11 @@ func (m *maker) forgets(nodes []Node) []string {
 		id := string(Forget) + "/" + n.Name
 		fresh := m.steps[string(Prepare)+"/"+n.Name] != nil
 		if m.steps[id] == nil && (fresh || !n.Current) {
-			m.node(Forget, n, "the Node in Kubernetes is of a machine that is gone")
+			why := "the Node in Kubernetes is of a machine that is gone"
+			if n.Failed != "" {
+				why = "it did not become a member: " + n.Failed
+			}
+			m.node(Forget, n, why)
 		}
 		if m.steps[id] == nil || n.Role != cloud.ControlPlane {
 			continue
@@ -145,12 +153,27 @@ func (m *maker) forgets(nodes []Node) []string {
 // retire empties a node whose machine is replaced, and takes it out of Kubernetes first.
 func (m *maker) retire(n Node) {
 	if !n.Registered || !n.Current {
+		m.retireFailed(n)
 		return
 	}
 	for _, id := range []string{string(Replace) + "/" + n.Machine, string(Delete) + "/" + n.Machine} {
 		if s := m.steps[id]; s != nil {
 			m.node(Drain, n, "its machine is replaced")
 			m.node(Forget, n, "its machine is replaced", string(Drain)+"/"+n.Name)
+			m.afterForget(n)
+			return
+		}
+	}
+}
+
+// retireFailed takes what a control-plane machine that is given up may have left behind out of etcd, before it goes.
+func (m *maker) retireFailed(n Node) {
+	if !n.Remake || n.Role != cloud.ControlPlane || !m.in.Initialized {
+		return
+	}
+	for _, id := range []string{string(Replace) + "/" + n.Machine, string(Delete) + "/" + n.Machine} {
+		if m.steps[id] != nil {
+			m.node(Forget, n, "its machine is given up")
 			m.afterForget(n)
 			return
 		}

@@ -103,6 +103,7 @@ func Make(in Input) (Graph, error) {
 	}
 	m.deletes()
 	m.nodes()
+	m.accessFirst()
 	return m.graph()
 }
 
@@ -199,6 +200,9 @@ func (m *maker) resources() error {
 			if replaced[d] {
 				diffs = append(diffs, referenceTo(r.Spec, d)...)
 			}
+		}
+		if why := m.failed(r.Key); why != "" {
+			diffs = append(diffs, Difference{Field: failedField, Have: why, Want: "another machine"})
 		}
 		if len(diffs) == 0 || spared[r.Key] {
 			continue

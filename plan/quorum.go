@@ -110,6 +110,9 @@ func (m *maker) immutable(r *cloud.Resource) ([]Difference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan: compare %s: %w", r.Key, err)
 	}
+	if why := m.failed(r.Key); why != "" {
+		diffs = append(diffs, Difference{Field: failedField, Have: why, Want: "another machine"})
+	}
 	return slices.DeleteFunc(diffs, func(d Difference) bool { return slices.Contains(info.Mutable, d.Field) }), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,6 +17,16 @@ import (
 // DialFunc opens a connection.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
+// ProxyError is why a proxy didn't open a connection, or wasn't there to.
+type ProxyError struct {
+	Proxy string // its URL without the password
+	Err   error
+}
+
+func (e *ProxyError) Error() string { return "proxy " + e.Proxy + ": " + e.Err.Error() }
+
+func (e *ProxyError) Unwrap() error { return e.Err }
+
 // Dialer returns how to open connections through the proxy with the given URL (socks5, socks5h or http; empty for none).
 func Dialer(proxyURL string) (DialFunc, error) {
 	direct := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
@@ -24,7 +35,7 @@ func Dialer(proxyURL string) (DialFunc, error) {
 	}
 	u, err := url.Parse(proxyURL)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("proxy %q: want a URL like socks5://127.0.0.1:1080", proxyURL)
+		return nil, errors.New("the proxy's URL cannot be read; want one like socks5://127.0.0.1:1080") // it may hold a password
 	}
 	switch u.Scheme {
 	case "socks5", "socks5h":
@@ -32,7 +43,13 @@ func Dialer(proxyURL string) (DialFunc, error) {
 		if err != nil {
 			return nil, fmt.Errorf("proxy %s: %w", u.Redacted(), err)
 		}
-		return d.(proxy.ContextDialer).DialContext, nil
+		return func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := d.(proxy.ContextDialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, &ProxyError{u.Redacted(), err}
+			}
+			return c, nil
+		}, nil
 	case "http":
 		return func(ctx context.Context, _, address string) (net.Conn, error) {
 			return connect(ctx, direct, u, address)
@@ -45,7 +62,7 @@ func Dialer(proxyURL string) (DialFunc, error) {
 func connect(ctx context.Context, d *net.Dialer, u *url.URL, address string) (net.Conn, error) {
 	c, err := d.DialContext(ctx, "tcp", u.Host)
 	if err != nil {
-		return nil, fmt.Errorf("proxy %s: %w", u.Redacted(), err)
+		return nil, &ProxyError{u.Redacted(), err}
 	}
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
@@ -64,7 +81,7 @@ func connect(ctx context.Context, d *net.Dialer, u *url.URL, address string) (ne
 	}
 	if err != nil {
 		c.Close()
-		return nil, fmt.Errorf("proxy %s: %w", u.Redacted(), err)
+		return nil, &ProxyError{u.Redacted(), err}
 	}
 	return buffered{c, r}, nil
 }

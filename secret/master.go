@@ -49,7 +49,7 @@ func loadFile(path string, create bool) (*Box, error) {
 			return nil, fmt.Errorf("no master key: file %s doesn't exist, and there is a database already that was made with one: put the file back, or set %s", path, EnvName)
 		}
 		if err := makeFile(path); err != nil {
-			return nil, fmt.Errorf("make master key file %s: %w", path, err)
+			return nil, fmt.Errorf("make master key file %s: %w", path, cause(err))
 		}
 		info, err = os.Stat(path)
 	}
@@ -57,16 +57,27 @@ func loadFile(path string, create bool) (*Box, error) {
 		return nil, fmt.Errorf("read the master key: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read the master key: %s isn't a regular file", path)
+		return nil, fmt.Errorf("read the master key: %s isn't a regular file; put the file with the key there, or set %s", path, EnvName)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("master key file %s has mode %04o: others than its owner can read or change it; run chmod 600 %s", path, mode, path)
 	}
 	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("read the master key: this user may not read file %s: run Skyweld as its owner", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the master key: %w", err)
 	}
 	return parse(text, origin)
+}
+
+// cause is why a file could not be made, without the name of the temporary one.
+func cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 // makeFile writes a new key. Of two programs that do so at once both end with the same file, which is never seen
@@ -104,7 +115,8 @@ func makeFile(path string) error {
 func parse(text []byte, origin string) (*Box, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) != KeySize {
-		return nil, fmt.Errorf("master key from %s: want %d bytes in base64, as from: openssl rand -base64 %d", origin, KeySize, KeySize)
+		return nil, fmt.Errorf("master key from %s: it is damaged or no key; want %d bytes in base64, as from: openssl rand -base64 %d; "+
+			"a database that exists opens only with the key that it was made with", origin, KeySize, KeySize)
 	}
 	defer clear(key)
 	return New(key, origin)

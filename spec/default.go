@@ -17,11 +17,12 @@ func Default(c *Cluster) {
 	fill(&s.Network.MaxRTT, Duration(10*time.Millisecond))
 	fill(&s.Network.Pods, netip.MustParsePrefix("10.216.0.0/14"))
 	fill(&s.Network.Services, netip.MustParsePrefix("10.96.0.0/16"))
+	fill(&s.Repair.FailedMachines, FailedMachines[0])
 	fill(&s.ControlPlane.Replicas, 3)
 	fill(&s.ControlPlane.Size, "medium")
 	if len(s.ControlPlane.Sites) == 0 {
 		for _, site := range s.Sites {
-			if !slices.Contains(s.ControlPlane.Sites, site.Name) {
+			if site.Name != "" && !slices.Contains(s.ControlPlane.Sites, site.Name) {
 				s.ControlPlane.Sites = append(s.ControlPlane.Sites, site.Name)
 			}
 		}

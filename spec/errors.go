@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Error is one problem of a cluster file.
@@ -86,10 +87,11 @@ func (es Errors) covers(path string) bool {
 	return false
 }
 
-// shorten cuts a found value to what fits a line, and keeps it on one.
+// shorten cuts a found value to what fits a line, and keeps it on one. What can't be printed could change what a terminal
+// shows, so it becomes a blank.
 func shorten(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
@@ -98,6 +100,15 @@ func shorten(s string) string {
 		return string(r[:57]) + "..."
 	}
 	return s
+}
+
+// DidYouMean asks for the candidate that is most like a name that nothing has, after "; "; it is empty when none is like it
+// or there is no other to choose from.
+func DidYouMean(name string, candidates []string) string {
+	if n := nearest(name, candidates); n != "" && len(candidates) > 1 {
+		return "; did you mean " + n + "?"
+	}
+	return ""
 }
 
 // nearest returns the candidate that is most like s, or "" when none is like it.

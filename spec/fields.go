@@ -35,6 +35,8 @@ type Field struct {
 	Fixed string
 	// Doc says what the field is for.
 	Doc string
+	// Example is a value as it stands in a file; empty for objects, and for what isn't written by people.
+	Example string
 
 	kind  kind
 	check func(string) (ok bool, hint string)
@@ -109,6 +111,8 @@ var fields = []Field{
 	{Path: "spec.workers[].taints[].effect", kind: text, Required: true, Allowed: "NoSchedule, PreferNoSchedule or NoExecute", check: oneOf("NoSchedule", "PreferNoSchedule", "NoExecute"), Doc: "what happens to pods that don't tolerate it"},
 	{Path: "spec.workers[].exclude", kind: list, Allowed: "numbers, each once", Doc: "numbers not used for nodes of the group, written when one particular node is removed"},
 	{Path: "spec.workers[].exclude[]", kind: integer, Allowed: "1 to 9999", check: between(1, 9999), Doc: "the number at the end of a removed node's name"},
+	{Path: "spec.repair", kind: object, Doc: "what is done about what fails by itself"},
+	{Path: "spec.repair.failedMachines", kind: text, Default: FailedMachines[0], Allowed: strings.Join(FailedMachines, " or "), check: oneOf(FailedMachines...), Doc: "what becomes of a machine that never answered or on which kubeadm failed: keep it, to look into it while it is tried again, or replace it, at most three times in a row and never where etcd's majority could be lost"},
 	{Path: "status", kind: anything, Doc: "what the engine reports; ignored in a file"},
 }
 
@@ -128,7 +132,7 @@ var limits = map[string]int{
 func Fields() []Field {
 	out := slices.Clone(fields)
 	for i := range out {
-		out[i].Type = kindNames[out[i].kind]
+		out[i].Type, out[i].Example = kindNames[out[i].kind], examples[out[i].Path]
 	}
 	return out
 }
@@ -197,6 +201,9 @@ var private = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustPars
 
 func privateRange(shortest, longest int) func(string) (bool, string) {
 	return func(s string) (bool, string) {
+		if a, err := netip.ParseAddr(s); err == nil && a.Is4() {
+			return false, "its length is missing, as in " + s + "/" + strconv.Itoa(max(16, shortest))
+		}
 		p, hint := parseRange(s)
 		if hint != "" || !p.IsValid() {
 			return false, hint
@@ -214,7 +221,10 @@ func privateRange(shortest, longest int) func(string) (bool, string) {
 
 func accessRange(s string) (bool, string) {
 	p, hint := parseRange(s)
-	return hint == "" && p.IsValid() && p.Bits() >= 8, hint
+	if wide, err := netip.ParsePrefix(s); err == nil && wide.Bits() < 8 {
+		return false, "" // what it was meant to be is too wide as well
+	}
+	return hint == "" && p.IsValid(), hint
 }
 
 // parseRange reads an IPv4 range; the hint says how to mend what almost is one.

@@ -20,7 +20,7 @@ func Immutable(old, c *Cluster) Errors {
 			errs = append(errs, Error{Path: v.path, Value: v.value, Message: fmt.Sprintf("it is %s and cannot be changed: %s", before.value, v.fixed)})
 		}
 		if v.key == "metadata.generation" && existed && before.value != v.value {
-			errs = append(errs, Error{Path: v.path, Value: v.value, Message: fmt.Sprintf("the cluster is at generation %s: it was changed meanwhile; get it again, or leave the field out to overwrite", before.value)})
+			errs = append(errs, Error{Path: v.path, Value: v.value, Message: fmt.Sprintf("the cluster is at generation %s: it was changed meanwhile, or a change is queued; get it again when that is done, or leave the field out to overwrite", before.value)})
 		}
 	}
 	for i, n := range old.Spec.ControlPlane.Sites {

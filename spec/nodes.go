@@ -184,7 +184,10 @@ func AddWorkers(c *Cluster, group string, count int) ([]string, error) {
 		}
 		return names, nil
 	}
-	return nil, fmt.Errorf("add a worker to group %s of cluster %s: there is no such group; want one of %q", group, c.Metadata.Name, groups)
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("add a worker to group %s of cluster %s: it has no groups of workers; add one to spec.workers of its file and apply that", group, c.Metadata.Name)
+	}
+	return nil, fmt.Errorf("add a worker to group %s of cluster %s: there is no such group; want one of %q%s", group, c.Metadata.Name, groups, DidYouMean(group, groups))
 }
 
 // RemoveWorker makes the group that a worker belongs to smaller by exactly that one.
@@ -209,7 +212,10 @@ func RemoveWorker(c *Cluster, node string) error {
 			names = append(names, n.Name)
 		}
 	}
-	return fmt.Errorf("remove node %s: cluster %s has no such worker; it has %s", node, c.Metadata.Name, strings.Join(names, ", "))
+	if len(names) == 0 {
+		return fmt.Errorf("remove node %s: cluster %s has no workers", node, c.Metadata.Name)
+	}
+	return fmt.Errorf("remove node %s: cluster %s has no such worker; it has %s%s", node, c.Metadata.Name, strings.Join(names, ", "), DidYouMean(node, names))
 }
 
 func (w *Workers) remove(number int) {

@@ -1,23 +1,16 @@
 package spec
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
-
-// MaxFile is the size of the largest file that is read, in bytes.
-const MaxFile = 1 << 20
 
 // Parse reads a cluster file, in YAML or JSON. The error is an Errors with every problem that can be seen field by field;
 // defaults and what fields have to do with each other are for Default and Validate.
@@ -65,6 +58,9 @@ func parse(data []byte) (*Cluster, Errors) {
 	}
 	w := walker{}
 	value, ok := w.walk(schema, "", root)
+	if w.more > 0 {
+		w.errs = append(w.errs, Error{Message: fmt.Sprintf("and %d more", w.more)})
+	}
 	if !ok {
 		return nil, w.errs
 	}
@@ -78,59 +74,6 @@ func parse(data []byte) (*Cluster, Errors) {
 		return nil, append(w.errs, Error{Message: "cannot be read: " + err.Error()})
 	}
 	return &c, w.errs
-}
-
-// document returns the top node of the only document.
-func document(data []byte) (*yaml.Node, Errors) {
-	if len(data) > MaxFile {
-		return nil, Errors{{Message: fmt.Sprintf("the file has %d bytes; want at most %d", len(data), MaxFile)}}
-	}
-	if !utf8.Valid(data) {
-		return nil, Errors{{Message: "the file isn't text in UTF-8"}}
-	}
-	var root *yaml.Node
-	for d := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		var doc yaml.Node
-		err := d.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, Errors{syntaxError(data, err)}
-		}
-		if len(doc.Content) == 0 || doc.Content[0].ShortTag() == "!!null" {
-			continue
-		}
-		if root != nil {
-			return nil, Errors{{Line: doc.Content[0].Line, Message: "a second document begins here; want one cluster a file"}}
-		}
-		root = doc.Content[0]
-	}
-	if root == nil {
-		return nil, Errors{{Message: "the file is empty; want a cluster: apiVersion, kind, metadata and spec"}}
-	}
-	return root, nil
-}
-
-var errorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-func syntaxError(data []byte, err error) Error {
-	line := 0
-	m := errorLine.FindStringSubmatch(err.Error())
-	if m != nil {
-		line, _ = strconv.Atoi(m[1])
-	}
-	for i, l := range strings.Split(string(data), "\n") {
-		indent := l[:len(l)-len(strings.TrimLeft(l, " \t"))]
-		if strings.Contains(indent, "\t") {
-			return Error{Line: i + 1, Message: "the line is indented with a tab; YAML wants spaces"}
-		}
-	}
-	message := err.Error()
-	if m != nil {
-		message = message[len(m[0]):]
-	}
-	return Error{Line: line, Message: "not YAML: " + shorten(message)}
 }
 
 // node is one field of the table with the fields in it.
@@ -163,10 +106,20 @@ func buildSchema() *node {
 	return root
 }
 
+// maxErrors is how many problems of a file are told one by one: more help nobody.
+const maxErrors = 100
+
 // walker turns nodes of YAML into plain values by the table, and collects what is wrong.
-type walker struct{ errs Errors }
+type walker struct {
+	errs Errors
+	more int
+}
 
 func (w *walker) fail(path string, n *yaml.Node, value, format string, args ...any) {
+	if len(w.errs) == maxErrors {
+		w.more++
+		return
+	}
 	w.errs = append(w.errs, Error{Path: path, Line: n.Line, Value: shorten(value), Message: fmt.Sprintf(format, args...)})
 }
 
@@ -193,7 +146,7 @@ func (w *walker) object(f *node, path string, n *yaml.Node) (any, bool) {
 	ok := w.pairs(f, path, n, func(key *yaml.Node, at string, value *yaml.Node) {
 		child := f.children[key.Value]
 		if child == nil {
-			w.fail(at, key, "", "unknown field%s; known here: %s", suggestion(f, key.Value), strings.Join(f.names, ", "))
+			w.fail(at, key, "", "unknown field%s%s; known here: %s", suggestion(f, key.Value), stranger("; ", key.Value), strings.Join(f.names, ", "))
 			return
 		}
 		if value.ShortTag() == "!!null" {
@@ -208,25 +161,34 @@ func (w *walker) object(f *node, path string, n *yaml.Node) (any, bool) {
 
 func (w *walker) mapping(f *node, path string, n *yaml.Node) (any, bool) {
 	out := map[string]any{}
+	if most := limits[f.Path]; n.Kind == yaml.MappingNode && len(n.Content)/2 > most {
+		w.fail(path, n, fmt.Sprintf("%d entries", len(n.Content)/2), "want at most %d", most)
+		return nil, false
+	}
 	ok := w.pairs(f, path, n, func(key *yaml.Node, at string, value *yaml.Node) {
 		if good, hint := labelKey(key.Value); !good {
-			w.fail(at, key, strconv.Quote(key.Value), "%s", want(labelKeyAllowed, hint))
+			w.fail(at, key, strconv.Quote(key.Value), "%s%s", want(labelKeyAllowed, hint), stranger("; ", key.Value))
 			return
 		}
 		if v, ok := w.walk(f.element, at, value); ok {
 			out[key.Value] = v
 		}
 	})
-	if most := limits[f.Path]; len(out) > most {
-		w.fail(path, n, fmt.Sprint(len(out)), "want at most %d", most)
-	}
 	return out, ok
 }
 
 // pairs calls each for every key of a map that isn't there twice.
 func (w *walker) pairs(f *node, path string, n *yaml.Node, each func(key *yaml.Node, at string, value *yaml.Node)) bool {
+	if n.Kind != yaml.MappingNode && path == "" {
+		w.fail(path, n, found(n), "want a cluster: "+clusterParts)
+		return false
+	}
 	if n.Kind != yaml.MappingNode {
-		w.fail(path, n, found(n), "want %s", kindNames[f.kind])
+		wanted := "a map, like {team: data}"
+		if f.kind == object {
+			wanted = "an object with " + strings.Join(f.names, ", ")
+		}
+		w.fail(path, n, found(n), "want %s", wanted)
 		return false
 	}
 	first := map[string]int{}
@@ -234,6 +196,10 @@ func (w *walker) pairs(f *node, path string, n *yaml.Node, each func(key *yaml.N
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode {
 			w.fail(path, key, found(key), "want a name before the ':'")
+			continue
+		}
+		if key.ShortTag() == "!!merge" {
+			w.fail(join(f, path, key.Value), key, "", "merge keys are not read; write the fields out")
 			continue
 		}
 		at := join(f, path, key.Value)
@@ -252,6 +218,9 @@ func join(f *node, path, key string) string {
 	if f.kind == mapping {
 		return path + "[" + key + "]"
 	}
+	if key == "" {
+		key = `""`
+	}
 	if path == "" {
 		return key
 	}
@@ -265,6 +234,7 @@ func (w *walker) list(f *node, path string, n *yaml.Node) (any, bool) {
 	}
 	if most := limits[f.Path]; len(n.Content) > most {
 		w.fail(path, n, fmt.Sprintf("%d elements", len(n.Content)), "want %s", f.Allowed)
+		return nil, false // what is wrong with so many of them helps nobody
 	}
 	out := []any{}
 	for i, e := range n.Content {
@@ -292,22 +262,32 @@ func (w *walker) scalar(f *node, path string, n *yaml.Node) (any, bool) {
 	}
 	if !right {
 		hint := ""
-		if f.kind == text && n.Kind == yaml.ScalarNode && tag != "!!null" {
+		switch {
+		case n.Style&yaml.TaggedStyle != 0:
+			hint = ": leave out the tag " + shorten(n.Tag)
+		case f.kind == text && n.Kind == yaml.ScalarNode && tag != "!!null":
 			hint = ": put it in quotes if it is meant"
+		case f.kind == integer && tag == "!!str" && isNumber(n.Value):
+			hint = ": write it without quotes"
 		}
 		wanted := f.Allowed
 		if f.kind == text || f.kind == integer {
 			wanted = kindNames[f.kind] + " (" + f.Allowed + ")"
 		}
-		w.fail(path, n, found(n), "want %s%s", wanted, hint)
+		w.fail(path, n, found(n), "want %s%s%s", wanted, hint, stranger("; ", n.Value))
 		return nil, false
 	}
-	if ok, hint := f.check(n.Value); !ok {
+	ok, hint := f.check(n.Value)
+	// Readers of YAML differ in what 010 is; one that is written in one way only is meant as it is read.
+	if plain, err := strconv.ParseInt(n.Value, 0, 64); f.kind == integer && err == nil && strconv.FormatInt(plain, 10) != n.Value {
+		ok, hint = false, "write it as a decimal number without leading zeros"
+	}
+	if !ok {
 		value := n.Value
 		if f.kind == text || value == "" {
 			value = strconv.Quote(value)
 		}
-		w.fail(path, n, value, "%s", want(f.Allowed, hint))
+		w.fail(path, n, value, "%s%s", want(f.Allowed, hint), stranger("; ", n.Value))
 		return nil, false
 	}
 	switch f.kind {
@@ -319,6 +299,11 @@ func (w *walker) scalar(f *node, path string, n *yaml.Node) (any, bool) {
 		return v.UTC(), err == nil
 	}
 	return n.Value, true
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
 }
 
 func want(allowed, hint string) string {

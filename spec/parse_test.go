@@ -90,6 +90,8 @@ spec:
       count: 1
       labels:
         team: data
+  repair:
+    failedMachines: keep
 `
 	if diff := cmp.Diff(want, asText(t, load(t, example))); diff != "" {
 		t.Errorf("example (-want +got):\n%s", diff)
@@ -156,12 +158,12 @@ func TestErrors(t *testing.T) {
 		{"two documents", example + "---\n" + example, []string{"line 19: a second document"}},
 		{"not YAML", "a: [", []string{"not YAML"}},
 		{"not UTF-8", "a: \xff", []string{"UTF-8"}},
-		{"a list", "[]", []string{"line 1: found a list: want an object"}},
-		{"a word", "hello", []string{`found "hello": want an object`}},
+		{"a list", "[]", []string{"line 1: found a list: want a cluster: apiVersion, kind, metadata and spec"}},
+		{"a word", "hello", []string{`found "hello": want a cluster: `}},
 		{"unknown field", edit("replicas: 3", "replica: 3"), []string{"line 14: spec.controlPlane.replica: unknown field; did you mean replicas?; known here: replicas, size, sites"}},
 		{"unknown field, other case", edit("maxRTT", "maxrtt"), []string{"line 9: spec.network.maxrtt: unknown field; did you mean maxRTT?"}},
 		{"field of elsewhere", edit("  metro:", "  pods: 10.0.0.0/14\n  metro:"), []string{"line 6: spec.pods: unknown field; did you mean spec.network.pods?"}},
-		{"merge", edit("  metro:", "  <<: {metro: x}\n  metro:"), []string{"line 6: spec.<<: unknown field"}},
+		{"merge", edit("  metro:", "  <<: {metro: x}\n  metro:"), []string{"line 6: spec.<<: merge keys are not read; write the fields out"}},
 		{"anchor", edit("metro: us-east", "metro: &m us-east"), []string{"line 6: spec.metro: anchors and aliases"}},
 		{"twice", edit("metro: us-east", "metro: us-east\n  metro: us-west"), []string{"line 7: spec.metro: given twice, first in line 6"}},
 		{"number for a string", edit("name: demo", "name: 12"), []string{"line 3: metadata.name: found the number 12: want a string (2 to 50"}},
@@ -234,6 +236,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(example))
 	f.Add([]byte(smallest))
 	f.Add([]byte("a: &x [*x]\n---\n\t"))
+	f.Add([]byte("\xef\xbb\xbfapiVersion: 1\r\nkind: [\r\n"))
+	f.Add([]byte("spec: {metro: !!binary aGk=, <<: {a: b}, controlPlane: {replicas: 0o3}}\nmetadata: {name: d\u0435mo}\n'"))
 	f.Add([]byte(`{"spec":{"workers":[{"labels":{"a/b/c":"d"},"exclude":[1]}]},"status":{"x":[{}]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse(data)
@@ -242,6 +246,7 @@ func FuzzParse(f *testing.F) {
 			if !ok || len(errs) == 0 || c != nil {
 				t.Fatalf("error %#v with cluster %v", err, c)
 			}
+			checkErrors(t, data, errs)
 			return
 		}
 		again, err := Parse([]byte(asText(t, c)))
@@ -252,7 +257,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("read\n%s\nand again\n%s", asText(t, c), asText(t, again))
 		}
 		Default(c)
-		if len(Validate(c)) > 0 {
+		if errs := Validate(c); len(errs) > 0 {
+			checkErrors(t, data, Locate(data, errs))
 			return
 		}
 		if errs := Immutable(c, c); len(errs) > 0 {

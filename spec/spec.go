@@ -48,6 +48,7 @@ type Spec struct {
 	Access            Access       `json:"access,omitzero"`
 	ControlPlane      ControlPlane `json:"controlPlane,omitzero"`
 	Workers           []Workers    `json:"workers,omitempty"`
+	Repair            Repair       `json:"repair,omitzero"`
 }
 
 // Network is what all sites have in common.
@@ -99,6 +100,22 @@ type Workers struct {
 	// particular node.
 	Exclude []int `json:"exclude,omitempty"`
 }
+
+// Repair says what is done about what fails by itself.
+type Repair struct {
+	// FailedMachines is what becomes of a machine that never answered, or on which kubeadm failed, before it was part of
+	// the cluster: one of FailedMachines.
+	FailedMachines string `json:"failedMachines,omitempty"`
+}
+
+// What becomes of failed machines, the default first.
+const (
+	KeepFailed    = "keep"    // it stays to be looked into, and is tried again
+	ReplaceFailed = "replace" // it is removed and made anew
+)
+
+// FailedMachines are the choices for spec.repair.failedMachines, the default first.
+var FailedMachines = []string{KeepFailed, ReplaceFailed}
 
 // Nodes returns the number of nodes wanted in the group: Count, or 1 where it isn't given.
 func (w Workers) Nodes() int {

@@ -106,7 +106,7 @@ func (v *validator) sites() {
 
 // siteName checks a reference to a site.
 func (v *validator) siteName(path, name string) {
-	if _, ok := v.c.Site(name); ok || name == "" {
+	if _, ok := v.c.Site(name); ok || name == "" || len(v.c.Spec.Sites) == 0 { // without sites that is the problem
 		return
 	}
 	var names []string

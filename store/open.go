@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"modernc.org/sqlite" // the driver "sqlite"
@@ -43,10 +45,13 @@ var (
 func Open(ctx context.Context, where string, box *secret.Box) (*Store, error) {
 	s := &Store{box: box}
 	var err error
-	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+	switch scheme, _, isURL := strings.Cut(where, "://"); {
+	case scheme == "postgres" && isURL, scheme == "postgresql" && isURL:
 		s.dialect = postgresDialect
 		s.db, err = openPostgres(where)
-	} else {
+	case isURL:
+		err = fmt.Errorf("%q is no database that Skyweld can use; want postgres://user:password@host:port/database or the path of a SQLite file", scheme)
+	default:
 		s.dialect = sqliteDialect
 		s.db, err = openSQLite(where)
 	}
@@ -59,7 +64,7 @@ func Open(ctx context.Context, where string, box *secret.Box) (*Store, error) {
 	}
 	if err != nil {
 		s.db.Close()
-		return nil, fmt.Errorf("open database %s: %w", shown, err)
+		return nil, fmt.Errorf("open database %s: %w", shown, plainly(err))
 	}
 	return s, nil
 }
@@ -68,8 +73,8 @@ func Open(ctx context.Context, where string, box *secret.Box) (*Store, error) {
 func Redact(where string) string {
 	u, err := url.Parse(where)
 	if err != nil || u.Scheme == "" {
-		if strings.HasPrefix(where, "postgres") && strings.Contains(where, "://") {
-			return "postgres://[unreadable]"
+		if scheme, _, isURL := strings.Cut(where, "://"); isURL {
+			return scheme + "://[unreadable]"
 		}
 		return where
 	}
@@ -82,11 +87,16 @@ func Redact(where string) string {
 }
 
 func openPostgres(where string) (*sql.DB, error) {
-	db, err := sql.Open("pgx", where)
+	config, err := pgx.ParseConfig(where)
 	if err != nil {
-		// The driver's error may repeat the URL.
-		return nil, errors.New("the URL cannot be read; want postgres://user:password@host:port/database")
+		// The driver's error repeats the URL.
+		why := ""
+		if cause := errors.Unwrap(err); cause != nil && !strings.Contains(cause.Error(), where) {
+			why = " (" + cause.Error() + ")"
+		}
+		return nil, fmt.Errorf("the URL cannot be read%s; want postgres://user:password@host:port/database", why)
 	}
+	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(4)
 	return db, nil
@@ -99,11 +109,18 @@ func openSQLite(path string) (*sql.DB, error) {
 		return nil, errors.New("a path with '?' or '#' cannot be used")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make its folder %s: %w", filepath.Dir(path), bare(err))
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return nil, errors.New("it is a folder; want the path of a file")
+	case errors.Is(err, syscall.ENOSPC):
+		return nil, ErrFull
+	case errors.Is(err, fs.ErrPermission):
+		return nil, errors.New("it can't be read and written: give this user the right to, or name another with --database")
+	case err != nil:
+		return nil, bare(err)
 	}
 	if err := f.Close(); err != nil {
 		return nil, err
@@ -115,6 +132,14 @@ func openSQLite(path string) (*sql.DB, error) {
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(4)
 	return db, nil
+}
+
+// bare is the cause of an error about a path that the message names already.
+func bare(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 func (s *Store) migrate(ctx context.Context) error {
@@ -139,7 +164,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	for try := 1; ; try++ {
 		current, target, err := p.GetVersions(ctx)
 		if err != nil {
-			return fmt.Errorf("read the schema's version: %w", err)
+			return fmt.Errorf("read the schema's version: %w", plainly(err))
 		}
 		if current > target {
 			return fmt.Errorf("its schema has version %d and this program knows up to %d: use the newer version of Skyweld that it was last used with", current, target)

@@ -97,7 +97,7 @@ func (s *Store) write(ctx context.Context, what string, f func(*tx) error) error
 		if try < 10 && ctx.Err() == nil && s.transient(err) {
 			continue
 		}
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", what, plainly(err))
 	}
 }
 
@@ -170,7 +170,7 @@ func (t *tx) lockCluster(uid string) error {
 func query[T any](ctx context.Context, q querier, scan func(row) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
-		return nil, err
+		return nil, plainly(err)
 	}
 	defer rows.Close()
 	var out []T
@@ -181,7 +181,7 @@ func query[T any](ctx context.Context, q querier, scan func(row) (T, error), tex
 		}
 		out = append(out, v)
 	}
-	return out, rows.Err()
+	return out, plainly(rows.Err())
 }
 
 // first returns the only row of a SELECT, ErrNotFound when there is none.
@@ -190,7 +190,7 @@ func first[T any](ctx context.Context, q querier, scan func(row) (T, error), tex
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
-	return v, err
+	return v, plainly(err)
 }
 
 type row interface{ Scan(dest ...any) error }

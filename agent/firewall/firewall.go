@@ -139,6 +139,16 @@ func Remove(ctx context.Context, m *host.Machine) ([]string, error) {
 	var changed []string
 	for line := range strings.Lines(listed) { // as in "table ip skyweld"
 		words := strings.Fields(line)
+		if len(words) == 3 && slices.Contains(iptablesTables, words[2]) {
+			did, err := removeKube(ctx, m, words[1], words[2])
+			if err != nil {
+				return changed, err
+			}
+			if did {
+				changed = append(changed, "took Kubernetes' chains out of firewall table "+words[1]+" "+words[2])
+			}
+			continue
+		}
 		if len(words) != 3 || words[2] != table && !slices.Contains(foreign, words[2]) {
 			continue
 		}

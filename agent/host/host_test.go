@@ -97,8 +97,22 @@ func TestSysctl(t *testing.T) {
 	if _, err := m.SetSysctl("net/ipv4/nothing", "1"); err == nil {
 		t.Error("a setting that isn't there was set")
 	}
+	if _, err := m.Write("/proc/sys/kernel/panic", []byte("0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kernel/panic", "kernel/nothing"} {
+		if err := m.KeepSysctl(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := m.Write("/proc/sys/kernel/panic", []byte("10\n"), 0o644); err != nil { // the kubelet does
+		t.Fatal(err)
+	}
 	if err := m.RestoreSysctls(); err != nil {
 		t.Fatal(err)
+	}
+	if data, _ := m.Read("/proc/sys/kernel/panic"); string(data) != "0" {
+		t.Errorf("what was kept was restored to %q", data)
 	}
 	if data, _ := m.Read("/proc/sys/net/ipv4/ip_forward"); string(data) != "0" {
 		t.Errorf("restored to %q", data)

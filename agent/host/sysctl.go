@@ -35,7 +35,20 @@ func (m *Machine) SetSysctl(name, value string) (changed bool, err error) {
 	return true, nil
 }
 
-// RestoreSysctls gives every kernel setting that SetSysctl changed the value it had.
+// KeepSysctl remembers what a kernel setting is before another program changes it. One that this kernel doesn't have is
+// nothing to keep.
+func (m *Machine) KeepSysctl(name string) error {
+	value, err := os.ReadFile(m.Path("/proc/sys/" + name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read kernel setting %s: %w", name, err)
+	}
+	return m.rememberSysctl(name, strings.TrimSpace(string(value)))
+}
+
+// RestoreSysctls gives every kernel setting that SetSysctl changed, or KeepSysctl saw, the value it had.
 func (m *Machine) RestoreSysctls() error {
 	saved, err := m.savedSysctls()
 	if err != nil {
@@ -43,7 +56,11 @@ func (m *Machine) RestoreSysctls() error {
 	}
 	var problems []error
 	for name, value := range saved {
-		err := os.WriteFile(m.Path("/proc/sys/"+name), []byte(value), 0o644)
+		file := m.Path("/proc/sys/" + name)
+		now, err := os.ReadFile(file)
+		if err == nil && strings.TrimSpace(string(now)) != value {
+			err = os.WriteFile(file, []byte(value), 0o644)
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			problems = append(problems, fmt.Errorf("restore kernel setting %s: %w", name, err))
 		}

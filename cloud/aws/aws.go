@@ -1,4 +1,4 @@
-// Package aws is the driver for Amazon Web Services: EC2 and STS by the official SDK. It holds what is Amazon's own and
+// Package aws is the driver for Amazon Web Services: EC2, STS and Service Quotas by the official SDK. It holds what is Amazon's own and
 // nothing of the engine; what all clouds share is in package cloud.
 package aws
 
@@ -27,11 +27,12 @@ import (
 const (
 	// SettingRegion is where calls go that concern no region of a site: STS, and the list of regions. Default us-east-1.
 	SettingRegion = "region"
-	// SettingEndpoint is the URL of all services, SettingEndpointEC2 and SettingEndpointSTS of one, for clouds other
-	// than Amazon's own. The default is each region's official endpoint.
-	SettingEndpoint    = "endpoint"
-	SettingEndpointEC2 = "endpoint-ec2"
-	SettingEndpointSTS = "endpoint-sts"
+	// SettingEndpoint is the URL of all services, the others of one each, for clouds other than Amazon's own. The default
+	// is each region's official endpoint.
+	SettingEndpoint       = "endpoint"
+	SettingEndpointEC2    = "endpoint-ec2"
+	SettingEndpointSTS    = "endpoint-sts"
+	SettingEndpointQuotas = "endpoint-service-quotas"
 	// SettingImageOwner is the account that publishes Ubuntu, where it isn't Canonical's usual one: 837727238323 in
 	// China, 513442679011 in GovCloud.
 	SettingImageOwner = "image-owner"
@@ -52,13 +53,14 @@ const (
 
 // Driver is one account at AWS. It implements cloud.Driver and cloud.Consoler.
 type Driver struct {
-	config                   sdk.Config
-	endpointEC2, endpointSTS string
-	imageOwner               string
+	config                                   sdk.Config
+	endpointEC2, endpointSTS, endpointQuotas string
+	imageOwner                               string
 
 	mu     sync.Mutex
-	ec2    map[string]*ec2.Client // by region
-	images map[string]image       // by region
+	ec2    map[string]*ec2.Client  // by region
+	images map[string]image        // by region
+	types  map[string]instanceType // by region and name
 }
 
 var (
@@ -67,7 +69,7 @@ var (
 )
 
 // New returns the driver of an account; it makes no call. The transport, when not nil, wraps the one that all calls
-// go through. Calls are tried once: retrying is the caller's business.
+// go through. Calls that change something are tried once: retrying is the caller's business.
 func New(_ context.Context, account cloud.Account, wrap cloud.Transport) (*Driver, error) {
 	id, secret := account.Secrets[SecretAccessKeyID].Reveal(), account.Secrets[SecretAccessKey].Reveal()
 	if id == "" || secret == "" {
@@ -95,11 +97,13 @@ func New(_ context.Context, account cloud.Account, wrap cloud.Transport) (*Drive
 			Retryer:     func() sdk.Retryer { return sdk.NopRetryer{} },
 			AppID:       "skyweld",
 		},
-		endpointEC2: set(SettingEndpointEC2, all),
-		endpointSTS: set(SettingEndpointSTS, all),
-		imageOwner:  set(SettingImageOwner, canonical),
-		ec2:         map[string]*ec2.Client{},
-		images:      map[string]image{},
+		endpointEC2:    set(SettingEndpointEC2, all),
+		endpointSTS:    set(SettingEndpointSTS, all),
+		endpointQuotas: set(SettingEndpointQuotas, all),
+		imageOwner:     set(SettingImageOwner, canonical),
+		ec2:            map[string]*ec2.Client{},
+		images:         map[string]image{},
+		types:          map[string]instanceType{},
 	}, nil
 }
 
@@ -114,6 +118,7 @@ func transportFor(account cloud.Account) (http.RoundTripper, error) {
 	t := base.Clone()
 	t.ResponseHeaderTimeout = responseHeaderTimeout
 	t.MaxIdleConnsPerHost = 16
+	t.OnProxyConnectResponse = cloud.ProxyAnswer
 	if account.CA == "" {
 		return inMemory{t}, nil
 	}
@@ -162,6 +167,7 @@ func (d *Driver) in(region string) *ec2.Client {
 			if d.endpointEC2 != "" {
 				o.BaseEndpoint = sdk.String(d.endpointEC2)
 			}
+			o.APIOptions = append(o.APIOptions, readAgain)
 		})
 		d.ec2[region] = c
 	}

@@ -2,13 +2,14 @@ package aws
 
 import (
 	"context"
+	"errors"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"golang.org/x/sync/errgroup"
 
@@ -36,7 +37,7 @@ func (d *Driver) check(ctx context.Context, regions []string) (cloud.Report, err
 	}
 	for _, region := range regions {
 		if !slices.Contains(rep.Regions, region) {
-			return cloud.Report{}, invalid("region %q is none of the account's: %s", region, strings.Join(rep.Regions, ", "))
+			return cloud.Report{}, noRegion(region, rep.Regions)
 		}
 		missing, err := d.missing(ctx, region)
 		if err != nil {
@@ -54,6 +55,12 @@ func (d *Driver) check(ctx context.Context, regions []string) (cloud.Report, err
 // regions lists the regions that the account has switched on, sorted.
 func (d *Driver) regions(ctx context.Context) ([]string, error) {
 	out, err := d.in(d.config.Region).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
+	if err != nil && d.config.Region != defaultRegion {
+		// The account's own region may be the one it doesn't have; the default one every account has.
+		if there, derr := d.in(defaultRegion).DescribeRegions(ctx, &ec2.DescribeRegionsInput{}); derr == nil {
+			out, err = there, nil
+		}
+	}
 	if err != nil {
 		return nil, during("list the regions", err)
 	}
@@ -65,118 +72,84 @@ func (d *Driver) regions(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// probe is a call that is only tried: EC2 answers DryRunOperation to who may make it and UnauthorizedOperation to who
-// may not.
-type probe struct {
-	action string
-	call   func(context.Context, *ec2.Client) error
+// noRegion is the error of a region that the account hasn't switched on.
+func noRegion(region string, have []string) error {
+	return &cloud.Error{Class: cloud.Denied, NoRegion: true, Message: "the account doesn't have the region " + region + "; it has " + strings.Join(have, ", ") +
+		": use one of these, or switch it on (aws account enable-region --region-name " + region + ")"}
 }
 
-// dry makes a probe of one of the client's methods.
-func dry[In, Out any](call func(*ec2.Client, context.Context, *In, ...func(*ec2.Options)) (*Out, error), in *In) func(context.Context, *ec2.Client) error {
-	return func(ctx context.Context, c *ec2.Client) error {
-		_, err := call(c, ctx, in)
+// explainRegion looks whether a refusal in a region means that the account doesn't have it: EC2 says there that it doesn't
+// know the credentials, and some regions have no name that could be looked up.
+func (d *Driver) explainRegion(ctx context.Context, region string, err error) error {
+	if err == nil {
+		return nil
+	}
+	_, unknownHost := errors.AsType[*net.DNSError](err)
+	if e := classify(err); !e.Credentials && e.Code != "OptInRequired" && !unknownHost {
 		return err
 	}
-}
-
-// probes are the main actions. Those on existing things name none that exists: EC2 checks the permission first, and
-// any other answer proves nothing missing.
-func probes(image string) []probe {
-	yes := sdk.Bool(true)
-	vpc, subnet, group := sdk.String("vpc-00000000000000000"), sdk.String("subnet-00000000000000000"), sdk.String("sg-00000000000000000")
-	instance, gateway, table := sdk.String("i-00000000000000000"), sdk.String("igw-00000000000000000"), sdk.String("rtb-00000000000000000")
-	allocation := sdk.String("eipalloc-00000000000000000")
-	any4 := sdk.String(anywhere)
-	return []probe{
-		{"ec2:DescribeVpcs", dry((*ec2.Client).DescribeVpcs, &ec2.DescribeVpcsInput{DryRun: yes})},
-		{"ec2:DescribeSubnets", dry((*ec2.Client).DescribeSubnets, &ec2.DescribeSubnetsInput{DryRun: yes})},
-		{"ec2:DescribeInternetGateways", dry((*ec2.Client).DescribeInternetGateways, &ec2.DescribeInternetGatewaysInput{DryRun: yes})},
-		{"ec2:DescribeRouteTables", dry((*ec2.Client).DescribeRouteTables, &ec2.DescribeRouteTablesInput{DryRun: yes})},
-		{"ec2:DescribeSecurityGroups", dry((*ec2.Client).DescribeSecurityGroups, &ec2.DescribeSecurityGroupsInput{DryRun: yes})},
-		{"ec2:DescribeAddresses", dry((*ec2.Client).DescribeAddresses, &ec2.DescribeAddressesInput{DryRun: yes})},
-		{"ec2:DescribeInstances", dry((*ec2.Client).DescribeInstances, &ec2.DescribeInstancesInput{DryRun: yes})},
-		{"ec2:DescribeVolumes", dry((*ec2.Client).DescribeVolumes, &ec2.DescribeVolumesInput{DryRun: yes})},
-		{"ec2:DescribeNetworkInterfaces", dry((*ec2.Client).DescribeNetworkInterfaces, &ec2.DescribeNetworkInterfacesInput{DryRun: yes})},
-		{"ec2:CreateVpc", dry((*ec2.Client).CreateVpc, &ec2.CreateVpcInput{DryRun: yes, CidrBlock: sdk.String("10.64.0.0/16")})},
-		{"ec2:DeleteVpc", dry((*ec2.Client).DeleteVpc, &ec2.DeleteVpcInput{DryRun: yes, VpcId: vpc})},
-		{"ec2:CreateSubnet", dry((*ec2.Client).CreateSubnet, &ec2.CreateSubnetInput{DryRun: yes, VpcId: vpc, CidrBlock: sdk.String("10.64.0.0/20")})},
-		{"ec2:DeleteSubnet", dry((*ec2.Client).DeleteSubnet, &ec2.DeleteSubnetInput{DryRun: yes, SubnetId: subnet})},
-		{"ec2:CreateInternetGateway", dry((*ec2.Client).CreateInternetGateway, &ec2.CreateInternetGatewayInput{DryRun: yes})},
-		{"ec2:AttachInternetGateway", dry((*ec2.Client).AttachInternetGateway, &ec2.AttachInternetGatewayInput{DryRun: yes, InternetGatewayId: gateway, VpcId: vpc})},
-		{"ec2:DeleteInternetGateway", dry((*ec2.Client).DeleteInternetGateway, &ec2.DeleteInternetGatewayInput{DryRun: yes, InternetGatewayId: gateway})},
-		{"ec2:CreateRouteTable", dry((*ec2.Client).CreateRouteTable, &ec2.CreateRouteTableInput{DryRun: yes, VpcId: vpc})},
-		{"ec2:CreateRoute", dry((*ec2.Client).CreateRoute, &ec2.CreateRouteInput{DryRun: yes, RouteTableId: table, DestinationCidrBlock: any4, GatewayId: gateway})},
-		{"ec2:AssociateRouteTable", dry((*ec2.Client).AssociateRouteTable, &ec2.AssociateRouteTableInput{DryRun: yes, RouteTableId: table, SubnetId: subnet})},
-		{"ec2:DeleteRouteTable", dry((*ec2.Client).DeleteRouteTable, &ec2.DeleteRouteTableInput{DryRun: yes, RouteTableId: table})},
-		{"ec2:CreateSecurityGroup", dry((*ec2.Client).CreateSecurityGroup, &ec2.CreateSecurityGroupInput{
-			DryRun: yes, VpcId: vpc, GroupName: sdk.String("skyweld-check"), Description: sdk.String("A trial that makes nothing"),
-		})},
-		{"ec2:AuthorizeSecurityGroupIngress", dry((*ec2.Client).AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{
-			DryRun: yes, GroupId: group, IpPermissions: permissions([]Rule{{Protocol: "tcp", From: 22, To: 22, Peer: "192.0.2.1/32"}}),
-		})},
-		{"ec2:DeleteSecurityGroup", dry((*ec2.Client).DeleteSecurityGroup, &ec2.DeleteSecurityGroupInput{DryRun: yes, GroupId: group})},
-		{"ec2:AllocateAddress", dry((*ec2.Client).AllocateAddress, &ec2.AllocateAddressInput{DryRun: yes, Domain: types.DomainTypeVpc})},
-		{"ec2:AssociateAddress", dry((*ec2.Client).AssociateAddress, &ec2.AssociateAddressInput{DryRun: yes, AllocationId: allocation, InstanceId: instance})},
-		{"ec2:ReleaseAddress", dry((*ec2.Client).ReleaseAddress, &ec2.ReleaseAddressInput{DryRun: yes, AllocationId: allocation})},
-		{"ec2:RunInstances", dry((*ec2.Client).RunInstances, &ec2.RunInstancesInput{
-			DryRun: yes, MinCount: sdk.Int32(1), MaxCount: sdk.Int32(1), ImageId: sdk.String(image), InstanceType: types.InstanceType(sizes["small"]),
-		})},
-		{"ec2:ModifyInstanceAttribute", dry((*ec2.Client).ModifyInstanceAttribute, &ec2.ModifyInstanceAttributeInput{
-			DryRun: yes, InstanceId: instance, SourceDestCheck: &types.AttributeBooleanValue{Value: sdk.Bool(false)},
-		})},
-		{"ec2:TerminateInstances", dry((*ec2.Client).TerminateInstances, &ec2.TerminateInstancesInput{DryRun: yes, InstanceIds: []string{*instance}})},
-		{"ec2:CreateTags", dry((*ec2.Client).CreateTags, &ec2.CreateTagsInput{
-			DryRun: yes, Resources: []string{*vpc}, Tags: []types.Tag{{Key: sdk.String(cloud.TagKey), Value: sdk.String("check")}},
-		})},
+	have, rerr := d.regions(ctx)
+	if rerr != nil || slices.Contains(have, region) {
+		return err
 	}
+	return noRegion(region, have)
 }
 
-// missing tries the main actions, a few at a time.
+// missing tries all actions that the driver ever calls, a few at a time.
 func (d *Driver) missing(ctx context.Context, region string) ([]cloud.Missing, error) {
 	img, err := d.image(ctx, region)
 	if err != nil {
-		if classify(err).Class != cloud.Denied {
+		if e := classify(err); e.Class != cloud.Denied || e.Credentials {
 			return nil, err
 		}
 		return []cloud.Missing{{Action: "ec2:DescribeImages", Region: region, Detail: classify(err).Message}}, nil
 	}
-	all := probes(img.id)
-	details := make([]string, len(all))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(lists)
-	for i, p := range all {
-		g.Go(func() error {
-			err := p.call(ctx, d.in(region))
-			if hasCode(err, "UnauthorizedOperation") {
-				details[i] = classify(err).Message
-				return nil
-			}
-			return notAnswered(err)
-		})
-	}
-	if err := g.Wait(); err != nil {
+	refused, err := d.try(ctx, region, probes(img.id))
+	if err != nil {
 		return nil, err
 	}
 	var out []cloud.Missing
-	for i, p := range all {
-		if details[i] != "" {
-			out = append(out, cloud.Missing{Action: p.action, Region: region, Detail: details[i]})
-		}
+	for _, r := range refused {
+		out = append(out, cloud.Missing{Action: r.action, Region: region, Detail: r.why})
 	}
 	return out, nil
 }
 
-// notAnswered returns the errors of a probe that say nothing about the permission.
-func notAnswered(err error) error {
-	if err == nil {
-		return nil
+// quotas reads the limits that what is made counts to, with what is used of them. Where Service Quotas can't be asked EC2's
+// own attributes tell some.
+func (d *Driver) quotas(ctx context.Context, region string) ([]cloud.Quota, error) {
+	p := &preflight{d: d, c: d.in(region), region: region}
+	standard := vcpuLimits["standard"]
+	out := make([]cloud.Quota, len(limits)+1)
+	g, gctx := errgroup.WithContext(ctx)
+	for i, l := range limits {
+		g.Go(func() (err error) {
+			out[i] = cloud.Quota{Name: l.code + " " + l.name, Region: region}
+			if out[i].Limit, err = d.readQuota(gctx, region, l.quota); err != nil {
+				return err
+			}
+			used, err := l.count(gctx, p)
+			out[i].Used = float64(used)
+			return err
+		})
 	}
-	e := classify(err)
-	if e.Code == "" || e.Class == cloud.Throttled || e.Class == cloud.Unavailable || e.Class == cloud.Denied {
+	g.Go(func() (err error) {
+		q := &out[len(limits)]
+		*q = cloud.Quota{Name: standard.code + " " + standard.name, Region: region}
+		if q.Limit, err = d.readQuota(gctx, region, standard); err != nil {
+			return err
+		}
+		used, err := p.usedVCPUs(gctx)
+		q.Used = float64(used[standard])
 		return err
+	})
+	if err := g.Wait(); err != nil {
+		if e := classify(err); ctx.Err() == nil && !e.Credentials && e.Class != cloud.Unavailable && e.Class != cloud.Throttled {
+			return d.attributes(ctx, region)
+		}
+		return nil, during("read the quotas", err)
 	}
-	return nil
+	return out, nil
 }
 
 // The account attributes that limit a site.
@@ -186,8 +159,8 @@ const (
 	quotaGroups    = "vpc-max-security-groups-per-interface"
 )
 
-// quotas reads the limits that EC2 itself tells. The number of vCPUs is known to Service Quotas only.
-func (d *Driver) quotas(ctx context.Context, region string) ([]cloud.Quota, error) {
+// attributes reads the limits that EC2 itself tells. The number of vCPUs is not among them.
+func (d *Driver) attributes(ctx context.Context, region string) ([]cloud.Quota, error) {
 	c := d.in(region)
 	out, err := c.DescribeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{})
 	if err != nil {

@@ -3,20 +3,23 @@ package aws
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skyweld/skyweld/cloud"
 )
 
-// Delete removes an object; an instance is waited for until it is terminated. Removing what is gone is success.
-func (d *Driver) Delete(ctx context.Context, _ cloud.Owner, o cloud.Object) error {
-	err := remove(ctx, d.in(o.Region), o)
+// Delete removes an object; an instance is waited for until it is terminated. Removing what is gone is success. What is in
+// the way of each kind, and how that is got past, is in docs/teardown.md.
+func (d *Driver) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
+	err := remove(ctx, d.in(o.Region), owner, o)
 	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), unlessGone(err))
 }
 
-func remove(ctx context.Context, c *ec2.Client, o cloud.Object) error {
+func remove(ctx context.Context, c *ec2.Client, owner cloud.Owner, o cloud.Object) error {
 	id := sdk.String(o.ID)
 	var err error
 	switch o.Kind {
@@ -25,11 +28,17 @@ func remove(ctx context.Context, c *ec2.Client, o cloud.Object) error {
 	case kindGateway:
 		err = removeGateway(ctx, c, o.ID)
 	case kindSubnet:
-		_, err = c.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: id})
+		err = pastIdle(ctx, c, owner, "subnet-id", o.ID, func() error {
+			_, err := c.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: id})
+			return err
+		})
 	case kindRouteTable:
 		err = removeTable(ctx, c, o.ID)
 	case kindSecurityGroup:
-		_, err = c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: id})
+		err = pastIdle(ctx, c, owner, "group-id", o.ID, func() error {
+			_, err := c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: id})
+			return err
+		})
 	case kindAddress:
 		_, err = c.ReleaseAddress(ctx, &ec2.ReleaseAddressInput{AllocationId: id})
 	case kindInstance:
@@ -39,9 +48,45 @@ func remove(ctx context.Context, c *ec2.Client, o cloud.Object) error {
 	case kindVolume:
 		_, err = c.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: id})
 	case kindInterface:
-		_, err = c.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: id})
+		err = removeInterface(ctx, c, o.ID)
 	default:
 		err = invalid("the driver makes no resources of kind %q", o.Kind)
+	}
+	return err
+}
+
+// pastIdle deletes something. Where EC2 refuses that because it is in use, the cluster's own interfaces that nothing uses
+// are taken out of the way first: they outlived machines that somebody else ended, and hold nothing.
+func pastIdle(ctx context.Context, c *ec2.Client, owner cloud.Owner, filter, id string, remove func() error) error {
+	refusal := remove()
+	if !hasCode(refusal, "DependencyViolation") || cloud.CheckUID(owner.UID) != nil {
+		return refusal
+	}
+	f := marks(owner.UID)
+	f[filter], f["status"] = []string{id}, []string{string(types.NetworkInterfaceStatusAvailable)}
+	list, err := listInterfaces(ctx, c, f)
+	if err != nil {
+		return during("look for interfaces that are in the way", err)
+	}
+	if len(list) == 0 {
+		return refusal
+	}
+	for _, n := range list {
+		if err := removeInterface(ctx, c, sdk.ToString(n.NetworkInterfaceId)); unlessGone(err) != nil {
+			return during("delete the interface "+sdk.ToString(n.NetworkInterfaceId)+", which is in the way", err)
+		}
+	}
+	return remove()
+}
+
+// removeInterface deletes an interface. EC2's code for one in use is that of requests which can never succeed; only the
+// text tells them apart.
+func removeInterface(ctx context.Context, c *ec2.Client, id string) error {
+	_, err := c.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: sdk.String(id)})
+	if hasCode(err, "InvalidParameterValue") && strings.Contains(err.Error(), "currently in use") {
+		e := *classify(err)
+		e.Class = cloud.Conflict
+		return &e
 	}
 	return err
 }

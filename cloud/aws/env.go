@@ -14,7 +14,8 @@ import (
 
 // FromEnv makes an account of what the usual tools of AWS read: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
 // AWS_SESSION_TOKEN, else the profile that AWS_PROFILE names (or "default") in the shared credentials and config files;
-// AWS_REGION or AWS_DEFAULT_REGION; AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EC2 and AWS_ENDPOINT_URL_STS; AWS_CA_BUNDLE.
+// AWS_REGION or AWS_DEFAULT_REGION; AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL_STS and
+// AWS_ENDPOINT_URL_SERVICE_QUOTAS; AWS_CA_BUNDLE.
 // SKYWELD_PROXY becomes the account's proxy. Only static keys can be taken: the account is used long after the
 // environment is gone.
 func FromEnv(src cloud.Source) (cloud.Account, error) {
@@ -47,10 +48,11 @@ func fromEnv(src cloud.Source) (cloud.Account, error) {
 		return a, err
 	}
 	for setting, from := range map[string][2]string{
-		SettingRegion:      {firstSet(src, "AWS_REGION", "AWS_DEFAULT_REGION"), prof["region"]},
-		SettingEndpoint:    {src.Getenv("AWS_ENDPOINT_URL"), prof["endpoint_url"]},
-		SettingEndpointEC2: {src.Getenv("AWS_ENDPOINT_URL_EC2")},
-		SettingEndpointSTS: {src.Getenv("AWS_ENDPOINT_URL_STS")},
+		SettingRegion:         {firstSet(src, "AWS_REGION", "AWS_DEFAULT_REGION"), prof["region"]},
+		SettingEndpoint:       {src.Getenv("AWS_ENDPOINT_URL"), prof["endpoint_url"]},
+		SettingEndpointEC2:    {src.Getenv("AWS_ENDPOINT_URL_EC2")},
+		SettingEndpointSTS:    {src.Getenv("AWS_ENDPOINT_URL_STS")},
+		SettingEndpointQuotas: {src.Getenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS")},
 	} {
 		for _, v := range from {
 			if v != "" {

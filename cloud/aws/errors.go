@@ -147,7 +147,7 @@ func classify(err error) *cloud.Error {
 	if e, ok := errors.AsType[*cloud.Error](err); ok {
 		return e
 	}
-	out := &cloud.Error{Class: cloud.Unknown, Err: err}
+	out := &answer{cloud.Error{Class: cloud.Unknown, Err: err}}
 	status := 0
 	if re, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		status = re.HTTPStatusCode()
@@ -157,20 +157,45 @@ func classify(err error) *cloud.Error {
 		out.Code, out.Message = api.ErrorCode(), api.ErrorMessage()
 		out.Class = classOfCode(out.Code, status)
 		if out.Class == cloud.Denied {
-			out.Message = deniedMessage(err, out.Message)
+			out.denied(err)
 		}
-		return out
+		return &out.Error
+	}
+	if errors.Is(err, context.Canceled) {
+		return &out.Error
+	}
+	if text, again, ok := cloud.WayError(err); ok && status < 300 {
+		out.Class, out.Message = cloud.Unavailable, text
+		if !again {
+			out.Class = cloud.Invalid
+		}
+		return &out.Error
 	}
 	switch {
-	case errors.Is(err, context.Canceled):
-		return out
-	case errors.Is(err, context.DeadlineExceeded), isNetwork(err):
-		out.Class = cloud.Unavailable
+	case isNetwork(err):
+		out.Class, out.Message = cloud.Unavailable, plain(err)
 	case status >= 300:
 		out.Class = classOfCode("", status)
-		out.Message = "the answer was " + strconv.Itoa(status) + " " + http.StatusText(status)
+		out.Message = "the answer was " + strconv.Itoa(status) + " " + http.StatusText(status) + ", and not in the form of Amazon's: check the account's endpoint and proxies"
+	default:
+		out.Message = plain(err)
 	}
-	return out
+	return &out.Error
+}
+
+// plain is what an error says without what the SDK puts around it, after the action it was about.
+func plain(err error) string {
+	text := err
+	if re, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && re.Err != nil {
+		text = re.Err
+	}
+	if action := actionOf(err); action != "" {
+		if op, ok := errors.AsType[*smithy.OperationError](text); ok {
+			text = op.Err
+		}
+		return action + ": " + text.Error()
+	}
+	return text.Error()
 }
 
 func isNetwork(err error) bool {
@@ -181,19 +206,39 @@ func isNetwork(err error) bool {
 	return ok
 }
 
-// deniedMessage names the permission, and leaves out the long encoded part that only sts:DecodeAuthorizationMessage
-// can read.
-func deniedMessage(err error, msg string) string {
-	msg, _, _ = strings.Cut(msg, " Encoded authorization failure message")
+// answer is an error that is being put into words.
+type answer struct{ cloud.Error }
+
+// denied tells credentials that aren't good from a permission that is missing, which it names, and leaves out the long
+// encoded part that only sts:DecodeAuthorizationMessage can read.
+func (a *answer) denied(err error) {
+	a.Message, _, _ = strings.Cut(a.Message, " Encoded authorization failure message")
+	switch a.Code {
+	case "ExpiredToken", "ExpiredTokenException":
+		a.Credentials, a.Message = true, "the credentials have expired: "+a.Message
+	case "RequestExpired":
+		a.Credentials, a.Message = true, a.Message+" (check this machine's clock)"
+	case "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "IncompleteSignature", "MissingAuthenticationToken":
+		a.Credentials, a.Message = true, "the credentials are not valid: "+a.Message
+	case "AuthFailure":
+		// The same code refuses what belongs to others.
+		if a.Credentials = strings.Contains(a.Message, "redentials"); a.Credentials {
+			a.Message = "the credentials are not valid: " + a.Message
+		}
+	case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException":
+		if a.Action = actionOf(err); a.Action != "" && !strings.Contains(a.Message, a.Action) {
+			a.Message = a.Action + ": " + a.Message
+		}
+	}
+}
+
+// actionOf names an error's operation as policies do, empty when the SDK doesn't say.
+func actionOf(err error) string {
 	op, ok := errors.AsType[*smithy.OperationError](err)
 	if !ok {
-		return msg
+		return ""
 	}
-	action := strings.ToLower(op.Service()) + ":" + op.Operation()
-	if strings.Contains(msg, action) {
-		return msg
-	}
-	return action + ": " + msg
+	return strings.ToLower(strings.ReplaceAll(op.Service(), " ", "")) + ":" + op.Operation()
 }
 
 func retryAfter(re *smithyhttp.ResponseError) time.Duration {

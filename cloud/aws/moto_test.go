@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/internal/botocore"
 )
 
 // moto starts a moto server, EC2 as strangers understand it, and returns its URL.
@@ -37,7 +38,7 @@ func moto(t *testing.T) string {
 	l.Close()
 	_, port, _ := net.SplitHostPort(address)
 	images := filepath.Join(t.TempDir(), "images.json")
-	data, err := json.Marshal([]map[string]any{motoImage("ami-0aaaaaaaaaaaaaaaa", "20240423"), motoImage("ami-0bbbbbbbbbbbbbbbb", "20250610")})
+	data, err := json.Marshal([]map[string]any{motoImage(motoImageID, "20240423"), motoImage("ami-0bbbbbbbbbbbbbbbb", "20250610")})
 	if err == nil {
 		err = os.WriteFile(images, data, 0o600)
 	}
@@ -75,6 +76,8 @@ func moto(t *testing.T) string {
 	return "http://" + address
 }
 
+const motoImageID = "ami-0aaaaaaaaaaaaaaaa"
+
 func motoImage(id, date string) map[string]any {
 	return map[string]any{
 		"ami_id": id, "name": "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-" + date, "owner_id": canonical,
@@ -84,23 +87,24 @@ func motoImage(id, date string) map[string]any {
 	}
 }
 
+// TestMoto runs the suite at moto. Every request of the driver must be valid by botocore's model, where that is installed;
+// what moto gets wrong is in motoFaults.
 func TestMoto(t *testing.T) {
 	url := moto(t)
+	tally := botocore.NewTally()
+	except := probeMoto(t, url, motoDriver(t, url, botocore.NewTally(), nil).in("us-east-1"))
 	open := func(t *testing.T) cloud.Driver {
 		reset(t, url)
-		d, err := New(t.Context(), cloud.Account{
-			Name: "moto", Provider: cloud.AWS,
-			Settings: map[string]string{SettingEndpoint: url, SettingRegion: "us-east-1"},
-			Secrets:  map[string]cloud.Secret{SecretAccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret"},
-		}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
+		return motoDriver(t, url, tally, except.wraps)
 	}
 	cloudtest.Run(t, cloudtest.Harness{
 		New: open, Region: "us-east-1", Zones: zones,
 		Change: change,
+		WrongCredentials: func(t *testing.T) cloud.Driver {
+			askMoto(t, url, "/moto-api/reset-auth", "0") // from now on it looks at who asks
+			t.Cleanup(func() { askMoto(t, url, "/moto-api/reset-auth", "inf") })
+			return motoDriver(t, url, tally, except.wraps)
+		},
 		Terminate: func(t *testing.T, d cloud.Driver, o cloud.Object) {
 			if err := terminate(t.Context(), d.(*Driver).in("us-east-1"), o.ID); err != nil {
 				t.Fatal(err)
@@ -111,11 +115,36 @@ func TestMoto(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		Blocked: []cloud.Kind{kindVPC},
-		Skip: map[string]string{
-			"Lifecycle/TakenAddress": "moto breaks (500) over a taken address",
-		},
+		UnknownSize: "m6i.huge",
+		Blocked:     except.blocked,
+		Skip:        except.skip,
 	})
+	t.Logf("requests to moto: %v\n%s", tally, tally.Detail())
+}
+
+// motoDriver is a driver at moto whose requests are held against botocore's model and counted, behind what stands in for
+// moto's faults.
+func motoDriver(t *testing.T, url string, tally *botocore.Tally, wraps []cloud.Transport) *Driver {
+	t.Helper()
+	wrap := func(rt http.RoundTripper) http.RoundTripper {
+		for _, w := range wraps {
+			rt = w(rt)
+		}
+		if j, err := botocore.NewJudge(t.Errorf); err == nil {
+			j.Answers, j.Tally = false, tally // moto's answers are its own business
+			rt = j.Transport(rt)
+		}
+		return rt
+	}
+	d, err := New(t.Context(), cloud.Account{
+		Name: "moto", Provider: cloud.AWS,
+		Settings: map[string]string{SettingEndpoint: url, SettingRegion: "us-east-1"},
+		Secrets:  map[string]cloud.Secret{SecretAccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret"},
+	}, wrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // change makes the changes that the suite can't make by itself.
@@ -136,9 +165,17 @@ func change(r cloud.Resource, field string) any {
 	return &c
 }
 
+// reset empties moto.
 func reset(t *testing.T, url string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/moto-api/reset", nil)
+	askMoto(t, url, "/moto-api/reset", "")
+}
+
+// askMoto calls moto's own interface, which EC2 hasn't.
+func askMoto(t *testing.T, url, path, body string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context()) // also in a test's cleanup
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +185,6 @@ func reset(t *testing.T, url string) {
 	}
 	res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		t.Fatal(fmt.Errorf("reset moto: %s", res.Status))
+		t.Fatalf("POST %s to moto: %s", path, res.Status)
 	}
 }

@@ -123,7 +123,7 @@ func (d *Driver) Observe(ctx context.Context, cluster, region string) ([]cloud.O
 	}
 	s, err := look(ctx, d.in(region), marks(cluster))
 	if err != nil {
-		return nil, failed(op, err)
+		return nil, failed(op, d.explainRegion(ctx, region, err))
 	}
 	return s.objects(region), nil
 }

@@ -31,7 +31,7 @@ func (*Driver) Kinds() []cloud.KindInfo {
 		{Kind: kindGateway, Mutable: []string{"vpc"}},
 		{Kind: kindSubnet, Mutable: []string{"mapPublicIP"}},
 		{Kind: kindRouteTable, Mutable: []string{"routes", "subnets"}},
-		{Kind: kindSecurityGroup, Mutable: []string{"ingress", "egress"}},
+		{Kind: kindSecurityGroup, Mutable: []string{"ingress", "egress"}, Access: true},
 		{Kind: kindAddress},
 		{Kind: kindInstance, Mutable: []string{"securityGroups", "sourceDestCheck", "metadata"}, Machine: true},
 		{Kind: kindAssociation},

@@ -57,6 +57,8 @@ type Cloud struct {
 	faults  []*rule
 	hooks   Hooks
 	revoked bool
+	types   map[string][]string // by zone; nil for all in all
+	denied  []string
 }
 
 var (
@@ -192,8 +194,14 @@ func (c *Cloud) create(req cloud.CreateRequest) (r *record, made bool, err error
 	if isMachine(res.Kind) == (len(req.UserData) == 0) {
 		return nil, false, fail(cloud.Invalid, "InvalidUserData", "user data is for machines, and every machine needs it")
 	}
+	if err := c.permit("create " + string(res.Kind)); err != nil {
+		return nil, false, err
+	}
 	if err := want.check(c, r); err != nil {
 		return nil, false, err
+	}
+	if m, ok := want.(*MachineSpec); ok && !c.offers(m.Zone, m.Type) {
+		return nil, false, fail(cloud.Invalid, "InvalidMachineType", "zone %s doesn't offer %s", m.Zone, m.Type)
 	}
 	if err := c.withinQuota(r); err != nil {
 		return nil, false, err
@@ -320,11 +328,17 @@ func (c *Cloud) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) e
 	})
 }
 
-// userOf finds something that keeps a record from being deleted: whatever refers to it, except that terminating a
-// machine ends its associations.
+// userOf finds something that keeps a record from being deleted, by EC2's part of docs/teardown.md: whatever refers to it,
+// except that terminating a machine ends its associations, and that a gateway is kept by public addresses, not by routes.
 func (c *Cloud) userOf(r *record) *record {
 	for _, o := range c.records {
 		if !o.live() || o == r || (r.kind == KindMachine && o.kind == KindAssociation) {
+			continue
+		}
+		if gw, ok := r.spec.(*GatewaySpec); ok {
+			if c.publicIn(o, gw.Network) {
+				return o
+			}
 			continue
 		}
 		if refersTo(o.spec, r.id) {
@@ -332,6 +346,27 @@ func (c *Cloud) userOf(r *record) *record {
 		}
 	}
 	return nil
+}
+
+// publicIn says whether a record gives a machine in a network a public address.
+func (c *Cloud) publicIn(r *record, network string) bool {
+	switch s := r.spec.(type) {
+	case *MachineSpec:
+		return s.PublicAddress && c.networkOf(s) == network
+	case *AssociationSpec:
+		m, err := expect[*MachineSpec](c, s.Machine)
+		return err == nil && c.networkOf(m) == network
+	}
+	return false
+}
+
+// networkOf is the network of a machine, empty when its subnet is gone.
+func (c *Cloud) networkOf(m *MachineSpec) string {
+	s, err := expect[*SubnetSpec](c, m.Subnet)
+	if err != nil {
+		return ""
+	}
+	return s.Network
 }
 
 func (c *Cloud) remove(r *record) {

@@ -27,9 +27,11 @@ func harness(o cloudtest.Options) cloudtest.Harness {
 			c := cloudtest.New(o)
 			vpc := c.Foreign(cloudtest.KindNetwork, region, &cloudtest.NetworkSpec{CIDR: "10.64.0.0/16"})
 			c.Foreign(cloudtest.KindGateway, region, &cloudtest.GatewaySpec{Network: vpc})
+			c.SetQuota(cloudtest.KindMachine, 20)
+			c.SetTypes(map[string][]string{zones[0]: {"t2", "t4", "t8"}, zones[1]: {"t2", "t4", "t8"}, zones[2]: {"t2", "t4", "t8"}})
 			return c
 		},
-		Region: region, Zones: zones,
+		Region: region, Zones: zones, UnknownSize: "t9", TooMany: true,
 		WrongCredentials: func(*testing.T) cloud.Driver {
 			c := cloudtest.New(o)
 			c.Revoke(true)

@@ -258,7 +258,7 @@ func (c *Cloud) locked(call *Call, effect func(*Call) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.revoked {
-		return fail(cloud.Denied, "AuthFailure", "the credentials are not valid")
+		return &cloud.Error{Class: cloud.Denied, Code: "AuthFailure", Credentials: true, Message: "the credentials are not valid"}
 	}
 	return effect(call)
 }

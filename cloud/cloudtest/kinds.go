@@ -29,7 +29,7 @@ func (*Cloud) Kinds() []cloud.KindInfo {
 		{Kind: KindSubnet},
 		{Kind: KindGateway},
 		{Kind: KindRoute, Mutable: []string{"gateway"}},
-		{Kind: KindFirewall, Mutable: []string{"rules"}},
+		{Kind: KindFirewall, Mutable: []string{"rules"}, Access: true},
 		{Kind: KindAddress},
 		{Kind: KindMachine, Mutable: []string{"firewalls", "forwarding"}, Machine: true},
 		{Kind: KindAssociation},
@@ -252,8 +252,15 @@ func (s *AssociationSpec) check(c *Cloud, r *record) error {
 	if _, err := expect[*AddressSpec](c, s.Address); err != nil {
 		return err
 	}
-	if _, err := expect[*MachineSpec](c, s.Machine); err != nil {
+	m, err := expect[*MachineSpec](c, s.Machine)
+	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(c.records, func(o *record) bool {
+		gw, ok := o.spec.(*GatewaySpec)
+		return ok && o.live() && gw.Network == c.networkOf(m)
+	}) {
+		return fail(cloud.NotFound, "Gateway.NotAttached", "the network of %s has no gateway", s.Machine)
 	}
 	for _, o := range c.records {
 		if a, ok := o.spec.(*AssociationSpec); ok && o.live() && o.id != r.id && a.Address == s.Address {

@@ -41,6 +41,10 @@ type Harness struct {
 	Stop func(t *testing.T, d cloud.Driver, machine cloud.Object)
 	// Stall makes the cloud not answer until release is called. Nil skips that test.
 	Stall func(t *testing.T, d cloud.Driver) (release func())
+	// UnknownSize is a machine type that the cloud doesn't know, though it might by its form. Empty skips that part.
+	UnknownSize string
+	// TooMany says that forty large machines are more than the account's limits allow.
+	TooMany bool
 	// Skip names tests that this cloud cannot pass ("Lifecycle/TakenAddress"), with the reason.
 	Skip map[string]string
 	// Timeout bounds each wait for the cloud; a minute when zero.
@@ -63,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 		{"BlueprintRefuses", testBlueprintRefuses},
 		{"Check", testCheck},
 		{"WrongCredentials", testWrongCredentials},
+		{"Preflight", testPreflight},
 		{"Cancel", testCancel},
 		{"Lifecycle", testLifecycle},
 		{"Mutable", testMutable},
@@ -268,6 +273,8 @@ func testWrongCredentials(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatalf("blueprint must not need credentials: %v", err)
 	}
+	_, err = d.Preflight(ctx, cloud.PreflightRequest{Owner: TestOwner, Create: list})
+	wantClass(t, "preflight", err, cloud.Denied)
 	for _, r := range list {
 		if len(r.DependsOn) == 0 && !kindsOf(d)[r.Kind].Machine {
 			_, err = d.Create(ctx, cloud.CreateRequest{Owner: TestOwner, Resource: r, Token: token(r.Key, 1)})

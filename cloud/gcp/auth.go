@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 
 	"golang.org/x/oauth2"
@@ -106,9 +107,19 @@ func (c *credentials) identity() string {
 	return "a user of OAuth client " + c.ClientID
 }
 
-// source makes a source of tokens whose requests end with the context.
+// fetch gets a token; its requests end with the context. An error of the way is returned as it is: the jwt package keeps
+// its text only.
+func (c *credentials) fetch(ctx context.Context, base http.RoundTripper) (*oauth2.Token, error) {
+	var way error
+	t, err := c.source(ctx, bound{ctx, base, &way}).Token()
+	if err != nil && way != nil {
+		err = &url.Error{Op: "Post", URL: c.TokenURI, Err: way}
+	}
+	return t, err
+}
+
 func (c *credentials) source(ctx context.Context, base http.RoundTripper) oauth2.TokenSource {
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: bound{ctx, base}})
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: base})
 	if c.Type == typeUser {
 		config := oauth2.Config{
 			ClientID: c.ClientID, ClientSecret: c.ClientSecret, Scopes: []string{scope},
@@ -122,14 +133,17 @@ func (c *credentials) source(ctx context.Context, base http.RoundTripper) oauth2
 	return config.TokenSource(ctx)
 }
 
-// bound puts a context into requests that are made without one, as the jwt package does.
+// bound puts a context into requests that are made without one, as the jwt package does, and keeps the error of the last.
 type bound struct {
 	ctx  context.Context
 	base http.RoundTripper
+	err  *error
 }
 
 func (b bound) RoundTrip(r *http.Request) (*http.Response, error) {
-	return b.base.RoundTrip(r.WithContext(b.ctx))
+	resp, err := b.base.RoundTrip(r.WithContext(b.ctx))
+	*b.err = err
+	return resp, err
 }
 
 // bearer adds an access token to requests. Unlike the SDK's own transport it lets a request that waits for a token end
@@ -183,7 +197,7 @@ func (b *bearer) fetch(ctx context.Context) (*oauth2.Token, error) {
 	if t := b.valid(); t != nil {
 		return t, nil
 	}
-	t, err := b.creds.source(ctx, b.base).Token()
+	t, err := b.creds.fetch(ctx, b.base)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err() // the jwt package doesn't wrap it

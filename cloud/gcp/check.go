@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,22 +32,10 @@ func (d *Driver) check(ctx context.Context, regions []string) (cloud.Report, err
 	}
 	rep := cloud.Report{Identity: d.identity, Account: project.Name}
 	var all []*compute.Region
-	err = d.api.Regions.List(d.project).MaxResults(pageSize).Pages(ctx, func(p *compute.RegionList) error {
-		all = append(all, p.Items...)
-		if p.Warning != nil {
-			return partial("regions", p.Warning.Code, p.Warning.Message)
-		}
-		return nil
-	})
-	if err != nil {
+	if all, err = d.regions(ctx); err != nil {
 		return cloud.Report{}, err
 	}
-	for _, r := range all {
-		if r.Status == "UP" {
-			rep.Regions = append(rep.Regions, r.Name)
-		}
-	}
-	slices.Sort(rep.Regions)
+	rep.Regions = up(all)
 	if len(rep.Regions) == 0 {
 		return cloud.Report{}, &cloud.Error{Class: cloud.Unavailable, Message: "the project has no region that is up"}
 	}
@@ -56,7 +45,7 @@ func (d *Driver) check(ctx context.Context, regions []string) (cloud.Report, err
 	rep.Quotas = append(rep.Quotas, quotas("", project.Quotas)...)
 	for _, name := range regions {
 		if !slices.Contains(rep.Regions, name) {
-			return cloud.Report{}, invalid("region %q is none of the project's: %s", name, strings.Join(rep.Regions, ", "))
+			return cloud.Report{}, d.noRegion(name, rep.Regions)
 		}
 		i := slices.IndexFunc(all, func(r *compute.Region) bool { return r.Name == name })
 		rep.Quotas = append(rep.Quotas, quotas(name, all[i].Quotas)...)
@@ -67,6 +56,47 @@ func (d *Driver) check(ctx context.Context, regions []string) (cloud.Report, err
 		}
 	}
 	return rep, nil
+}
+
+// regions lists all regions.
+func (d *Driver) regions(ctx context.Context) (all []*compute.Region, err error) {
+	err = d.api.Regions.List(d.project).MaxResults(pageSize).Pages(ctx, func(p *compute.RegionList) error {
+		all = append(all, p.Items...)
+		if p.Warning != nil {
+			return partial("regions", p.Warning.Code, p.Warning.Message)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// up are the names of the regions that can be used, sorted.
+func up(all []*compute.Region) []string {
+	var names []string
+	for _, r := range all {
+		if r.Status == "UP" {
+			names = append(names, r.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// noRegion is the error of a region that the project doesn't have.
+func (d *Driver) noRegion(region string, have []string) error {
+	return invalid("project %s doesn't have the region %s; it has %s: use one of these", d.project, region, strings.Join(have, ", "))
+}
+
+// explainRegion looks whether a refusal in a region means that the project doesn't have it.
+func (d *Driver) explainRegion(ctx context.Context, region string, err error) error {
+	if !isClass(err, cloud.Invalid) && !isClass(err, cloud.NotFound) {
+		return err
+	}
+	all, rerr := d.regions(ctx)
+	if have := up(all); rerr == nil && !slices.Contains(have, region) {
+		return d.noRegion(region, have)
+	}
+	return err
 }
 
 // limiting are the quotas that limit a site.
@@ -92,8 +122,8 @@ type probe struct {
 }
 
 // probes are lists, which must work, and changes of things that don't exist: Google checks the permission first, and any
-// other answer proves nothing missing. Creations can't be tried without making something; the predefined roles that allow
-// to delete allow to create too.
+// other answer proves nothing missing. They are for projects where permissions can't be asked for by name. Creations can't
+// be tried without making something; the predefined roles that allow to delete allow to create too.
 func (d *Driver) probes(ctx context.Context, region, zone, absent string) []probe {
 	api, p := d.api, d.project
 	return []probe{
@@ -108,7 +138,7 @@ func (d *Driver) probes(ctx context.Context, region, zone, absent string) []prob
 		{"compute.subnetworks.delete", func() error { _, err := api.Subnetworks.Delete(p, region, absent).Context(ctx).Do(); return err }},
 		{"compute.firewalls.delete", func() error { _, err := api.Firewalls.Delete(p, absent).Context(ctx).Do(); return err }},
 		{"compute.firewalls.update", func() error {
-			_, err := api.Firewalls.Patch(p, absent, &compute.Firewall{Disabled: true}).Context(ctx).Do()
+			_, err := api.Firewalls.Patch(p, absent, &compute.Firewall{Name: absent, Disabled: true}).Context(ctx).Do()
 			return err
 		}},
 		{"compute.addresses.delete", func() error { _, err := api.Addresses.Delete(p, region, absent).Context(ctx).Do(); return err }},
@@ -122,6 +152,40 @@ func (d *Driver) probes(ctx context.Context, region, zone, absent string) []prob
 			_, err := api.Instances.SetMetadata(p, zone, absent, &compute.Metadata{}).Context(ctx).Do()
 			return err
 		}},
+		{"compute.instances.resume", func() error { _, err := api.Instances.Resume(p, zone, absent).Context(ctx).Do(); return err }},
+		{"compute.instances.setScheduling", func() error {
+			_, err := api.Instances.SetScheduling(p, zone, absent, &compute.Scheduling{}).Context(ctx).Do()
+			return err
+		}},
+		{"compute.instances.setDeletionProtection", func() error {
+			_, err := api.Instances.SetDeletionProtection(p, zone, absent).DeletionProtection(false).Context(ctx).Do()
+			return err
+		}},
+		{"compute.instances.setDiskAutoDelete", func() error {
+			_, err := api.Instances.SetDiskAutoDelete(p, zone, absent, true, absent).Context(ctx).Do()
+			return err
+		}},
+		{"compute.instances.addAccessConfig", func() error {
+			_, err := api.Instances.AddAccessConfig(p, zone, absent, "nic0", &compute.AccessConfig{Type: "ONE_TO_ONE_NAT", Name: accessName}).Context(ctx).Do()
+			return err
+		}},
+		{"compute.instances.deleteAccessConfig", func() error {
+			_, err := api.Instances.DeleteAccessConfig(p, zone, absent, accessName, "nic0").Context(ctx).Do()
+			return err
+		}},
+		{"compute.instances.getSerialPortOutput", func() error {
+			_, err := api.Instances.GetSerialPortOutput(p, zone, absent).Context(ctx).Do()
+			return err
+		}},
+		{"compute.networks.update", func() error {
+			_, err := api.Networks.Patch(p, absent, &compute.Network{Mtu: defaultMTU}).Context(ctx).Do()
+			return err
+		}},
+		{"compute.subnetworks.setPrivateIpGoogleAccess", func() error {
+			_, err := api.Subnetworks.SetPrivateIpGoogleAccess(p, region, absent, &compute.SubnetworksSetPrivateIpGoogleAccessRequest{}).Context(ctx).Do()
+			return err
+		}},
+		{"compute.machineTypes.list", func() error { _, err := api.MachineTypes.List(p, zone).MaxResults(1).Context(ctx).Do(); return err }},
 		{"compute.disks.delete", func() error { _, err := api.Disks.Delete(p, zone, absent).Context(ctx).Do(); return err }},
 	}
 }
@@ -129,7 +193,21 @@ func (d *Driver) probes(ctx context.Context, region, zone, absent string) []prob
 // probesAtOnce is how many permissions are tried at the same time.
 const probesAtOnce = 5
 
+// missing looks for all permissions that the driver's calls need: by asking for them where that can be done, else by
+// trying what can be tried.
 func (d *Driver) missing(ctx context.Context, region, zone string) ([]cloud.Missing, error) {
+	names, err := d.lacking(ctx, slices.Sorted(maps.Keys(permissions)))
+	if errors.Is(err, errNotAsked) {
+		return d.tried(ctx, region, zone)
+	}
+	var out []cloud.Missing
+	for _, name := range names {
+		out = append(out, cloud.Missing{Action: name})
+	}
+	return out, err
+}
+
+func (d *Driver) tried(ctx context.Context, region, zone string) ([]cloud.Missing, error) {
 	var random [8]byte
 	rand.Read(random[:]) // never fails
 	g, ctx := errgroup.WithContext(ctx)

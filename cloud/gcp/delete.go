@@ -10,22 +10,28 @@ import (
 )
 
 // Delete removes an object and waits for it. Removing what is gone is success, and so is removing what was made again
-// under the same name: that is another thing, and stays.
-func (d *Driver) Delete(ctx context.Context, _ cloud.Owner, o cloud.Object) error {
+// under the same name: that is another thing, and stays. What is in the way of each kind, and how that is got past, is in
+// docs/teardown.md.
+func (d *Driver) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
 	at, err := parseID(o.ID)
 	if err == nil {
-		err = unlessGone(d.remove(ctx, o.Kind, at))
+		err = unlessGone(d.remove(ctx, owner, o.Kind, at))
 	}
 	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), err)
 }
 
-func (d *Driver) remove(ctx context.Context, kind cloud.Kind, at place) error {
-	number, err := d.numberAt(ctx, kind, at)
+func (d *Driver) remove(ctx context.Context, owner cloud.Owner, kind cloud.Kind, at place) error {
+	number, machine, err := d.look(ctx, kind, at)
 	if err != nil {
 		return err
 	}
 	if number != at.number {
 		return nil
+	}
+	if machine != nil {
+		if err := d.takeDisk(ctx, owner, at, machine); err != nil {
+			return err
+		}
 	}
 	var op *compute.Operation
 	switch kind {
@@ -45,11 +51,9 @@ func (d *Driver) remove(ctx context.Context, kind cloud.Kind, at place) error {
 	return d.do(ctx, op, err)
 }
 
-// numberAt is the number of what is at a place now. It refuses an instance whose end would take along what isn't ours,
-// or that somebody protects.
-func (d *Driver) numberAt(ctx context.Context, kind cloud.Kind, at place) (uint64, error) {
-	var number uint64
-	var err error
+// look returns the number of what is at a place now, and an instance itself. It refuses an instance whose end would take
+// along what isn't ours, or that somebody protects.
+func (d *Driver) look(ctx context.Context, kind cloud.Kind, at place) (number uint64, machine *compute.Instance, err error) {
 	switch kind {
 	case kindNetwork:
 		var x *compute.Network
@@ -72,12 +76,11 @@ func (d *Driver) numberAt(ctx context.Context, kind cloud.Kind, at place) (uint6
 			number = x.Id
 		}
 	case kindInstance:
-		var x *compute.Instance
-		if x, err = d.api.Instances.Get(at.project, at.location, at.name).Context(ctx).Do(); err == nil {
-			number = x.Id
+		if machine, err = d.api.Instances.Get(at.project, at.location, at.name).Context(ctx).Do(); err == nil {
+			number = machine.Id
 		}
 		if err == nil && number == at.number {
-			err = deletable(x)
+			err = deletable(machine)
 		}
 	case kindDisk:
 		var x *compute.Disk
@@ -87,7 +90,32 @@ func (d *Driver) numberAt(ctx context.Context, kind cloud.Kind, at place) (uint6
 	default:
 		err = invalid("the driver makes no resources of kind %q", kind)
 	}
-	return number, err
+	return number, machine, err
+}
+
+// takeDisk sees to it that the disk which was made with an instance goes with it, though somebody has switched that off.
+// Nobody would find it afterwards but by its mark.
+func (d *Driver) takeDisk(ctx context.Context, owner cloud.Owner, at place, machine *compute.Instance) error {
+	for _, disk := range machine.Disks {
+		from, err := parseID(idOf(disk.Source, 0))
+		if !disk.Boot || disk.AutoDelete || err != nil {
+			continue
+		}
+		x, err := d.api.Disks.Get(from.project, from.location, from.name).Context(ctx).Do()
+		switch {
+		case isClass(err, cloud.NotFound):
+			continue
+		case err != nil:
+			return fmt.Errorf("look whose disk %s is: %w", from.name, err)
+		case cloud.CheckUID(owner.UID) != nil || x.Labels[cloud.TagCluster] != owner.UID:
+			continue
+		}
+		op, err := d.api.Instances.SetDiskAutoDelete(at.project, at.location, at.name, true, disk.DeviceName).Context(ctx).Do()
+		if err := d.do(ctx, op, err); err != nil {
+			return fmt.Errorf("let its disk %s go with it: %w", from.name, err)
+		}
+	}
+	return nil
 }
 
 // deletable refuses an instance that somebody protects, and one whose end would take along a disk that isn't its own.

@@ -58,6 +58,9 @@ func fromEnv(src cloud.Source) (cloud.Account, error) {
 			return a, err
 		}
 	}
+	if v := src.Getenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER"); v != "" {
+		a.Settings[SettingEndpointManager] = v
+	}
 	if v := src.Getenv("SKYWELD_EGRESS"); v != "" {
 		a.Settings[SettingEgress] = v
 	}

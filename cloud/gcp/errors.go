@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -118,9 +119,16 @@ func classify(err error) *cloud.Error {
 		return classifyToken(e)
 	}
 	out := &cloud.Error{Class: cloud.Unknown, Err: err}
+	if errors.Is(err, context.Canceled) {
+		return out
+	}
+	text, again, ok := cloud.WayError(err)
 	switch {
-	case errors.Is(err, context.Canceled):
-	case errors.Is(err, context.DeadlineExceeded), isNetwork(err):
+	case ok && again:
+		out.Class, out.Message = cloud.Unavailable, text
+	case ok:
+		out.Class, out.Message = cloud.Invalid, text
+	case isNetwork(err):
 		out.Class = cloud.Unavailable
 	}
 	return out
@@ -138,11 +146,22 @@ func classifyAnswer(e *googleapi.Error) *cloud.Error {
 		out.Message = "the answer was " + strconv.Itoa(e.Code) + " " + http.StatusText(e.Code)
 	}
 	out.Class = classOfCode(out.Code, e.Code)
+	if out.Class == cloud.Denied {
+		if found := namedPermission.FindStringSubmatch(out.Message); found != nil {
+			out.Action = found[1]
+		}
+		if e.Code == http.StatusUnauthorized {
+			out.Credentials, out.Message = true, "the credentials are not valid: "+out.Message
+		}
+	}
 	if out.Class == cloud.Invalid && strings.Contains(out.Message, addressInUse) {
 		out.Class = cloud.Conflict
 	}
 	return out
 }
+
+// namedPermission finds the permission in a refusal: "Required 'compute.instances.create' permission for 'projects/…'".
+var namedPermission = regexp.MustCompile(`'(compute\.[A-Za-z]+\.[A-Za-z]+)' permission`)
 
 // addressInUse is in the refusal of an external address that another machine has. Its reason, plain "invalid", is that of
 // requests which can never succeed, and only the text tells them apart.
@@ -157,7 +176,7 @@ func classifyToken(e *oauth2.RetrieveError) *cloud.Error {
 	if json.Unmarshal(e.Body, &body) != nil {
 		body.Error, body.Description = e.ErrorCode, e.ErrorDescription
 	}
-	out := &cloud.Error{Class: cloud.Denied, Code: body.Error, Message: "the credentials were refused: " + body.Description}
+	out := &cloud.Error{Class: cloud.Denied, Credentials: true, Code: body.Error, Message: "the credentials were refused: " + body.Description}
 	if body.Description == "" {
 		out.Message = "the credentials were refused"
 	}
@@ -167,9 +186,9 @@ func classifyToken(e *oauth2.RetrieveError) *cloud.Error {
 	out.RetryAfter = retryAfter(e.Response.Header)
 	switch status := e.Response.StatusCode; {
 	case status == http.StatusTooManyRequests:
-		out.Class, out.Message = cloud.Throttled, "too many requests for access tokens"
+		out.Class, out.Credentials, out.Message = cloud.Throttled, false, "too many requests for access tokens"
 	case status >= 500:
-		out.Class, out.Message = cloud.Unavailable, "the token endpoint answered "+strconv.Itoa(status)+" "+http.StatusText(status)
+		out.Class, out.Credentials, out.Message = cloud.Unavailable, false, "the token endpoint answered "+strconv.Itoa(status)+" "+http.StatusText(status)
 	}
 	return out
 }

@@ -13,8 +13,10 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
+	"google.golang.org/api/cloudresourcemanager/v1"
 	"google.golang.org/api/compute/v1"
 	"google.golang.org/api/option"
 
@@ -28,6 +30,9 @@ const (
 	// SettingEndpoint is the URL of the API with its version, "https://compute.googleapis.com/compute/v1/". The default
 	// is the official one of the credentials' universe.
 	SettingEndpoint = "endpoint"
+	// SettingEndpointManager is the URL of the Cloud Resource Manager API, which is asked for permissions. The default is
+	// the host of SettingEndpoint where that is set, else the official one.
+	SettingEndpointManager = "endpoint-resource-manager"
 	// SettingEgress holds the addresses the machines see the engine come from, separated by commas. The driver itself
 	// doesn't use it.
 	SettingEgress = "egress"
@@ -48,8 +53,12 @@ var projectPattern = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]{0,62}
 // Driver is one project at Google Cloud. It implements cloud.Driver and cloud.Consoler.
 type Driver struct {
 	api      *compute.Service
+	manager  *cloudresourcemanager.Service
 	project  string
 	identity string
+
+	mu    sync.Mutex
+	types map[typeAt]machineKind
 }
 
 var (
@@ -94,14 +103,21 @@ func open(ctx context.Context, account cloud.Account, wrap cloud.Transport) (*Dr
 	if wrap != nil {
 		base = wrap(base)
 	}
-	client := &http.Client{Transport: newBearer(creds, base)}
+	client := &http.Client{Transport: again{newBearer(creds, base)}}
 	// The SDK's debug log would show the bodies of requests, and with them user data.
-	api, err := compute.NewService(ctx, option.WithHTTPClient(client), option.WithEndpoint(endpoint), option.WithLogger(slog.New(slog.DiscardHandler)))
+	quiet := option.WithLogger(slog.New(slog.DiscardHandler))
+	api, err := compute.NewService(ctx, option.WithHTTPClient(client), option.WithEndpoint(endpoint), quiet)
 	if err != nil {
 		return nil, fmt.Errorf("set up the SDK: %w", err)
 	}
 	api.BasePath, api.UserAgent = endpoint, "skyweld"
-	return &Driver{api: api, project: project, identity: creds.identity()}, nil
+	at := managerEndpoint(account.Settings[SettingEndpointManager], account.Settings[SettingEndpoint], creds.UniverseDomain)
+	manager, err := cloudresourcemanager.NewService(ctx, option.WithHTTPClient(client), option.WithEndpoint(at), quiet)
+	if err != nil {
+		return nil, fmt.Errorf("set up the SDK: %w", err)
+	}
+	manager.BasePath, manager.UserAgent = at, "skyweld"
+	return &Driver{api: api, manager: manager, project: project, identity: creds.identity(), types: map[typeAt]machineKind{}}, nil
 }
 
 // endpointOf completes the API's URL: methods' paths are appended to it.
@@ -130,6 +146,7 @@ func transportFor(account cloud.Account) (http.RoundTripper, error) {
 	t := base.Clone()
 	t.ResponseHeaderTimeout = responseHeaderTimeout
 	t.MaxIdleConnsPerHost = 16
+	t.OnProxyConnectResponse = cloud.ProxyAnswer
 	if account.CA == "" {
 		return t, nil
 	}

@@ -17,7 +17,7 @@ import (
 // which are in no region and are shown in every one.
 func (d *Driver) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
 	out, err := d.observe(ctx, cluster, region)
-	return out, failed("observe "+region, err)
+	return out, failed("observe "+region, d.explainRegion(ctx, region, err))
 }
 
 func (d *Driver) observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {

@@ -25,7 +25,11 @@ func (*Driver) Kinds() []cloud.KindInfo {
 	return []cloud.KindInfo{
 		{Kind: kindNetwork, Mutable: []string{"mtu", "routingMode", "firewallOrder"}},
 		{Kind: kindSubnetwork, Mutable: []string{"privateGoogleAccess", "secondaryRanges"}},
-		{Kind: kindFirewall, Mutable: []string{"priority", "allowed", "sources", "sourceTags", "destinations", "targetTags", "disabled"}},
+		{
+			Kind:    kindFirewall,
+			Mutable: []string{"priority", "allowed", "sources", "sourceTags", "destinations", "targetTags", "disabled"},
+			Access:  true,
+		},
 		{Kind: kindAddress},
 		{
 			Kind:    kindInstance,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
@@ -16,8 +17,11 @@ import (
 )
 
 func accountCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "account", DisableFlagsInUseLine: true, RunE: group, Short: "Add, list, check and remove cloud accounts"}
-	c.AddCommand(accountAdd(s), accountList(s), accountCheck(s), accountRemove(s))
+	c := &cobra.Command{Use: "account", DisableFlagsInUseLine: true, RunE: group, Aliases: []string{"accounts"}, Short: "Add, list, check, update and remove cloud accounts",
+		Long:    `Accounts are the credentials that Skyweld makes clusters with, under names that cluster files use. They are read once from where the cloud's own tools have them, checked, and kept encrypted by the engine.`,
+		Example: "  skyweld account add aws my-aws --from-env\n  skyweld account list\n  skyweld account check my-aws",
+	}
+	c.AddCommand(accountAdd(s), accountList(s, "list", "ls"), accountCheck(s), accountUpdate(s), accountRemove(s))
 	return c
 }
 
@@ -25,39 +29,29 @@ func accountAdd(s *settings) *cobra.Command {
 	var fromEnv bool
 	var egress, proxy string
 	c := &cobra.Command{
-		Use: "add CLOUD NAME --from-env", Short: "Add an account with the credentials that the cloud's own tools would use here", Args: args("CLOUD", "NAME"),
-		Long: `Add an account with the credentials that the cloud's own tools would use here: for aws the AWS_* variables or the
-profile in ~/.aws; for gcp the application default credentials and the project. They are checked, encrypted and kept by the engine.`,
+		Use: "add CLOUD NAME --from-env", Short: "Add an account, with the credentials that are set up here", Args: args("CLOUD", "NAME"),
+		ValidArgsFunction: func(_ *cobra.Command, before []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(before) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return providerNames(), cobra.ShellCompDirectiveNoFileComp
+		},
+		Long: `Add an account under a NAME of your choice, with the credentials that the cloud's own tools would use here. CLOUD is aws (the AWS_* variables, or the profile in ~/.aws) or gcp (the application default credentials, and the project). They are checked with the cloud, encrypted, and kept by the engine; nothing is made in the account.
+
+What permissions they need is in docs/accounts; 'skyweld account check' names those that are missing.`,
 		Example: "  AWS_PROFILE=work skyweld account add aws my-aws --from-env\n  GOOGLE_CLOUD_PROJECT=my-project skyweld account add gcp my-gcp --from-env",
 		RunE: func(c *cobra.Command, a []string) error {
 			if !fromEnv {
 				return usageError{errors.New("--from-env is missing: it says that the credentials are to be read from the environment and the cloud's usual files")}
 			}
-			read := sources[cloud.Provider(a[0])]
-			if read == nil {
+			if sources[cloud.Provider(a[0])] == nil {
 				return usageError{fmt.Errorf("CLOUD: found %q: want one of %s", a[0], strings.Join(providerNames(), ", "))}
 			}
-			home, err := os.UserHomeDir()
+			given, err := accountFromEnv(a[0], egress, proxy)
 			if err != nil {
 				return err
 			}
-			account, err := read(cloud.Source{Getenv: os.Getenv, ReadFile: os.ReadFile, Home: home})
-			if err != nil {
-				return err
-			}
-			add := api.NewAccount{Name: a[1], Provider: a[0], Settings: account.Settings, CA: account.CA, Proxy: account.Proxy, Secrets: map[string]string{}}
-			for k, v := range account.Secrets {
-				add.Secrets[k] = v.Reveal()
-			}
-			if add.Settings == nil {
-				add.Settings = map[string]string{}
-			}
-			if egress != "" {
-				add.Settings[engine.SettingEgress] = egress
-			}
-			if proxy != "" {
-				add.Proxy = proxy
-			}
+			add := api.NewAccount{Name: a[1], Provider: a[0], Settings: given.Settings, CA: given.CA, Proxy: given.Proxy, Secrets: given.Secrets}
 			client, err := s.client()
 			if err != nil {
 				return err
@@ -74,8 +68,88 @@ profile in ~/.aws; for gcp the application default credentials and the project. 
 		},
 	}
 	c.Flags().BoolVar(&fromEnv, "from-env", false, "read the credentials from the environment and the cloud's usual files")
-	c.Flags().StringVar(&egress, "egress", os.Getenv("SKYWELD_EGRESS"), "address or ranges from which this engine reaches the account's machines ($SKYWELD_EGRESS; default: found out)")
-	c.Flags().StringVar(&proxy, "proxy", "", "proxy to the account's machines: socks5:// or http:// (default: $SKYWELD_PROXY)")
+	c.Flags().StringVar(&egress, "egress", os.Getenv("SKYWELD_EGRESS"), "`ADDRESSES` or ranges from which this engine reaches the account's machines, by commas ($SKYWELD_EGRESS; default: found out)")
+	c.Flags().Lookup("egress").DefValue = "" // the usage says it
+	c.Flags().StringVar(&proxy, "proxy", "", "`URL` of a proxy to the account's machines, socks5:// or http:// (default: $SKYWELD_PROXY)")
+	return c
+}
+
+// accountFromEnv reads an account as the cloud's own tools would.
+func accountFromEnv(provider, egress, proxy string) (api.AccountUpdate, error) {
+	read := sources[cloud.Provider(provider)]
+	if read == nil {
+		return api.AccountUpdate{}, fmt.Errorf("this program can't read credentials of the cloud %q; it knows %s", provider, strings.Join(providerNames(), ", "))
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return api.AccountUpdate{}, err
+	}
+	account, err := read(cloud.Source{Getenv: os.Getenv, ReadFile: os.ReadFile, Home: home})
+	if err != nil {
+		return api.AccountUpdate{}, err
+	}
+	given := api.AccountUpdate{Provider: provider, Settings: account.Settings, CA: account.CA, Proxy: account.Proxy, Secrets: map[string]string{}}
+	for k, v := range account.Secrets {
+		given.Secrets[k] = v.Reveal()
+	}
+	if given.Settings == nil {
+		given.Settings = map[string]string{}
+	}
+	if egress != "" {
+		given.Settings[engine.SettingEgress] = egress
+	}
+	if proxy != "" {
+		given.Proxy = proxy
+	}
+	return given, nil
+}
+
+func accountUpdate(s *settings) *cobra.Command {
+	var fromEnv bool
+	var egress, proxy string
+	c := &cobra.Command{
+		Use: "update NAME", Short: "Give an account new credentials, or another egress or proxy", Args: args("NAME"), ValidArgsFunction: s.completeArgs(accountNames),
+		Long:    `Give an account new credentials with --from-env, read as 'skyweld account add' reads them, or another egress address or proxy. They are checked first. Clusters that use the account go on with them at once; the credentials must lead to the same account at the cloud.`,
+		Example: "  AWS_PROFILE=skyweld skyweld account update my-aws --from-env\n  skyweld account update my-aws --egress 203.0.113.7",
+		RunE: func(c *cobra.Command, a []string) error {
+			if !fromEnv && egress == "" && proxy == "" {
+				return usageError{errors.New("nothing to change: give --from-env for new credentials, --egress or --proxy")}
+			}
+			client, err := s.client()
+			if err != nil {
+				return err
+			}
+			given := api.AccountUpdate{Proxy: proxy}
+			if egress != "" {
+				given.Settings = map[string]string{engine.SettingEgress: egress}
+			}
+			if fromEnv {
+				list, err := client.Accounts(c.Context())
+				if err != nil {
+					return err
+				}
+				at := slices.IndexFunc(list, func(x api.Account) bool { return x.Name == a[0] })
+				if at < 0 {
+					return fmt.Errorf("there is no account named %q: 'skyweld account list' shows those there are", a[0])
+				}
+				if given, err = accountFromEnv(list[at].Provider, egress, proxy); err != nil {
+					return err
+				}
+			}
+			report, err := client.UpdateAccount(c.Context(), a[0], given)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "account %s updated: %s, %s\n", a[0], report.Account, report.Identity)
+			for _, m := range report.Missing {
+				fmt.Fprintf(c.OutOrStdout(), "  missing permission: %s %s\n", m.Action, m.Detail)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&fromEnv, "from-env", false, "read the credentials from the environment and the cloud's usual files")
+	c.Flags().StringVar(&egress, "egress", "", "`ADDRESSES` or ranges from which this engine reaches the account's machines, by commas")
+	c.Flags().StringVar(&proxy, "proxy", "", "`URL` of a proxy to the account's machines, socks5:// or http://")
 	return c
 }
 
@@ -88,9 +162,30 @@ func providerNames() []string {
 	return names
 }
 
-func accountList(s *settings) *cobra.Command {
+var accountListing = listing[api.Account]{
+	columns: []column[api.Account]{
+		{head: "NAME", cell: func(a api.Account) string { return a.Name }},
+		{head: "CLOUD", cell: func(a api.Account) string { return a.Provider }},
+		{head: "AGE", cell: func(a api.Account) string { return age(a.Created) }},
+		{head: "PROXY", show: ifAny, cell: func(a api.Account) string { return a.Proxy }},
+		{head: "SETTINGS", show: onlyWide, cell: func(a api.Account) string {
+			var list []string
+			for k, v := range a.Settings {
+				list = append(list, k+"="+v)
+			}
+			sort.Strings(list)
+			return strings.Join(list, " ")
+		}},
+	},
+	name:  func(a api.Account) string { return "account/" + a.Name },
+	empty: "No accounts. Add one with 'skyweld account add CLOUD NAME --from-env'.",
+}
+
+// accountList is 'account list', and 'get accounts' for those who look there.
+func accountList(s *settings, use string, alias string) *cobra.Command {
 	c := &cobra.Command{
-		Use: "list", Short: "List the accounts", Args: args(),
+		Use: use, Aliases: []string{alias}, Short: "List the accounts", Args: args(),
+		Long: "List the accounts that the engine knows. Their secrets are never shown; -o wide shows their other settings.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := s.client()
 			if err != nil {
@@ -100,25 +195,23 @@ func accountList(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.print(c.OutOrStdout(), items(list), func(w io.Writer) {
-				if len(list) == 0 {
-					fmt.Fprintln(w, "No accounts. Add one with 'skyweld account add CLOUD NAME --from-env'.")
-					return
-				}
-				row(w, "NAME", "CLOUD", "AGE", "PROXY")
-				for _, a := range list {
-					row(w, a.Name, a.Provider, age(a.Created), a.Proxy)
-				}
-			})
+			return show(s, c.OutOrStdout(), list, accountListing)
 		},
 	}
-	outputFlag(c, s)
+	at := "account list"
+	if use != "list" {
+		at = "get " + use
+	}
+	c.Example = "  skyweld " + at + "\n  skyweld " + at + " -o wide"
+	listFlags(c, s)
 	return c
 }
 
 func accountCheck(s *settings) *cobra.Command {
 	c := &cobra.Command{
-		Use: "check NAME", Short: "Check that an account can be used, and with what quota", Args: args("NAME"),
+		Use: "check NAME", Short: "Check that an account can be used, and with what quota", Args: args("NAME"), ValidArgsFunction: s.completeArgs(accountNames),
+		Long:    `Ask the cloud who the credentials are, which of the permissions that Skyweld needs they lack, and what of the quotas is used. It makes nothing. The exit code is 1 when a permission is missing.`,
+		Example: "  skyweld account check my-aws\n  skyweld account check my-aws -o json | jq .missing",
 		RunE: func(c *cobra.Command, a []string) error {
 			client, err := s.client()
 			if err != nil {
@@ -157,7 +250,10 @@ func reportTable(w io.Writer, r cloud.Report) {
 
 func accountRemove(s *settings) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAME", Short: "Forget an account that no cluster uses", Args: args("NAME"),
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget an account that no cluster uses", Args: args("NAME"), ValidArgsFunction: s.completeArgs(accountNames),
+		SuggestFor: []string{"delete"},
+		Long:       "Forget an account and its credentials. Nothing changes at the cloud. An account that a cluster uses stays: delete the cluster first.",
+		Example:    "  skyweld account remove my-aws",
 		RunE: func(c *cobra.Command, a []string) error {
 			client, err := s.client()
 			if err != nil {

@@ -1,19 +1,20 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skyweld/skyweld/api"
 	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/store"
 )
 
 // readFile reads the file that -f names; "-" is standard input.
@@ -37,8 +38,15 @@ func readFile(name string) ([]byte, error) {
 func planCommand(s *settings) *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "plan -f FILE", Short: "Show what applying a cluster file would do, without doing it", Args: args(),
-		Example: "  skyweld plan -f cluster.yaml\n  skyweld plan -f cluster.yaml -o json | jq '.steps[].id'",
+		Use: "plan -f FILE", Short: "Show what applying a cluster file would do", Args: args(),
+		Long: `Show what applying a cluster file would do, and do nothing. The engine checks the whole file, looks at what there is in the accounts and in Kubernetes, and lists the steps between that and the file. 'apply' takes the same steps, unless something changes in between.
+
++ is a thing that is made, ~ one that is changed in place, -/+ one that is made anew, - one that goes; * is work on a node.
+
+With nothing to do the list is empty; the exit code is 0 either way.`,
+		Example: `  skyweld plan -f cluster.yaml
+  skyweld plan -f - < cluster.yaml
+  skyweld plan -f cluster.yaml -o json | jq -r '.steps[].id'`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			data, err := readFile(file)
 			if err != nil {
@@ -52,24 +60,42 @@ func planCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.print(c.OutOrStdout(), p, func(w io.Writer) { planTable(w, p) }); err != nil || s.output != formTable {
-				return err
-			}
-			fmt.Fprintln(c.OutOrStdout(), planSummary(p))
-			return nil
+			return s.printPlan(c.OutOrStdout(), p)
 		},
 	}
-	c.Flags().StringVarP(&file, "filename", "f", "", "cluster file (YAML or JSON), - for standard input")
+	fileFlag(c, &file)
 	outputFlag(c, s)
 	return c
 }
 
-func planTable(w io.Writer, p api.Plan) {
+// printPlan writes what 'plan' and every --dry-run answer.
+func (s *settings) printPlan(out io.Writer, p api.Plan) error {
+	paint := s.painter(out)
+	if err := s.print(out, p, func(w io.Writer) { planTable(w, paint, p) }); err != nil || s.output != formTable {
+		return err
+	}
+	fmt.Fprintln(out, planSummary(p))
+	return nil
+}
+
+// marks are what plans write before an action, and its colour.
+var marks = map[plan.Action]struct{ sign, color string }{
+	plan.Create: {"+", good}, plan.Update: {"~", going}, plan.Replace: {"-/+", bad}, plan.Delete: {"-", bad},
+}
+
+func planTable(w io.Writer, paint painter, p api.Plan) {
 	if len(p.Steps) > 0 {
-		row(w, "ACTION", "SITE", "KIND", "NAME", "REASON")
+		row(w, "  ACTION", "SITE", "KIND", "NAME", "REASON")
 	}
 	for _, st := range p.Steps {
-		row(w, st.Action, st.Site, st.Kind, st.Key, st.Reason)
+		m, ok := marks[st.Action]
+		switch {
+		case !ok && (st.Action == plan.Drain || st.Action == plan.Forget):
+			m.sign, m.color = "*", bad
+		case !ok:
+			m.sign, m.color = "*", good
+		}
+		row(w, paint.paint(m.color, fmt.Sprintf("%-3s %s", m.sign, st.Action)), st.Site, st.Kind, st.Key, st.Reason)
 	}
 	for _, n := range p.Notes {
 		fmt.Fprintln(w, "Note: "+n)
@@ -78,7 +104,7 @@ func planTable(w io.Writer, p api.Plan) {
 
 func planSummary(p api.Plan) string {
 	if len(p.Steps) == 0 {
-		return fmt.Sprintf("cluster %s is as the file wants it: nothing to do", p.Cluster)
+		return fmt.Sprintf("cluster %s is as it is wanted: nothing to do", p.Cluster)
 	}
 	count := map[plan.Action]int{}
 	nodes := 0
@@ -96,18 +122,37 @@ func planSummary(p api.Plan) string {
 		}
 	}
 	if nodes > 0 {
-		parts = append(parts, fmt.Sprintf("%d steps on nodes", nodes))
+		parts = append(parts, counted(nodes, "step")+" on nodes")
 	}
-	return fmt.Sprintf("\n%d steps: %s", len(p.Steps), strings.Join(parts, ", "))
+	return fmt.Sprintf("\n%s: %s", counted(len(p.Steps), "step"), strings.Join(parts, ", "))
+}
+
+// counted is a number of things: "1 step", "2 steps".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func applyCommand(s *settings) *cobra.Command {
 	var file string
-	var wait bool
+	f := &changing{}
 	c := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make or change a cluster as a file says", Args: args(),
-		Example: "  skyweld apply -f cluster.yaml --wait",
+		SuggestFor: []string{"create", "up", "update", "edit"},
+		Long: `Make a cluster as a file says, or change the one of that name to it. The whole file is checked first; what is wrong with it is said at once, and then nothing is made. 'skyweld explain --example' prints a file to begin with.
+
+Without --wait it returns as soon as the engine has taken the file on. With --wait it shows every step and returns when all is done or something has failed; Ctrl-C ends the waiting, not the work. The engine tries again by itself what failed.
+
+It doesn't ask: 'skyweld plan' or --dry-run shows beforehand what would be done. What the file no longer has is removed, like a group of workers with its machines. Some fields are fixed at creation; 'skyweld explain' tells which.`,
+		Example: `  skyweld apply -f cluster.yaml --dry-run
+  skyweld apply -f cluster.yaml --wait --timeout 30m
+  skyweld get clusters demo -o yaml | sed 's/count: 2/count: 3/' | skyweld apply -f -`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(c); err != nil {
+				return err
+			}
 			data, err := readFile(file)
 			if err != nil {
 				return err
@@ -116,240 +161,110 @@ func applyCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ch, err := client.Apply(c.Context(), data)
-			if err != nil {
-				return err
-			}
-			return s.follow(c, client, ch, wait, "applied")
+			return f.do(c, s, client,
+				func(ctx context.Context) (api.Plan, error) { return client.Plan(ctx, data) },
+				func(ctx context.Context) (api.Change, error) { return client.Apply(ctx, data) }, "applied")
 		},
 	}
-	c.Flags().StringVarP(&file, "filename", "f", "", "cluster file (YAML or JSON), - for standard input")
-	waitFlag(c, &wait)
+	fileFlag(c, &file)
+	f.flags(c, s)
 	return c
-}
-
-func waitFlag(c *cobra.Command, wait *bool) {
-	c.Flags().BoolVar(wait, "wait", false, "return when it is done, and show every step")
-}
-
-// follow says that a change is queued, or waits for it.
-func (s *settings) follow(c *cobra.Command, client *api.Client, ch api.Change, wait bool, done string) error {
-	if !wait {
-		fmt.Fprintf(c.OutOrStdout(), "cluster %s: change %d (%s) queued\n", ch.Cluster, ch.ID, ch.Kind)
-		return nil
-	}
-	if err := waitFor(c.Context(), client, ch); err != nil {
-		return err
-	}
-	fmt.Fprintf(c.OutOrStdout(), "cluster %s %s\n", ch.Cluster, done)
-	return nil
 }
 
 func reconcileCommand(s *settings) *cobra.Command {
-	return s.changeCommand("reconcile CLUSTER", "Check and repair a cluster now", "is as it was asked for", (*api.Client).Reconcile)
+	f := &changing{}
+	c := &cobra.Command{
+		Use: "reconcile CLUSTER", Short: "Check and repair a cluster now", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
+		SuggestFor: []string{"repair", "refresh", "sync"},
+		Long: `Check a cluster now and repair what differs from its spec, instead of at the next hour: what somebody changed or removed in the accounts comes back, a lost machine is made again. What was never Skyweld's is left alone.
+
+Without --wait it returns at once. With --wait it shows every step and returns when all is as it was asked for.`,
+		Example: `  skyweld reconcile demo --dry-run      # what differs now
+  skyweld reconcile demo --wait`,
+		RunE: func(c *cobra.Command, a []string) error {
+			return s.simpleChange(c, f, a[0], store.Reconcile, (*api.Client).Reconcile, "is as it was asked for")
+		},
+	}
+	f.flags(c, s)
+	return c
+}
+
+// simpleChange asks for a change that needs nothing but the cluster's name.
+func (s *settings) simpleChange(c *cobra.Command, f *changing, name string, kind store.ChangeKind, ask func(*api.Client, context.Context, string) (api.Change, error), done string) error {
+	if err := f.check(c); err != nil {
+		return err
+	}
+	client, err := s.client()
+	if err != nil {
+		return err
+	}
+	return f.do(c, s, client,
+		func(ctx context.Context) (api.Plan, error) {
+			return client.PlanChange(ctx, name, api.ChangeAsked{Kind: string(kind)})
+		},
+		func(ctx context.Context) (api.Change, error) { return ask(client, ctx, name) }, done)
 }
 
 func deleteCommand(s *settings) *cobra.Command {
-	return s.changeCommand("delete CLUSTER", "Delete a cluster and everything it has in the accounts", "deleted", (*api.Client).Delete)
-}
-
-// changeCommand asks for a change of one cluster that needs nothing but its name.
-func (s *settings) changeCommand(use, short, done string, ask func(*api.Client, context.Context, string) (api.Change, error)) *cobra.Command {
-	var wait bool
+	f := &changing{}
+	var yes bool
 	c := &cobra.Command{
-		Use: use, Short: short, Args: args("CLUSTER"),
-		RunE: func(c *cobra.Command, a []string) error {
-			client, err := s.client()
-			if err != nil {
-				return err
-			}
-			ch, err := ask(client, c.Context(), a[0])
-			if err != nil {
-				return err
-			}
-			return s.follow(c, client, ch, wait, done)
-		},
-	}
-	waitFlag(c, &wait)
-	return c
-}
+		Use: "delete CLUSTER", Short: "Delete a cluster and all it has in the accounts", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
+		SuggestFor: []string{"destroy", "remove", "rm", "down"},
+		Long: `Delete a cluster, what runs on it, and everything that Skyweld made for it in the accounts: machines with their disks, addresses, firewalls, networks. Nothing else is touched, and the accounts themselves stay known. What blocks the deletion, like a machine that somebody else put into the network, is named; the deletion goes on by itself when it is gone.
 
-func nodeCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{Use: "node", DisableFlagsInUseLine: true, RunE: group, Short: "Add and remove workers"}
-	var workers string
-	var count int
-	var wait bool
-	add := &cobra.Command{
-		Use: "add CLUSTER", Short: "Add workers to a group", Args: args("CLUSTER"),
-		Example: "  skyweld node add demo --group web --count 2 --wait",
-		RunE: func(c *cobra.Command, a []string) error {
-			if workers == "" {
-				return usageError{errors.New("--group is missing: name the group of workers, as spec.workers[].name has it")}
-			}
-			if count < 1 || count > 100 {
-				return usageError{fmt.Errorf("--count: found %d: want 1 to 100", count)}
-			}
-			client, err := s.client()
-			if err != nil {
-				return err
-			}
-			ch, err := client.AddNodes(c.Context(), a[0], workers, count)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "new: %s\n", ch.Message)
-			return s.follow(c, client, ch, wait, "has them")
-		},
-	}
-	add.Flags().StringVar(&workers, "group", "", "group of workers, as spec.workers[].name has it")
-	add.Flags().IntVar(&count, "count", 1, "how many, 1 to 100")
-	waitFlag(add, &wait)
-	remove := &cobra.Command{
-		Use: "remove NODE", Short: "Drain a worker and remove it with its machine", Args: args("NODE"),
-		RunE: func(c *cobra.Command, a []string) error {
-			client, err := s.client()
-			if err != nil {
-				return err
-			}
-			cluster, err := clusterOf(c.Context(), client, a[0])
-			if err != nil {
-				return err
-			}
-			ch, err := client.RemoveNode(c.Context(), cluster, a[0])
-			if err != nil {
-				return err
-			}
-			return s.follow(c, client, ch, wait, "no longer has "+a[0])
-		},
-	}
-	waitFlag(remove, &wait)
-	c.AddCommand(add, remove)
-	return c
-}
+In a terminal it asks first, unless --yes is given. In a script, where standard input is no terminal, it doesn't ask. A deletion that was asked for can't be called back.
 
-// clusterOf finds the cluster that has a node.
-func clusterOf(ctx context.Context, client *api.Client, node string) (string, error) {
-	clusters, err := client.Clusters(ctx)
-	if err != nil {
-		return "", err
-	}
-	var known []string
-	for _, cl := range clusters {
-		nodes, err := client.Nodes(ctx, cl.Name)
-		if err != nil {
-			return "", err
-		}
-		for _, n := range nodes {
-			if n.Name == node {
-				return cl.Name, nil
-			}
-			known = append(known, n.Name)
-		}
-	}
-	if len(known) == 0 {
-		return "", fmt.Errorf("there is no node named %q; there are none", node)
-	}
-	return "", fmt.Errorf("there is no node named %q; there are %s", node, strings.Join(known, ", "))
-}
-
-func kubeconfigCommand(s *settings) *cobra.Command {
-	var hours int
-	c := &cobra.Command{
-		Use: "kubeconfig CLUSTER", Short: "Print an administrator's kubeconfig for a cluster", Args: args("CLUSTER"),
-		Long:    "Print an administrator's kubeconfig with one context for each control-plane node's address. It is a secret.",
-		Example: "  umask 077; skyweld kubeconfig demo > demo.kubeconfig\n  kubectl --kubeconfig demo.kubeconfig get nodes",
+Without --wait it returns as soon as the engine has taken it on. With --wait it returns when nothing is left.`,
+		Example: `  skyweld delete demo --dry-run
+  skyweld delete demo --wait
+  skyweld delete demo --yes --wait --timeout 20m`,
 		RunE: func(c *cobra.Command, a []string) error {
-			if hours < 1 || hours > 8760 {
-				return usageError{fmt.Errorf("--hours: found %d: want 1 to 8760", hours)}
-			}
-			client, err := s.client()
-			if err != nil {
+			if err := f.check(c); err != nil {
 				return err
 			}
-			data, err := client.Kubeconfig(c.Context(), a[0], hours)
-			if err != nil {
-				return err
-			}
-			_, err = c.OutOrStdout().Write(data)
-			return err
-		},
-	}
-	c.Flags().IntVar(&hours, "hours", 24, "how long it is good for, 1 to 8760")
-	return c
-}
-
-func inventoryCommand(s *settings) *cobra.Command {
-	var regions []string
-	c := &cobra.Command{
-		Use: "inventory ACCOUNT", Short: "List everything an account holds of the types Skyweld ever makes", Args: args("ACCOUNT"),
-		RunE: func(c *cobra.Command, a []string) error {
-			client, err := s.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Inventory(c.Context(), a[0], regions)
-			if err != nil {
-				return err
-			}
-			return s.print(c.OutOrStdout(), items(list), func(w io.Writer) {
-				row(w, "KIND", "REGION", "ID", "NAME", "CLUSTER", "DETAIL")
-				for _, i := range list {
-					row(w, i.Kind, i.Region, i.ID, i.Name, i.Cluster, i.Detail)
+			if !yes && !f.dryRun && isTerminal(os.Stdin) {
+				if err := s.confirmDelete(c, a[0]); err != nil {
+					return err
 				}
-			})
+			}
+			return s.simpleChange(c, f, a[0], store.Delete, (*api.Client).Delete, "deleted")
 		},
 	}
-	c.Flags().StringSliceVar(&regions, "region", nil, "only these regions (default: all of the account's)")
-	outputFlag(c, s)
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
+	f.flags(c, s)
 	return c
 }
 
-func latencyCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{
-		Use: "latency CLUSTER", Short: "Measure the round trips between all nodes of a cluster", Args: args("CLUSTER"),
-		RunE: func(c *cobra.Command, a []string) error {
-			client, err := s.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Latency(c.Context(), a[0])
-			if err != nil {
-				return err
-			}
-			return s.print(c.OutOrStdout(), items(list), func(w io.Writer) { latencyTable(w, list) })
-		},
+// confirmDelete says what would go, and asks.
+func (s *settings) confirmDelete(c *cobra.Command, name string) error {
+	client, err := s.client()
+	if err != nil {
+		return err
 	}
-	outputFlag(c, s)
-	return c
-}
-
-// latencyTable is a matrix: rows measure, columns answer.
-func latencyTable(w io.Writer, list []api.Latency) {
-	cell := map[[2]string]string{}
-	seen := map[string]bool{}
-	for _, l := range list {
-		text := fmt.Sprintf("%.1f", l.P50)
-		if l.Received == 0 {
-			text = "lost"
+	cluster, err := client.Cluster(c.Context(), name)
+	if err != nil {
+		return err
+	}
+	resources, err := client.Resources(c.Context(), name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "This deletes cluster %s: %s with all that runs on them, and %s at %s.\nIt can't be undone. Type yes to go on: ",
+		name, counted(cluster.Nodes, "node"), counted(len(resources), "thing")+" in the accounts", strings.Join(cluster.Sites, ", "))
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		answer <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-c.Context().Done():
+		fmt.Fprintln(os.Stderr)
+		return &stopped{text: "Interrupted; nothing was done.", cause: context.Cause(c.Context())}
+	case said := <-answer:
+		if said != "yes" {
+			return fmt.Errorf("the answer was %q, not \"yes\": nothing was done", said)
 		}
-		cell[[2]string{l.From, l.To}] = text
-		seen[l.From], seen[l.To] = true, true
 	}
-	var names []string
-	for n := range seen {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	head := []any{"p50, ms"}
-	for _, n := range names {
-		head = append(head, n)
-	}
-	row(w, head...)
-	for _, from := range names {
-		line := []any{from}
-		for _, to := range names {
-			line = append(line, cell[[2]string{from, to}])
-		}
-		row(w, line...)
-	}
+	return nil
 }

@@ -17,58 +17,96 @@ import (
 
 func getCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{
-		Use: "get", DisableFlagsInUseLine: true, RunE: group, Short: "Show clusters, nodes, resources, runs or events",
-		Example: "  skyweld get clusters\n  skyweld get clusters demo -o yaml      # can be applied again\n  skyweld get nodes demo\n  skyweld get runs demo 12",
+		Use: "get", DisableFlagsInUseLine: true, RunE: group, Short: "Show clusters, nodes, resources, runs, events or accounts",
+		SuggestFor: []string{"list", "show", "describe", "status", "logs"},
+		Long: `Show what the engine knows. A cluster's name can be left out while there is only one.
+
+Lists are tables for people; -o wide has more columns, and -o json and -o yaml hold everything, for programs.`,
+		Example: `  skyweld get clusters
+  skyweld get clusters demo -o yaml      # its file; it can be applied again
+  skyweld get nodes demo -o wide
+  skyweld get runs demo 12               # the steps of run 12
+  skyweld get events demo -w`,
 	}
-	c.AddCommand(getClusters(s), getNodes(s), getResources(s), getRuns(s), getEvents(s))
+	c.AddCommand(getClusters(s), getNodes(s), getResources(s), getRuns(s), getEvents(s), accountList(s, "accounts", "account"))
 	return c
 }
 
+var clusterListing = listing[api.Cluster]{
+	columns: []column[api.Cluster]{
+		{head: "NAME", cell: func(c api.Cluster) string { return c.Name }},
+		{head: "STATUS", cell: func(c api.Cluster) string { return c.Phase }, status: true},
+		{head: "NODES", cell: func(c api.Cluster) string { return fmt.Sprintf("%d/%d", c.Ready, c.Nodes) }},
+		{head: "VERSION", cell: func(c api.Cluster) string { return c.Version }},
+		{head: "AGE", cell: func(c api.Cluster) string { return age(c.Created) }},
+		{head: "GENERATION", show: onlyWide, cell: func(c api.Cluster) string { return strconv.FormatInt(c.Generation, 10) }},
+		{head: "NEXT-RUN", show: onlyWide, cell: func(c api.Cluster) string { return until(c.NextRun) }},
+		{head: "UID", show: onlyWide, cell: func(c api.Cluster) string { return c.UID }},
+		{head: "SITES", show: onlyWide, cell: func(c api.Cluster) string { return strings.Join(c.Sites, ", ") }},
+		{head: "MESSAGE", show: ifAny, cell: complaint},
+	},
+	name:  func(c api.Cluster) string { return "cluster/" + c.Name },
+	empty: "No clusters. Make one with 'skyweld apply -f cluster.yaml'.",
+	text:  true,
+}
+
+// complaint is what of a cluster is not as it should be, empty when all is.
+func complaint(c api.Cluster) string {
+	for _, cond := range c.Conditions {
+		if !cond.Status {
+			return oneLine(cond.Message)
+		}
+	}
+	return ""
+}
+
+func until(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	if left := time.Until(t); left > 0 {
+		return "in " + span(left)
+	}
+	return "now"
+}
+
 func getClusters(s *settings) *cobra.Command {
+	var watch bool
 	c := &cobra.Command{
-		Use: "clusters [CLUSTER]", Aliases: []string{"cluster"}, Short: "Show clusters; with -o yaml, the file of one", Args: args("[CLUSTER]"),
+		Use: "clusters [CLUSTER]", Aliases: []string{"cluster"}, Short: "Show clusters; with -o yaml, the file of one", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
+		Long: `Show clusters: NODES are those that are Ready, of all. STATUS is Pending before the first run, Reconciling while steps are done, Ready, Degraded when the last run failed (MESSAGE says why; the engine tries again by itself), or Deleting.
+
+With -o yaml and a name it prints the cluster's file with all defaults and its status. That file can be changed and applied again.`,
+		Example: "  skyweld get clusters\n  skyweld get clusters demo -o yaml > demo.yaml\n  skyweld get clusters -w",
 		RunE: func(c *cobra.Command, a []string) error {
 			client, err := s.client()
 			if err != nil {
 				return err
 			}
-			if len(a) == 1 {
-				one, err := client.Cluster(c.Context(), a[0])
-				if err != nil {
-					return err
-				}
-				if s.output == formYAML {
-					_, err := fmt.Fprint(c.OutOrStdout(), one.File)
-					return err
-				}
-				return s.print(c.OutOrStdout(), one, func(w io.Writer) { clusterTable(w, []api.Cluster{one}) })
+			if len(a) == 0 {
+				return showOrWatch(s, c, watch, client.Clusters, clusterListing)
 			}
-			list, err := client.Clusters(c.Context())
+			one := func(ctx context.Context) ([]api.Cluster, error) {
+				v, err := client.Cluster(ctx, a[0])
+				return []api.Cluster{v}, err
+			}
+			if watch || s.output != formYAML && s.output != formJSON {
+				return showOrWatch(s, c, watch, one, clusterListing)
+			}
+			list, err := one(c.Context())
 			if err != nil {
 				return err
 			}
-			return s.print(c.OutOrStdout(), items(list), func(w io.Writer) { clusterTable(w, list) })
+			if s.output == formYAML {
+				_, err := fmt.Fprint(c.OutOrStdout(), list[0].File)
+				return err
+			}
+			return s.print(c.OutOrStdout(), list[0], nil)
 		},
 	}
-	outputFlag(c, s)
+	listFlags(c, s)
+	watchFlag(c, &watch)
 	return c
-}
-
-func clusterTable(w io.Writer, list []api.Cluster) {
-	if len(list) == 0 {
-		fmt.Fprintln(w, "No clusters. Make one with 'skyweld apply -f cluster.yaml'.")
-		return
-	}
-	row(w, "NAME", "STATUS", "NODES", "VERSION", "SITES", "AGE", "MESSAGE")
-	for _, c := range list {
-		message := ""
-		for _, cond := range c.Conditions {
-			if !cond.Status {
-				message = truncate(strings.ReplaceAll(cond.Message, "\n", " "), 80)
-			}
-		}
-		row(w, c.Name, c.Phase, fmt.Sprintf("%d/%d", c.Ready, c.Nodes), c.Version, strings.Join(c.Sites, ", "), age(c.Created), message)
-	}
 }
 
 // onlyCluster is the cluster a command is about: the one named, or the only one there is.
@@ -81,10 +119,7 @@ func onlyCluster(ctx context.Context, client *api.Client, a []string) (string, e
 		return "", err
 	}
 	if len(list) != 1 {
-		var names []string
-		for _, c := range list {
-			names = append(names, c.Name)
-		}
+		names := each(list, func(c api.Cluster) string { return c.Name })
 		if len(names) == 0 {
 			return "", errors.New("there are no clusters: make one with 'skyweld apply -f cluster.yaml'")
 		}
@@ -93,24 +128,57 @@ func onlyCluster(ctx context.Context, client *api.Client, a []string) (string, e
 	return list[0].Name, nil
 }
 
+var nodeListing = listing[api.Node]{
+	columns: []column[api.Node]{
+		{head: "NAME", cell: func(n api.Node) string { return n.Name }},
+		{head: "STATUS", cell: func(n api.Node) string { return n.Status }, status: true},
+		{head: "ROLE", cell: func(n api.Node) string { return n.Role }},
+		{head: "SITE", cell: func(n api.Node) string { return n.Site }},
+		{head: "ZONE", cell: func(n api.Node) string { return n.Zone }},
+		{head: "AGE", cell: func(n api.Node) string { return age(n.Created) }},
+		{head: "VERSION", cell: func(n api.Node) string { return n.Version }},
+		{head: "GROUP", show: onlyWide, cell: func(n api.Node) string { return n.Group }},
+		{head: "TYPE", show: onlyWide, cell: func(n api.Node) string { return n.Type }},
+		{head: "INTERNAL-IP", show: onlyWide, cell: func(n api.Node) string { return n.Address }},
+		{head: "EXTERNAL-IP", show: onlyWide, cell: func(n api.Node) string { return n.Public }},
+		{head: "PODS", show: onlyWide, cell: func(n api.Node) string { return n.Pods }},
+		{head: "WIREGUARD", show: onlyWide, cell: func(n api.Node) string { return n.Tunnel }},
+		{head: "MACHINE", show: onlyWide, cell: func(n api.Node) string { return n.Machine }},
+	},
+	name:  func(n api.Node) string { return "node/" + n.Name },
+	empty: "No nodes yet. 'skyweld get events -w' shows what happens.",
+}
+
 func getNodes(s *settings) *cobra.Command {
+	var watch bool
 	c := &cobra.Command{
-		Use: "nodes [CLUSTER]", Aliases: []string{"node"}, Short: "Show a cluster's nodes", Args: args("[CLUSTER]"),
+		Use: "nodes [CLUSTER [NODE]]", Aliases: []string{"node", "no"}, Short: "Show a cluster's nodes", Args: args("[CLUSTER]", "[NODE]"), ValidArgsFunction: s.completeArgs(clusterNames, nodeNames),
+		Long: `Show a cluster's nodes, the control plane first. STATUS is Provisioning while the machine is made, Joining while it gets its programs and joins, then Ready or NotReady as Kubernetes reports it, Missing when Kubernetes lost it, or Unknown while Kubernetes can't be asked. AGE counts from when Kubernetes first had it.
+
+-o wide adds machine types, addresses, the range of its pods, and whether its WireGuard is the kernel's or one in user space.`,
+		Example: "  skyweld get nodes\n  skyweld get nodes demo -o wide\n  skyweld get nodes demo -w",
 		RunE: func(c *cobra.Command, a []string) error {
-			return getList(s, c, a, (*api.Client).Nodes, func(w io.Writer, list []api.Node) {
-				row(w, "NAME", "STATUS", "ROLE", "SITE", "ZONE", "TYPE", "ADDRESS", "PUBLIC", "PODS", "VERSION")
-				for _, n := range list {
-					row(w, n.Name, n.Status, n.Role, n.Site, n.Zone, n.Type, n.Address, n.Public, n.Pods, n.Version)
+			return getList(s, c, a[:min(1, len(a))], watch, func(client *api.Client, ctx context.Context, name string) ([]api.Node, error) {
+				list, err := client.Nodes(ctx, name)
+				if err != nil || len(a) < 2 {
+					return list, err
 				}
-			})
+				for _, n := range list {
+					if n.Name == a[1] {
+						return []api.Node{n}, nil
+					}
+				}
+				return nil, fmt.Errorf("cluster %s has no node named %q: 'skyweld get nodes %s' shows those it has", name, a[1], name)
+			}, nodeListing)
 		},
 	}
-	outputFlag(c, s)
+	listFlags(c, s)
+	watchFlag(c, &watch)
 	return c
 }
 
 // getList is what all commands that show one list of a cluster have in common.
-func getList[T any](s *settings, c *cobra.Command, a []string, fetch func(*api.Client, context.Context, string) ([]T, error), table func(io.Writer, []T)) error {
+func getList[T any](s *settings, c *cobra.Command, a []string, watch bool, fetch func(*api.Client, context.Context, string) ([]T, error), l listing[T]) error {
 	client, err := s.client()
 	if err != nil {
 		return err
@@ -119,52 +187,119 @@ func getList[T any](s *settings, c *cobra.Command, a []string, fetch func(*api.C
 	if err != nil {
 		return err
 	}
-	list, err := fetch(client, c.Context(), name)
-	if err != nil {
-		return err
-	}
-	return s.print(c.OutOrStdout(), items(list), func(w io.Writer) { table(w, list) })
+	return showOrWatch(s, c, watch, func(ctx context.Context) ([]T, error) { return fetch(client, ctx, name) }, l)
+}
+
+var resourceListing = listing[api.Resource]{
+	columns: []column[api.Resource]{
+		{head: "NAME", cell: func(r api.Resource) string { return r.Key }},
+		{head: "KIND", cell: func(r api.Resource) string { return r.Kind }},
+		{head: "SITE", show: ifNarrow, cell: func(r api.Resource) string { return r.Site }},
+		{head: "AGE", cell: func(r api.Resource) string { return age(r.Made) }},
+		{head: "SITE", show: onlyWide, cell: func(r api.Resource) string { return r.Site }},
+		{head: "REGION", show: onlyWide, cell: func(r api.Resource) string { return r.Region }},
+		{head: "ID", show: onlyWide, cell: func(r api.Resource) string { return r.ID }},
+	},
+	name:  func(r api.Resource) string { return r.Kind + "/" + r.Key },
+	empty: "Nothing in the accounts yet. 'skyweld get events -w' shows what happens.",
 }
 
 func getResources(s *settings) *cobra.Command {
 	c := &cobra.Command{
-		Use: "resources [CLUSTER]", Aliases: []string{"resource"}, Short: "Show what a cluster has in its accounts", Args: args("[CLUSTER]"),
+		Use: "resources [CLUSTER]", Aliases: []string{"resource"}, Short: "Show what a cluster has in its accounts", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
+		Long: `Show what Skyweld has made for a cluster in its accounts, as its ledger has it; each goes when the cluster is deleted. -o wide adds regions and the clouds' own ids.
+
+'skyweld inventory' asks the clouds themselves, and shows what isn't Skyweld's, too.`,
+		Example: "  skyweld get resources demo\n  skyweld get resources demo -o wide | grep instance",
 		RunE: func(c *cobra.Command, a []string) error {
-			return getList(s, c, a, (*api.Client).Resources, func(w io.Writer, list []api.Resource) {
-				row(w, "NAME", "KIND", "SITE", "REGION", "ID", "AGE")
-				for _, r := range list {
-					row(w, r.Key, r.Kind, r.Site, r.Region, r.ID, age(r.Made))
-				}
-			})
+			return getList(s, c, a, false, (*api.Client).Resources, resourceListing)
 		},
 	}
-	outputFlag(c, s)
+	listFlags(c, s)
 	return c
 }
+
+var runListing = listing[api.Run]{
+	columns: []column[api.Run]{
+		{head: "RUN", cell: runNumber},
+		{head: "STATUS", cell: func(r api.Run) string { return r.Outcome }, status: true},
+		{head: "STEPS", cell: func(r api.Run) string { return fmt.Sprintf("%d/%d", r.Done, r.Total) }},
+		{head: "TOOK", cell: func(r api.Run) string { return took(r.Started, r.Ended) }},
+		{head: "AGE", cell: func(r api.Run) string { return age(r.Started) }},
+		{head: "CALLS", show: onlyWide, cell: func(r api.Run) string { return strconv.FormatInt(r.Calls, 10) }},
+		{head: "STARTED", show: onlyWide, cell: func(r api.Run) string { return r.Started.UTC().Format(time.RFC3339) }},
+		{head: "REASON", cell: func(r api.Run) string { return r.Reason }},
+		{head: "ERROR", show: ifAny, cell: func(r api.Run) string { return oneLine(r.Error) }},
+	},
+	name:  func(r api.Run) string { return "run/" + runNumber(r) },
+	empty: "No runs yet. 'skyweld get events -w' shows what happens.",
+	text:  true, newestFirst: true,
+}
+
+func runNumber(r api.Run) string { return strconv.FormatInt(r.ID, 10) }
 
 func getRuns(s *settings) *cobra.Command {
+	var watch bool
+	var limit int
 	c := &cobra.Command{
-		Use: "runs [CLUSTER [RUN]]", Aliases: []string{"run"}, Short: "Show a cluster's runs, or the steps of one", Args: args("[CLUSTER]", "[RUN]"),
+		Use: "runs [CLUSTER [RUN]]", Aliases: []string{"run"}, Short: "Show a cluster's runs, or the steps of one", Args: args("[CLUSTER]", "[RUN]"), ValidArgsFunction: s.completeArgs(clusterNames, runNumbers),
+		Long: `Show a cluster's runs, the newest first. A run is one pass of the engine over a cluster: because something was asked for, because the hour came, or as another try. STEPS are those done, of all; with -o wide CALLS are those to the clouds.
+
+With a run's number it shows the run's steps, with the time each began after the run and what went wrong.`,
+		Example: "  skyweld get runs demo\n  skyweld get runs demo 12\n  skyweld get runs demo -w",
 		RunE: func(c *cobra.Command, a []string) error {
-			if len(a) == 2 {
-				return getRun(s, c, a[0], a[1])
+			if limit < 1 || limit > 200 {
+				return usageError{fmt.Errorf("--limit: found %d: want 1 to 200", limit)}
 			}
-			return getList(s, c, a, (*api.Client).Runs, func(w io.Writer, list []api.Run) {
-				row(w, "RUN", "OUTCOME", "STEPS", "CALLS", "STARTED", "TOOK", "REASON", "ERROR")
-				for _, r := range list {
-					row(w, r.ID, r.Outcome, fmt.Sprintf("%d/%d", r.Done, r.Total), r.Calls, age(r.Started)+" ago", took(r.Started, r.Ended), r.Reason, truncate(strings.ReplaceAll(r.Error, "\n", " "), 60))
-				}
-			})
+			if len(a) == 2 {
+				return getRun(s, c, watch, a[0], a[1])
+			}
+			return getList(s, c, a, watch, func(client *api.Client, ctx context.Context, name string) ([]api.Run, error) {
+				return client.Runs(ctx, name, limit)
+			}, runListing)
 		},
 	}
-	outputFlag(c, s)
+	c.Flags().IntVar(&limit, "limit", 20, "how many at most, 1 to 200")
+	listFlags(c, s)
+	watchFlag(c, &watch)
 	return c
 }
 
-func getRun(s *settings, c *cobra.Command, cluster, id string) error {
+func stepListing(started time.Time) listing[api.RunStep] {
+	return listing[api.RunStep]{
+		columns: []column[api.RunStep]{
+			{head: "STATUS", cell: func(st api.RunStep) string { return st.State }, status: true},
+			{head: "STARTED", cell: func(st api.RunStep) string {
+				if st.Started.IsZero() {
+					return ""
+				}
+				return fmt.Sprintf("+%.1fs", st.Started.Sub(started).Seconds())
+			}},
+			{head: "TOOK", cell: func(st api.RunStep) string { return took(st.Started, st.Ended) }},
+			{head: "ACTION", cell: func(st api.RunStep) string { return st.Action }},
+			{head: "SITE", show: onlyWide, cell: func(st api.RunStep) string { return st.Site }},
+			{head: "KIND", cell: func(st api.RunStep) string { return st.Kind }},
+			{head: "NAME", cell: func(st api.RunStep) string { return st.Key }},
+			{head: "REASON", cell: func(st api.RunStep) string {
+				if st.Error != "" {
+					return oneLine(st.Error)
+				}
+				return st.Reason
+			}},
+		},
+		name:  func(st api.RunStep) string { return "step/" + st.ID },
+		empty: "The run had nothing to do.",
+		text:  true,
+	}
+}
+
+func getRun(s *settings, c *cobra.Command, watch bool, cluster, id string) error {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || n < 1 {
 		return usageError{fmt.Errorf("RUN: found %q: want a run's number, as 'skyweld get runs %s' shows it", id, cluster)}
+	}
+	if watch {
+		return usageError{fmt.Errorf("-w is for lists of runs: leave it out, or the number; 'skyweld wait %s' shows steps as they are done", cluster)}
 	}
 	client, err := s.client()
 	if err != nil {
@@ -180,48 +315,17 @@ func getRun(s *settings, c *cobra.Command, cluster, id string) error {
 	if err != nil {
 		return err
 	}
-	return s.print(c.OutOrStdout(), r, func(w io.Writer) {
-		row(w, "STATE", "STARTED", "TOOK", "ACTION", "SITE", "KIND", "NAME", "REASON")
-		for _, st := range r.Steps {
-			started := "-"
-			if !st.Started.IsZero() {
-				started = fmt.Sprintf("+%.1fs", st.Started.Sub(r.Started).Seconds())
-			}
-			reason := st.Reason
-			if st.Error != "" {
-				reason = st.Error
-			}
-			row(w, st.State, started, took(st.Started, st.Ended), st.Action, st.Site, st.Kind, st.Key, reason)
-		}
-	})
-}
-
-func took(from, to time.Time) string {
-	if from.IsZero() || to.IsZero() {
-		return "-"
+	if s.output == formJSON || s.output == formYAML {
+		return s.print(c.OutOrStdout(), r, nil)
 	}
-	return fmt.Sprintf("%.1fs", to.Sub(from).Seconds())
-}
-
-func getEvents(s *settings) *cobra.Command {
-	c := &cobra.Command{
-		Use: "events [CLUSTER]", Aliases: []string{"event"}, Short: "Show what happened to a cluster, the last at the end", Args: args("[CLUSTER]"),
-		RunE: func(c *cobra.Command, a []string) error {
-			return getList(s, c, a, (*api.Client).Events, func(w io.Writer, list []api.Event) {
-				row(w, "AGE", "TYPE", "REASON", "OBJECT", "MESSAGE")
-				for _, e := range list {
-					row(w, age(e.Time), e.Type, e.Reason, e.Object, truncate(strings.ReplaceAll(e.Message, "\n", " "), 160))
-				}
-			})
-		},
-	}
-	outputFlag(c, s)
-	return c
+	return show(s, c.OutOrStdout(), r.Steps, stepListing(r.Started))
 }
 
 func versionCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use: "version", Short: "Show the versions of this program and of the engine", Args: args(),
+		Long:    "Show the versions of this program and of the engine that runs, if one answers. It succeeds without an engine, too; 'skyweld --version' doesn't ask one.",
+		Example: "  skyweld version\n  skyweld version -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := map[string]string{"client": version}
 			if client, err := s.client(); err == nil {

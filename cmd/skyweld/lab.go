@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skyweld/skyweld/lab"
+	"github.com/skyweld/skyweld/lab/fault"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -24,14 +25,16 @@ const labPatience = 3 * time.Minute
 
 func labCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "lab", DisableFlagsInUseLine: true, RunE: group, Short: "A small cloud world on this machine, for trying everything without an account",
+		Use: "lab", DisableFlagsInUseLine: true, RunE: group, Short: "Emulated clouds on this machine, to try it without accounts",
 		Long: `The lab emulates the clouds' own APIs on loopback, and what they create is real: machines are Linux namespaces that run
 real Kubernetes. Nothing leaves this machine. It is no security boundary: its machines run as root on this one.`,
 		Example: "  sudo skyweld lab start --detach\n  eval \"$(sudo skyweld lab env)\"\n  aws ec2 describe-vpcs\n  sudo skyweld lab stop",
 	}
 	var dir string
-	c.PersistentFlags().StringVar(&dir, "dir", defaultLabDir(), "folder of the lab ($SKYWELD_LAB_DIR); each folder is a lab of its own")
-	c.AddCommand(labStart(&dir), labStop(&dir), labStatus(&dir), labEnv(&dir))
+	c.PersistentFlags().StringVar(&dir, "dir", defaultLabDir(), "`FOLDER` of the lab; each is a lab of its own")
+	c.PersistentFlags().Lookup("dir").DefValue = "$SKYWELD_LAB_DIR, else the engine's default folder with -lab after it"
+	complete(c, "dir", folders)
+	c.AddCommand(labStart(&dir), labStop(&dir), labStatus(&dir), labEnv(&dir), labFault(&dir))
 	return c
 }
 
@@ -46,7 +49,9 @@ func labStart(dir *string) *cobra.Command {
 	var profile, bundle, logLevel string
 	var detach bool
 	c := &cobra.Command{
-		Use: "start", Short: "Start the lab, in the foreground or (--detach) returning when it is ready", Args: args(),
+		Use: "start", Short: "Start the lab", Args: args(),
+		Long:    `Start the lab. With --detach it returns when the lab is ready, and leaves it running; without, it stays in the foreground until Ctrl-C. It needs root. What an earlier lab in the same folder held is there again: records, disks, and machines, which boot.`,
+		Example: "  sudo skyweld lab start --detach\n  sudo skyweld lab start --detach --profile instant --dir /var/tmp/second-lab",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p := world.Profile(profile)
 			if p != world.Instant && p != world.Fast && p != world.RealTime {
@@ -72,9 +77,9 @@ func labStart(dir *string) *cobra.Command {
 			return l.Close()
 		},
 	}
-	c.Flags().StringVar(&profile, "profile", "fast", "how slow the clouds are: instant, fast or real")
-	c.Flags().StringVar(&bundle, "bundle", "", "folder of the node programs that machines install, \"\" for none (default: what 'make bundle' built)")
-	c.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVar(&profile, "profile", "fast", "how slow the clouds are: instant (they don't wait), fast (seconds) or real (as measured)")
+	c.Flags().StringVar(&bundle, "bundle", "", "`FOLDER` of the node programs that machines install, \"\" for none (default: what 'make bundle' built)")
+	c.Flags().StringVar(&logLevel, "log-level", "info", "how much is logged: debug, info, warn or error")
 	c.Flags().BoolVar(&detach, "detach", false, "return when the lab is ready, and leave it running")
 	return c
 }
@@ -146,7 +151,9 @@ func startDetached(ctx context.Context, out io.Writer, dir, profile, bundle, log
 func labStop(dir *string) *cobra.Command {
 	var purge bool
 	c := &cobra.Command{
-		Use: "stop", Short: "Stop the lab; its records and disks stay for the next start unless --purge is given", Args: args(),
+		Use: "stop", Short: "Stop the lab; --purge removes it", Args: args(),
+		Long:    "Stop the lab and wait until nothing of it runs. Its records and disks stay in its folder for the next start; with --purge the folder goes, too.",
+		Example: "  sudo skyweld lab stop\n  sudo skyweld lab stop --purge",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), labPatience)
 			defer cancel()
@@ -171,6 +178,8 @@ func labStatus(dir *string) *cobra.Command {
 	s := &settings{}
 	c := &cobra.Command{
 		Use: "status", Short: "Say whether the lab runs, and where", Args: args(),
+		Long:    "Say whether the lab runs, since when and with which profile, what goes wrong in it on request, and which traffic crossed its internet. The exit code is 1 when there is no lab in the folder.",
+		Example: "  sudo skyweld lab status\n  sudo skyweld lab status -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			i, err := lab.Read(*dir)
 			if err != nil {
@@ -178,7 +187,12 @@ func labStatus(dir *string) *cobra.Command {
 			}
 			state := map[string]any{"dir": *dir, "name": i.Name, "running": i.PID != 0, "pid": i.PID, "profile": i.Profile, "started": i.Started}
 			var traffic []lab.Traffic
+			var faults []fault.Rule
 			if i.PID != 0 {
+				if faults, err = lab.ListFaults(c.Context(), *dir); err != nil {
+					return err
+				}
+				state["faults"] = faults
 				if traffic, err = lab.AskTraffic(c.Context(), *dir); err != nil {
 					return err
 				}
@@ -194,6 +208,10 @@ func labStatus(dir *string) *cobra.Command {
 				row(w, "profile", i.Profile)
 				row(w, "up for", age(i.Started))
 				row(w, "namespaces", i.Name+"-*")
+				if len(faults) > 0 {
+					fmt.Fprintln(w, "\nfaults on request:")
+					faultTable(w, faults)
+				}
 				if len(traffic) > 0 {
 					fmt.Fprintln(w, "\nwhat crossed its internet:")
 					row(w, "FROM", "TO", "PROTOCOL", "PORT", "PACKETS", "BYTES")
@@ -236,7 +254,8 @@ func withoutProxy(hosts string) string {
 func labEnv(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "env", Short: "Print shell exports that point aws, gcloud and skyweld at the lab", Args: args(),
-		Example: "  eval \"$(skyweld lab env)\"",
+		Long:    `Print lines for a shell that point programs at the lab: addresses and credentials for aws, gcloud and the clouds' SDKs, and for 'skyweld serve' and 'skyweld account add' also the proxy to the lab's machines and the bundle that they install. Evaluate them in every terminal that is to use the lab.`,
+		Example: "  eval \"$(sudo skyweld lab env)\"\n  eval \"$(sudo skyweld lab env --dir /var/tmp/second-lab)\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			i, err := lab.Read(*dir)
 			if err != nil {

@@ -21,22 +21,48 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// The exit codes.
+// The exit codes, beside those of a signal (128 and its number) and of a program run by 'skyweld ssh'.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed  = 1
+	exitUsage   = 2
+	exitTimeout = 3
 )
 
 func main() {
 	machine.Main() // never returns in the processes that become the lab's machines
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := Main(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { cancel(bySignal{(<-signals).(syscall.Signal)}) }()
+	os.Exit(Main(ctx, os.Args[1:]))
 }
 
+// bySignal is the cause of a context that a signal ended.
+type bySignal struct{ signal syscall.Signal }
+
+func (b bySignal) Error() string { return b.signal.String() }
+
+// Is lets it pass for the end of a context, in whose place it appears.
+func (b bySignal) Is(target error) bool { return target == context.Canceled }
+
+// stopped is a command that was ended before its end: what it asked for goes on.
+type stopped struct {
+	text  string
+	cause error // bySignal, or errTimeout
+}
+
+var errTimeout = errors.New("the time given by --timeout is over")
+
+func (s *stopped) Error() string { return s.text }
+func (s *stopped) Unwrap() error { return s.cause }
+
+// exitStatus is how a program ended that was run elsewhere: it has told what was wrong itself.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
 // Main runs one command line and returns its exit code: 0 for success, 1 for failure, 2 for a command line that makes no
-// sense.
+// sense, 3 for a wait that took too long, 128 and a signal's number for one ended by it.
 func Main(ctx context.Context, args []string) int {
 	if len(args) > 0 && args[0] == "agent" {
 		return agent.Main(ctx, args[1:], os.Stdin, os.Stdout, os.Stderr)
@@ -47,24 +73,41 @@ func Main(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "Error: "+s.explain(err))
-	// What cobra adds by itself, like completion, has errors of cobra's own.
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		return int(status)
+	}
+	if stop, ok := errors.AsType[*stopped](err); ok { // no error: it is what was asked for
+		fmt.Fprintln(os.Stderr, stop)
+	} else {
+		fmt.Fprintln(os.Stderr, s.painter(os.Stderr).paint(bad, "Error:")+" "+s.advice(err))
+	}
+	return exitCode(ctx, err)
+}
+
+func exitCode(ctx context.Context, err error) int {
+	if errors.Is(err, context.Canceled) {
+		err = errors.Join(err, context.Cause(ctx))
+	}
+	if by, ok := errors.AsType[bySignal](err); ok {
+		return 128 + int(by.signal)
+	}
+	if errors.Is(err, errTimeout) {
+		return exitTimeout
+	}
+	// What cobra finds by itself has errors of cobra's own.
 	if _, ok := errors.AsType[usageError](err); ok || strings.HasPrefix(err.Error(), "unknown command") {
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
-
-// explain adds what to do to errors that have one answer.
-func (s *settings) explain(err error) string {
+// advice adds what to do to errors that have one answer.
+func (s *settings) advice(err error) string {
 	switch {
 	case errors.Is(err, api.ErrNoEngine):
 		return err.Error() + "\nStart one with 'skyweld serve', or name the folder of the one that runs with --dir."
 	case errors.Is(err, context.Canceled):
-		return "interrupted; what was asked for goes on in the engine"
+		return "interrupted"
 	}
 	if p, ok := errors.AsType[*api.Problem](err); ok && p.Status == 401 {
 		return fmt.Sprintf("the engine does not know the token in %s: use --dir with the folder the engine was started with", s.dir)
@@ -72,39 +115,68 @@ func (s *settings) explain(err error) string {
 	return err.Error()
 }
 
-// settings are the flags that every command has.
+// settings are the flags that every command has, and those that many have.
 type settings struct {
-	dir    string
-	engine string
-	output form
+	dir       string
+	engine    string
+	color     colorMode
+	output    form
+	noHeaders bool
 }
 
+// The groups of commands in the help.
+const (
+	groupClusters = "clusters"
+	groupLooking  = "looking"
+	groupParts    = "parts"
+	groupOther    = "other"
+)
+
 func newRoot() (*cobra.Command, *settings) {
-	s := &settings{}
+	s := &settings{color: colorAuto}
 	root := &cobra.Command{
 		Use:   "skyweld",
 		Short: "One Kubernetes cluster across your own cloud accounts",
-		Long: `Skyweld builds one Kubernetes cluster across your own accounts at several clouds, keeps it as you asked for it, and
-leaves the accounts as they were when you delete it.
+		Long: `Skyweld builds one Kubernetes cluster across your own accounts at several clouds, keeps it as you asked for it, and leaves the accounts as they were when you delete it.
 
-A first cluster:
-  skyweld serve                                   the engine; leave it running
-  skyweld account add aws my-aws --from-env       one account of each cloud
+An engine does the work ('skyweld serve', which keeps running); all other commands ask it. 'skyweld explain' describes the cluster file, and prints one to begin with. To try everything without an account at a cloud, start with 'skyweld lab --help'.`,
+		Example: `  # A first cluster, from nothing to kubectl
+  skyweld serve                                # in a terminal of its own
+  skyweld account add aws my-aws --from-env    # one account of each cloud
   skyweld account add gcp my-gcp --from-env
-  skyweld plan -f cluster.yaml                    what would be done
+  skyweld explain --example > cluster.yaml     # then change it
+  skyweld plan -f cluster.yaml                 # what would be done
   skyweld apply -f cluster.yaml --wait
   skyweld kubeconfig demo > demo.kubeconfig`,
 		RunE: group, DisableFlagsInUseLine: true, SilenceUsage: true, SilenceErrors: true,
-		Args:              cobra.ArbitraryArgs, // so that group gets those that are no command
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		Args: cobra.ArbitraryArgs, // so that group gets those that are no command
 	}
-	root.PersistentFlags().StringVar(&s.dir, "dir", defaultDir(), "folder of the engine's data, with its token and address")
-	root.PersistentFlags().StringVar(&s.engine, "engine", "", "address of the engine (default: what it wrote into its folder)")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
-	})
-	root.AddCommand(serveCommand(s), accountCommand(s), inventoryCommand(s), planCommand(s), applyCommand(s), getCommand(s), nodeCommand(s),
-		reconcileCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s), deleteCommand(s), labCommand(), versionCommand(s))
+	root.Version = version
+	root.CompletionOptions.DisableDefaultCmd = true
+	flags := root.PersistentFlags()
+	flags.StringVar(&s.dir, "dir", defaultDir(), "`FOLDER` of the engine's data, with its token and address")
+	flags.Lookup("dir").DefValue = "$SKYWELD_DIR, else $XDG_DATA_HOME/skyweld, else ~/.local/share/skyweld"
+	flags.StringVar(&s.engine, "engine", "", "`ADDRESS` of the engine, like http://127.0.0.1:8420 (default: what it wrote into its folder)")
+	flags.Var(&s.color, "color", "colours: auto (in a terminal, unless NO_COLOR is set or TERM is dumb), never or always")
+	complete(root, "dir", folders)
+	complete(root, "color", fixed("auto", "never", "always"))
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageFunc(usage)
+	root.SetHelpFunc(help)
+	for _, g := range []cobra.Group{{ID: groupClusters, Title: "Clusters:"}, {ID: groupLooking, Title: "Looking at them:"}, {ID: groupParts, Title: "Accounts, engine and lab:"}, {ID: groupOther, Title: "Other commands:"}} {
+		root.AddGroup(&g)
+	}
+	add := func(id string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = id
+			root.AddCommand(c)
+		}
+	}
+	add(groupClusters, explainCommand(s), planCommand(s), applyCommand(s), nodeCommand(s), reconcileCommand(s), deleteCommand(s), waitCommand(s))
+	add(groupLooking, getCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s))
+	add(groupParts, accountCommand(s), inventoryCommand(s), serveCommand(s), labCommand())
+	add(groupOther, completionCommand(), versionCommand(s))
+	root.SetHelpCommandGroupID(groupOther)
 	return root, s
 }
 
@@ -119,23 +191,4 @@ func group(c *cobra.Command, given []string) error {
 		text += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError{fmt.Errorf("%s\nSee '%s --help'", text, c.CommandPath())}
-}
-
-// args checks the number of arguments and calls what is missing by its name.
-func args(names ...string) cobra.PositionalArgs {
-	return func(c *cobra.Command, given []string) error {
-		required := 0
-		for _, n := range names {
-			if !strings.HasPrefix(n, "[") {
-				required++
-			}
-		}
-		if len(given) < required {
-			return usageError{fmt.Errorf("%s is missing\nUsage: %s", names[len(given)], c.UseLine())}
-		}
-		if len(given) > len(names) && !strings.HasSuffix(names[len(names)-1], "...]") {
-			return usageError{fmt.Errorf("%q is one argument too many\nUsage: %s", given[len(names)], c.UseLine())}
-		}
-		return nil
-	}
 }

@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -47,26 +49,35 @@ var (
 // serveFlags are the engine's own settings.
 type serveFlags struct {
 	listen, database, bundle, bundleSum, egress, logLevel string
-	every                                                 time.Duration
+	every, firstContact                                   time.Duration
 	parallel                                              int
 }
 
 func serveCommand(s *settings) *cobra.Command {
 	f := &serveFlags{}
 	c := &cobra.Command{
-		Use: "serve", Short: "Run the engine", Args: args(),
-		Long: `Run the engine: it makes, repairs and deletes clusters, and answers this command line. It serves loopback only; the token
-that its requests must carry lies in its folder. Everything it knows is in the folder too, secrets encrypted.`,
+		Use: "serve", Short: "Run the engine", Args: args(), SuggestFor: []string{"start", "run", "server", "engine", "daemon"},
+		Long: `Run the engine: it makes, repairs and deletes clusters, and answers this command line. It runs until Ctrl-C or SIGTERM and logs to standard error; clusters go on without it, but nothing repairs them. What it was doing it takes up again when it is started anew.
+
+It serves loopback only; the token that requests must carry lies in its folder, which one engine at a time can use. Everything it knows is in the folder too, secrets encrypted with the key in master.key: keep a copy of that key elsewhere.
+
+Machines install Kubernetes from the bundle: the manifest at --bundle must be reachable from the machines. Without it the engine runs, but makes no clusters.`,
+		Example: `  skyweld serve --bundle https://example.com/manifest.json --bundle-sha256 "$(sha256sum < manifest.json | cut -c 1-64)"
+  eval "$(sudo -E skyweld lab env)" && skyweld serve        # for the lab
+  skyweld serve --listen 127.0.0.1:0 --dir ~/second-engine`,
 		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), s, f) },
 	}
-	c.Flags().StringVar(&f.listen, "listen", defaultListen, "loopback address and port to serve on; port 0 takes a free one")
-	c.Flags().StringVar(&f.database, "database", "", "PostgreSQL URL, or a SQLite file (default: skyweld.db in the folder)")
-	c.Flags().StringVar(&f.bundle, "bundle", os.Getenv("SKYWELD_BUNDLE"), "URL of the manifest of node programs, as machines reach it ($SKYWELD_BUNDLE)")
-	c.Flags().StringVar(&f.bundleSum, "bundle-sha256", os.Getenv("SKYWELD_BUNDLE_SHA256"), "SHA-256 of the manifest ($SKYWELD_BUNDLE_SHA256)")
-	c.Flags().StringVar(&f.egress, "egress", "", "addresses from which this engine reaches the internet (default: found out)")
-	c.Flags().DurationVar(&f.every, "reconcile-every", time.Hour, "how often each cluster is checked and repaired")
-	c.Flags().IntVar(&f.parallel, "parallel", 12, "steps of one run that are done at once")
-	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVar(&f.listen, "listen", defaultListen, "loopback `ADDRESS` and port to serve on; port 0 takes a free one")
+	c.Flags().StringVar(&f.database, "database", "", "PostgreSQL `URL`, or a SQLite file (default: skyweld.db in the folder)")
+	c.Flags().StringVar(&f.bundle, "bundle", os.Getenv("SKYWELD_BUNDLE"), "`URL` of the manifest of node programs, as machines reach it (default: $SKYWELD_BUNDLE)")
+	c.Flags().StringVar(&f.bundleSum, "bundle-sha256", os.Getenv("SKYWELD_BUNDLE_SHA256"), "`DIGEST` of the manifest, SHA-256 in 64 hexadecimal digits (default: $SKYWELD_BUNDLE_SHA256)")
+	c.Flags().StringVar(&f.egress, "egress", "", "`ADDRESSES` or ranges from which this engine reaches the internet, by commas (default: found out)")
+	c.Flags().DurationVar(&f.every, "reconcile-every", time.Hour, "how often each cluster is checked and repaired, 1s or more")
+	c.Flags().DurationVar(&f.firstContact, "first-contact", 10*time.Minute, "how long a new machine may take until it answers SSH, 10s or more")
+	c.Flags().IntVar(&f.parallel, "parallel", 12, "how many steps of one run are done at once, 1 or more")
+	c.Flags().Lookup("bundle").DefValue, c.Flags().Lookup("bundle-sha256").DefValue = "", "" // the usage says it
+	c.Flags().StringVar(&f.logLevel, "log-level", "info", "how much is logged: debug, info, warn or error")
+	complete(c, "log-level", fixed("debug", "info", "warn", "error"))
 	return c
 }
 
@@ -84,8 +95,8 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 			return usageError{fmt.Errorf("--egress: %w", err)}
 		}
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("the engine's folder: %w", err)
+	if err := makeFolder(s.dir); err != nil {
+		return err
 	}
 	st, err := openStore(ctx, s.dir, f.database)
 	if err != nil {
@@ -107,6 +118,7 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	e := engine.New(engine.Options{
 		Store: st, Drivers: drivers, Agent: self, Bundle: node.Bundle{URL: f.bundle, SHA256: f.bundleSum}, Egress: egress,
 		Every: f.every, Parallel: f.parallel, Clusters: 4, Name: name, Log: log,
+		FirstContact: f.firstContact,
 	})
 	token, err := api.LocalToken(filepath.Join(s.dir, tokenFile))
 	if err != nil {
@@ -117,13 +129,18 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return fmt.Errorf("--listen: %s is in use, perhaps by another engine: choose another port, or 0 for a free one", f.listen)
 		}
-		return fmt.Errorf("--listen: %w", err)
+		if errors.Is(err, syscall.EACCES) {
+			return fmt.Errorf("--listen: this user may not have the port of %s: choose one above 1023", f.listen)
+		}
+		return fmt.Errorf("--listen: %s can't be listened on: %w", f.listen, err)
 	}
 	address := "http://" + listener.Addr().String()
 	if err := os.WriteFile(filepath.Join(s.dir, addressFile), []byte(address+"\n"), 0o600); err != nil {
 		return fmt.Errorf("the engine's folder: %w", err)
 	}
-	server := &http.Server{Handler: api.NewServer(e, token, version), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	handler := api.NewServer(e, token, version)
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	server.RegisterOnShutdown(handler.EndWaits)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("the engine is ready", "address", address, "dir", s.dir, "version", version)
@@ -189,33 +206,74 @@ func (f *serveFlags) check() error {
 	if f.every < time.Second {
 		return usageError{fmt.Errorf("--reconcile-every: found %s: want 1s or more", f.every)}
 	}
+	if f.firstContact < 10*time.Second {
+		return usageError{fmt.Errorf("--first-contact: found %s: want 10s or more", f.firstContact)}
+	}
 	if f.parallel < 1 {
 		return usageError{fmt.Errorf("--parallel: found %d: want 1 or more", f.parallel)}
 	}
 	return nil
 }
 
+// makeFolder makes the engine's folder, and makes sure that it can be written: everything needs that.
+func makeFolder(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".writable-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	why := err
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		why = p.Err
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("the engine's folder %s: it, or what it is in, is a file: name another with --dir", dir)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("the engine's folder %s: its disk is full: free some space there, or name another folder with --dir", dir)
+	}
+	return fmt.Errorf("the engine's folder %s can't be written: %w: give this user the right to, or name another with --dir", dir, why)
+}
+
+// openStore opens the engine's database with its master key. A key is made only together with the database: one that was
+// made later would open nothing.
 func openStore(ctx context.Context, dir, database string) (*store.Store, error) {
-	_, err := os.Stat(filepath.Join(dir, "skyweld.db"))
-	fresh := database != "" || errors.Is(err, fs.ErrNotExist) // only then may a master key be made
-	box, err := secret.Load(os.Getenv, filepath.Join(dir, "master.key"), fresh)
+	key, token := filepath.Join(dir, "master.key"), filepath.Join(dir, tokenFile)
+	ours := database == ""
+	if ours {
+		database = filepath.Join(dir, "skyweld.db")
+	}
+	fresh := true // of a server's database the store says whether the key fits
+	if !strings.Contains(database, "://") {
+		info, err := os.Stat(database)
+		fresh = errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
+	}
+	if _, err := os.Stat(token); err == nil && fresh && ours {
+		return nil, fmt.Errorf("the database %s is missing or empty, though an engine has used this folder: put it back, or name the one that was used with --database; "+
+			"to begin anew and forget what was in it, remove %s", database, token)
+	}
+	box, err := secret.Load(os.Getenv, key, fresh)
 	if err != nil {
 		return nil, err
-	}
-	if database == "" {
-		database = filepath.Join(dir, "skyweld.db")
 	}
 	return store.Open(ctx, database, box)
 }
 
 // loopbackOnly refuses to serve the network: who may do what is not told apart yet.
 func loopbackOnly(listen string) error {
-	host, _, err := net.SplitHostPort(listen)
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return usageError{fmt.Errorf("--listen: found %q: want an address and port like %s", listen, defaultListen)}
 	}
 	if a, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !a.IsLoopback()) {
 		return usageError{fmt.Errorf("--listen: found %q: want a loopback address like %s", listen, defaultListen)}
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return usageError{fmt.Errorf("--listen: found %q: want a port from 0 to 65535", listen)}
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -17,9 +16,11 @@ import (
 
 func sshCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
-		Use: "ssh NODE [-- COMMAND...]", Short: "Open a shell on a node, or run a command there", Args: args("NODE", "[COMMAND...]"),
-		Long:    "Open a shell on a node, or run a command there. A key made for this one connection is let in for a few minutes; the\nnode's host key is checked.",
-		Example: "  skyweld ssh demo-web-1\n  skyweld ssh demo-web-1 -- ip route",
+		Use: "ssh NODE [-- COMMAND...]", Short: "Open a shell on a node, or run a command there", Args: args("NODE", "[COMMAND...]"), ValidArgsFunction: s.completeArgs(nodeNames),
+		Long: `Open a shell on a node, or run a command there. A key made for this one connection is let in for a few minutes; the node's host key is checked, and a proxy of the account is used. You need no key of your own.
+
+The exit code is that of the command, or of the shell.`,
+		Example: "  skyweld ssh demo-web-1\n  skyweld ssh demo-web-1 -- ip route\n  skyweld ssh demo-web-1 -- 'journalctl -u kubelet | tail'",
 		RunE: func(c *cobra.Command, a []string) error {
 			client, err := s.client()
 			if err != nil {
@@ -72,7 +73,7 @@ func session(ctx context.Context, conn *remote.Conn, command string) error {
 	}
 	err := conn.Attach(ctx, t)
 	if exit, ok := errors.AsType[*remote.ExitError](err); ok {
-		return fmt.Errorf("exit status %d", exit.Status)
+		return exitStatus(exit.Status)
 	}
 	return err
 }

@@ -9,54 +9,167 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skyweld/skyweld/api"
+	"github.com/skyweld/skyweld/store"
 )
 
 // pollEvery is how often a waiting command looks.
 const pollEvery = 300 * time.Millisecond
 
-// waitFor follows a change until it is applied or has failed, and shows every step of the runs that carry it out: as
-// living lines on a terminal, as plain lines elsewhere.
-func waitFor(ctx context.Context, c *api.Client, change api.Change) error {
-	p := &progress{out: os.Stderr, live: isTerminal(os.Stderr), started: time.Now(), said: map[string]string{}}
+func waitCommand(s *settings) *cobra.Command {
+	f := &changing{wait: true}
+	c := &cobra.Command{
+		Use: "wait CLUSTER", Short: "Wait until what was asked of a cluster is done", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
+		Long: `Wait until the last thing that was asked of a cluster is done, and show the steps of the run that does it, as --wait does. It takes up again what Ctrl-C or --timeout ended.
+
+With nothing under way it returns at once: with exit code 0 when the cluster is as it was asked for, with 1 when it is not.`,
+		Example: "  skyweld apply -f cluster.yaml && skyweld wait demo\n  skyweld wait demo --timeout 10m",
+		RunE: func(c *cobra.Command, a []string) error {
+			if err := f.check(c); err != nil {
+				return err
+			}
+			client, err := s.client()
+			if err != nil {
+				return err
+			}
+			changes, err := client.Changes(c.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			for i := len(changes) - 1; i >= 0; i-- {
+				if state := store.ChangeState(changes[i].State); state == store.Queued || state == store.Applying {
+					return s.follow(c, client, changes[i], f, "is as it was asked for")
+				}
+			}
+			return settled(c, client, a[0])
+		},
+	}
+	f.waitFlags(c, false)
+	s.output = formTable
+	return c
+}
+
+// settled says how a cluster is for which nothing is asked.
+func settled(c *cobra.Command, client *api.Client, name string) error {
+	cluster, err := client.Cluster(c.Context(), name)
+	if err != nil {
+		return err
+	}
+	if why := complaint(cluster); why != "" {
+		return fmt.Errorf("nothing is asked of cluster %s, and it is %s: %s\nThe engine tries again by itself; 'skyweld get events %s -w' shows it", name, cluster.Phase, why, name)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "nothing is under way: cluster %s is %s\n", name, cluster.Phase)
+	return nil
+}
+
+// follow says that a change is queued, or waits for it.
+func (s *settings) follow(c *cobra.Command, client *api.Client, ch api.Change, f *changing, done string) error {
+	if !f.wait {
+		return s.print(c.OutOrStdout(), ch, func(w io.Writer) {
+			fmt.Fprintf(w, "cluster %s: change %d (%s) queued\n", ch.Cluster, ch.ID, ch.Kind)
+		})
+	}
+	ctx := c.Context()
+	if f.timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, f.timeout, errTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	end, run, err := waitFor(ctx, client, ch, s.painter(os.Stderr))
+	if err != nil && ctx.Err() != nil {
+		return leave(context.WithoutCancel(ctx), client, ch, run, context.Cause(ctx), f.timeout)
+	}
+	if err != nil {
+		return err
+	}
+	return s.print(c.OutOrStdout(), end, func(w io.Writer) { fmt.Fprintf(w, "cluster %s %s\n", ch.Cluster, done) })
+}
+
+// leave is what is said when the waiting ends before the work: what goes on, how to look at it again and how to undo it.
+func leave(ctx context.Context, client *api.Client, ch api.Change, run api.Run, cause error, limit time.Duration) error {
+	why := "Interrupted"
+	if errors.Is(cause, errTimeout) {
+		why = fmt.Sprintf("Not done after %s", limit)
+	}
+	how := "it is queued"
+	if run.ID != 0 {
+		how = fmt.Sprintf("%d of %d steps are done", run.Done, run.Total)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	undo := ""
+	switch store.ChangeKind(ch.Kind) {
+	case store.Apply:
+		undo = "apply the file as it was before"
+		if cluster, err := client.Cluster(ctx, ch.Cluster); err == nil && cluster.Generation <= 1 {
+			undo = "skyweld delete " + ch.Cluster
+		}
+	case store.NodeAdd:
+		undo = "skyweld node remove NODE"
+		if ch.Message != "" {
+			undo += ", of " + ch.Message
+		}
+	case store.NodeRemove:
+		undo = "skyweld node add " + ch.Cluster + " --group GROUP"
+	case store.Delete:
+		undo = "a deletion can't be called back"
+	}
+	text := fmt.Sprintf("%s; change %d (%s) of cluster %s goes on in the engine: %s\n  to wait again:   skyweld wait %s\n  to look:         skyweld get events %s -w",
+		why, ch.ID, ch.Kind, ch.Cluster, how, ch.Cluster, ch.Cluster)
+	if undo != "" {
+		text += "\n  to undo it:      " + undo
+	}
+	return &stopped{text: text, cause: cause}
+}
+
+// waitFor follows a change until it is applied or has failed, and shows every step of the runs that carry it out. It
+// returns the change and the last run, as far as they were seen.
+func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painter) (api.Change, api.Run, error) {
+	p := &progress{out: os.Stderr, live: isTerminal(os.Stderr), paint: paint, started: time.Now(), said: map[string]string{}}
+	defer p.clear()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	var run api.Run
 	for {
 		now, err := c.Change(ctx, change.ID)
-		if err != nil && ctx.Err() == nil && errors.Is(err, api.ErrNoEngine) {
+		switch {
+		case err != nil && ctx.Err() == nil && errors.Is(err, api.ErrNoEngine):
 			p.lost(err)
-		} else if err != nil {
-			return err
-		} else {
+		case err != nil:
+			return change, run, err
+		default:
 			if now.Run != 0 {
-				run, err := c.Run(ctx, now.Run)
-				if err != nil {
-					return err
+				seen, err := c.Run(ctx, now.Run)
+				if err != nil && (ctx.Err() != nil || !errors.Is(err, api.ErrNoEngine)) {
+					return now, run, err
 				}
-				p.show(run)
+				if err == nil {
+					run = seen
+					p.show(run)
+				}
 			}
-			switch now.State {
-			case "applied":
-				p.end()
-				return nil
-			case "failed", "cancelled", "superseded":
-				p.end()
-				return fmt.Errorf("change %d %s: %s\nThe engine tries again by itself; 'skyweld get events %s' shows what happens", now.ID, now.State, now.Error, now.Cluster)
+			switch store.ChangeState(now.State) {
+			case store.Applied:
+				return now, run, nil
+			case store.Failed, store.Cancelled, store.Superseded:
+				return now, run, fmt.Errorf("change %d %s: %s\nThe engine tries again by itself; 'skyweld get events %s' shows what happens", now.ID, now.State, now.Error, now.Cluster)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			p.end()
-			return ctx.Err()
+			return change, run, ctx.Err()
 		case <-tick.C:
 		}
 	}
 }
 
-// progress shows runs as they go.
+// progress shows runs as they go: as living lines on a terminal, as plain lines elsewhere.
 type progress struct {
-	out     io.Writer
+	out     *os.File
 	live    bool
+	paint   painter
 	started time.Time
 	said    map[string]string // state last shown, by run and step
 	drawn   int               // living lines on the screen
@@ -70,7 +183,7 @@ func (p *progress) show(run api.Run) {
 	if run.ID != p.run {
 		p.run = run.ID
 		if run.Total > 0 {
-			fmt.Fprintf(p.out, "run %d (%s): %d steps\n", run.ID, run.Reason, run.Total)
+			fmt.Fprintf(p.out, "run %d (%s): %s\n", run.ID, run.Reason, counted(run.Total, "step"))
 		}
 	}
 	var living []string
@@ -87,17 +200,25 @@ func (p *progress) show(run api.Run) {
 		case "done":
 			fmt.Fprintf(p.out, "  %5.1fs  %-9s %s %s (%.1fs)\n", s.Ended.Sub(run.Started).Seconds(), s.Action, s.Kind, s.Key, s.Ended.Sub(s.Started).Seconds())
 		case "failed":
-			fmt.Fprintf(p.out, "  FAILED  %-9s %s %s: %s\n", s.Action, s.Kind, s.Key, s.Error)
+			fmt.Fprintf(p.out, "  %s  %-9s %s %s: %s\n", p.paint.paint(bad, "FAILED"), s.Action, s.Kind, s.Key, s.Error)
 		}
 	}
-	if !p.live {
-		return
+	if p.live {
+		p.draw(run, living)
 	}
+}
+
+// draw writes the living lines. None may be wider than the screen: clear goes up by lines, not by what they broke into.
+func (p *progress) draw(run api.Run, living []string) {
 	if run.Outcome == "running" {
 		living = append(living, fmt.Sprintf("  %d of %d steps done, %s", run.Done, run.Total, span(time.Since(p.started))))
 	}
+	wide := screenWidth(p.out)
 	for _, l := range living {
-		fmt.Fprintln(p.out, truncate(l, 110))
+		if wide > 1 {
+			l = truncate(l, wide-1)
+		}
+		fmt.Fprintln(p.out, p.paint.paint(going, l))
 	}
 	p.drawn = len(living)
 }
@@ -116,13 +237,4 @@ func (p *progress) lost(err error) {
 		fmt.Fprintf(p.out, "%s; waiting for it to come back\n", err)
 	}
 	p.away = true
-}
-
-func (p *progress) end() { p.clear() }
-
-func truncate(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
 }

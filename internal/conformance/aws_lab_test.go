@@ -1,11 +1,9 @@
 package conformance_test
 
 import (
-	"context"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -16,8 +14,10 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/aws"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/internal/botocore"
 	labec2 "github.com/skyweld/skyweld/lab/ec2"
 	"github.com/skyweld/skyweld/lab/world"
+	"github.com/skyweld/skyweld/lab/world/paper"
 )
 
 const (
@@ -36,25 +36,15 @@ type awsLab struct {
 
 func newAWSLab(t *testing.T, profile world.Profile) *awsLab {
 	t.Helper()
-	var mu sync.Mutex
-	pools := map[string]*world.Pool{}
 	service, err := labec2.New(labec2.Config{
-		Physical: &paperWorld{state: map[string]world.MachineState{}}, Dir: t.TempDir(), AccountID: "123456789012",
-		AccessKeyID: awsKey, SecretAccessKey: awsSecret, Profile: profile,
-		Pools: func(region string) *world.Pool {
-			mu.Lock()
-			defer mu.Unlock()
-			if pools[region] == nil {
-				pools[region] = world.NewPool(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(len(pools)), 0}), 24))
-			}
-			return pools[region]
-		},
+		Physical: paper.New(), Dir: t.TempDir(), AccountID: "123456789012",
+		AccessKeyID: awsKey, SecretAccessKey: awsSecret, Profile: profile, Pools: paper.Pools(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &awsLab{}
-	l.server = httptest.NewTLSServer(l.gate(service))
+	l.server = httptest.NewTLSServer(l.gate(awsJudged(t, service)))
 	t.Cleanup(func() {
 		l.server.Close()
 		if err := service.Close(); err != nil {
@@ -68,6 +58,20 @@ func newAWSLab(t *testing.T, profile world.Profile) *awsLab {
 		CA:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.server.Certificate().Raw})),
 	}
 	return l
+}
+
+// awsTally counts all calls of this package's tests to labs like EC2.
+var awsTally = botocore.NewTally()
+
+// awsJudged serves a handler. Where botocore is installed, every request of the driver and every answer of the lab is held
+// against Amazon's own description of the API.
+func awsJudged(t *testing.T, h http.Handler) http.Handler {
+	j, err := botocore.NewJudge(t.Errorf)
+	if err != nil {
+		return h
+	}
+	j.Tally = awsTally
+	return j.Handler(h)
 }
 
 // gate lets requests wait while the lab is stalled.
@@ -115,6 +119,9 @@ func (l *awsLab) client() *ec2.Client {
 }
 
 func TestAWSOnTheLab(t *testing.T) {
+	t.Cleanup(func() {
+		t.Logf("requests and answers valid by botocore's model (none where it isn't installed): %v", awsTally)
+	})
 	for _, profile := range []world.Profile{world.Instant, world.Fast} {
 		t.Run(string(profile), func(t *testing.T) {
 			var lab *awsLab // of the test that runs
@@ -124,7 +131,7 @@ func TestAWSOnTheLab(t *testing.T) {
 					return lab.driver(t, awsSecret)
 				},
 				Region: awsRegion, Zones: []string{"us-east-1a", "us-east-1b", "us-east-1c"},
-				Change: awsChange,
+				Change: awsChange, UnknownSize: "m6i.xxlarge", TooMany: true,
 				WrongCredentials: func(t *testing.T) cloud.Driver {
 					return newAWSLab(t, profile).driver(t, "wrong")
 				},
@@ -162,38 +169,4 @@ func awsChange(r cloud.Resource, field string) any {
 		return nil
 	}
 	return &c
-}
-
-// paperWorld is a physical world in which everything succeeds at once.
-type paperWorld struct {
-	mu    sync.Mutex
-	state map[string]world.MachineState
-}
-
-func (p *paperWorld) SetNetwork(context.Context, world.Network) error { return nil }
-func (p *paperWorld) RemoveNetwork(context.Context, string) error     { return nil }
-
-func (p *paperWorld) StartMachine(_ context.Context, m world.Machine) error {
-	return p.set(m.ID, world.Running)
-}
-func (p *paperWorld) StopMachine(_ context.Context, id string) error { return p.set(id, world.Stopped) }
-func (p *paperWorld) DestroyMachine(_ context.Context, id string) error {
-	return p.set(id, world.Stopped)
-}
-func (p *paperWorld) Console(id string) []byte { return []byte(id + " login: ") }
-
-func (p *paperWorld) MachineState(id string) world.MachineState {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s, ok := p.state[id]; ok {
-		return s
-	}
-	return world.Stopped
-}
-
-func (p *paperWorld) set(id string, s world.MachineState) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.state[id] = s
-	return nil
 }

@@ -283,9 +283,8 @@ func testGCPDisks(t *testing.T, d cloud.Driver, c *compute.Service, b *cloudtest
 	}
 	op, err = c.Instances.SetDiskAutoDelete(gcpProject, zone, name, false, i.Disks[0].DeviceName).Do()
 	gcpDone(t, c, op, err)
-	if err := d.Delete(t.Context(), cloudtest.TestOwner, machine); err != nil {
-		t.Fatal(err)
-	}
+	op, err = c.Instances.Delete(gcpProject, zone, name).Do()
+	gcpDone(t, c, op, err)
 	left, ok := gcpObserved(t, d)["conf-disk-conf-web-1"]
 	if !ok {
 		t.Fatal("the disk that outlived its machine isn't observed")

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"github.com/skyweld/skyweld/cloud/gcp"
 	labgce "github.com/skyweld/skyweld/lab/gce"
 	"github.com/skyweld/skyweld/lab/world"
+	"github.com/skyweld/skyweld/lab/world/paper"
 )
 
 const (
@@ -50,8 +50,6 @@ type gcpLab struct {
 
 func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
 	t.Helper()
-	var mu sync.Mutex
-	pools := map[string]*world.Pool{}
 	l := &gcpLab{}
 	var service *labgce.Service
 	l.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -66,16 +64,9 @@ func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
 	}
 	l.key = bytes.ReplaceAll(pattern, []byte(gcpKeyURL), []byte(l.server.URL))
 	service, err = labgce.New(labgce.Config{
-		Physical: &paperWorld{state: map[string]world.MachineState{}}, Dir: t.TempDir(), Project: gcpProject, ProjectNumber: 424242424242,
+		Physical: paper.New(), Dir: t.TempDir(), Project: gcpProject, ProjectNumber: 424242424242,
 		ServiceAccountKey: l.key, AccessToken: gcpToken, RefreshToken: gcpRefresh, BaseURL: func() string { return l.server.URL }, Profile: profile,
-		Pool: func(region string) *world.Pool {
-			mu.Lock()
-			defer mu.Unlock()
-			if pools[region] == nil {
-				pools[region] = world.NewPool(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(len(pools)), 0}), 24))
-			}
-			return pools[region]
-		},
+		Pool: paper.Pools(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -117,14 +108,14 @@ func (l *gcpLab) stall() (release func()) {
 	}
 }
 
-// driver opens the account; every request is held against the discovery document.
+// driver opens the account; all calls are held against the discovery document.
 func (l *gcpLab) driver(t *testing.T, wrap cloud.Transport) cloud.Driver {
 	t.Helper()
 	d, err := gcp.New(t.Context(), l.account, func(next http.RoundTripper) http.RoundTripper {
 		if wrap != nil {
 			next = wrap(next)
 		}
-		return newDiscoveryCheck(t, next)
+		return newGCPJudge(t).Transport(next)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +193,7 @@ func TestGCPOnTheLab(t *testing.T) {
 					lab = newGCPLab(t, profile)
 					return lab.driver(t, nil)
 				},
-				Region: gcpRegion, Zones: gcpZones, Change: gcpChange,
+				Region: gcpRegion, Zones: gcpZones, Change: gcpChange, UnknownSize: "e2-standard-3", TooMany: true,
 				WrongCredentials: func(t *testing.T) cloud.Driver { return newGCPLab(t, profile).wrong(t) },
 				Terminate: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
 					api := lab.client(t)

@@ -14,9 +14,9 @@ type createGroup struct {
 
 type createGroupAnswer struct {
 	meta
-	ID   string       `xml:"groupId"`
-	ARN  string       `xml:"securityGroupArn"`
-	Tags set[tagPair] `xml:"tagSet"`
+	ID   string        `xml:"groupId"`
+	ARN  string        `xml:"securityGroupArn"`
+	Tags *set[tagPair] `xml:"tagSet"` // not there without any
 }
 
 // Limits of EC2 for security groups, by default.
@@ -61,7 +61,12 @@ func (c *call) createGroup(in *createGroup) (*createGroupAnswer, error) {
 	g.Rules = []groupRule{{ID: newID(kindGroupRule.prefix), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR4: "0.0.0.0/0"}}
 	c.region.Groups[g.ID] = g
 	c.region.setTags(g.ID, set)
-	return &createGroupAnswer{ID: g.ID, ARN: c.arn("security-group/" + g.ID), Tags: set.view()}, nil
+	out := &createGroupAnswer{ID: g.ID, ARN: c.arn("security-group/" + g.ID)}
+	if len(set) > 0 {
+		view := set.view()
+		out.Tags = &view
+	}
+	return out, nil
 }
 
 // groupCharacters are those that names and descriptions may have beside letters and digits.

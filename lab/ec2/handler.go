@@ -88,7 +88,8 @@ func (c *call) commit() error {
 	return nil
 }
 
-// ServeHTTP answers a request to either service; the signature's scope says which and for which region.
+// ServeHTTP answers a request to one of the services; the signature's scope says which and for which region, and Service
+// Quotas is known by the header of its protocol.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := newRequestID()
 	w.Header().Set("X-Amzn-Requestid", id)
@@ -101,14 +102,18 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, id, apiErrorf("InvalidAction", "There is nothing at %s %s", r.Method, r.URL.Path))
 		return
 	}
+	sign, problem := query.ReadScope(r)
+	if problem == query.OK {
+		problem = sign.Verify(r, body, s.cfg.AccessKeyID, s.cfg.SecretAccessKey, s.cfg.Clock())
+	}
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), quotasTarget) {
+		s.serveQuotas(w, r, body, problem, sign)
+		return
+	}
 	form, err := readForm(r, body)
 	if err != nil {
 		writeError(w, id, err)
 		return
-	}
-	sign, problem := query.ReadScope(r)
-	if problem == query.OK {
-		problem = sign.Verify(r, body, s.cfg.AccessKeyID, s.cfg.SecretAccessKey, s.cfg.Clock())
 	}
 	if sign.Service == "sts" || sign.Service == "" && form.Get("Version") == stsVersion {
 		s.serveSTS(w, id, form, problem, sign, s.cfg.Clock())

@@ -214,7 +214,9 @@ func (c *call) createInterface(in *createInterface) (*interfaceAnswer, error) {
 	n := c.region.addInterface(s, addr, groups, in.Description)
 	c.region.setTags(n.ID, set)
 	c.remember(in.Token, n.ID)
-	return &interfaceAnswer{Interface: c.interfaceView(n), Token: in.Token}, nil
+	view := c.interfaceView(n)
+	view.Status = "pending" // in this answer only
+	return &interfaceAnswer{Interface: view, Token: in.Token}, nil
 }
 
 func (r *region) addInterface(s *subnet, addr netip.Addr, groups []string, description string) *netInterface {

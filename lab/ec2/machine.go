@@ -87,7 +87,8 @@ func (s *Service) machineOf(regionName, id string, states ...string) (m world.Ma
 		ok = ok || i.State == state
 	}
 	t := s.cfg.Catalogue.Types[i.Type]
-	return world.Machine{ID: id, Hostname: shortName(i.Address), Datasource: "Ec2", VCPUs: t.VCPUs, MemoryMiB: t.MemoryMiB}, i.VPC, ok
+	name := s.rec.Regions[regionName].Tags[id]["Name"]
+	return world.Machine{ID: id, Hostname: shortName(i.Address), Name: name, Datasource: "Ec2", VCPUs: t.VCPUs, MemoryMiB: t.MemoryMiB}, i.VPC, ok
 }
 
 // boot starts a pending instance's machine once its network is there.

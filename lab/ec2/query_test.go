@@ -208,7 +208,7 @@ func TestAnswerForm(t *testing.T) {
 	want = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +
 		`<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>` + id + `</requestId><availabilityZoneInfo><item>` +
 		`<zoneName>eu-central-1b</zoneName><zoneState>available</zoneState><regionName>eu-central-1</regionName><zoneId>euc1-az2</zoneId>` +
-		`<groupName>eu-central-1-zg-1</groupName><groupLongName>Frankfurt 1</groupLongName><networkBorderGroup>eu-central-1</networkBorderGroup>` +
+		`<groupName>eu-central-1-zg-1</groupName><groupLongName>Europe (Frankfurt) 1</groupLongName><networkBorderGroup>eu-central-1</networkBorderGroup>` +
 		`<optInStatus>opt-in-not-required</optInStatus><zoneType>availability-zone</zoneType><messageSet></messageSet></item></availabilityZoneInfo></DescribeAvailabilityZonesResponse>`
 	if string(body) != want {
 		t.Errorf("got\n%s\nwant\n%s", body, want)

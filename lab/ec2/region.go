@@ -91,7 +91,7 @@ func (c *call) describeZones(in *describeZones) (*describeZonesAnswer, error) {
 	all := map[string]zoneView{}
 	for _, z := range c.where.Zones {
 		all[z.Name] = zoneView{Name: z.Name, State: "available", Region: c.region.Name, ID: z.ID, Group: c.region.Name + "-zg-1",
-			Long: c.where.City + " 1", Border: c.region.Name, OptIn: "opt-in-not-required", Type: "availability-zone"}
+			Long: c.where.longName() + " 1", Border: c.region.Name, OptIn: "opt-in-not-required", Type: "availability-zone"}
 	}
 	var names []string
 	for _, want := range slices.Concat(in.IDs, in.Names) {

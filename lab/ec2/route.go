@@ -368,10 +368,11 @@ func (c *call) moreSpecific(t *routeTable, to netip.Prefix, e route) error {
 	return nil
 }
 
+// gatewayTarget is a route's gateway. Here EC2 speaks of gateways of any sort, and so with another code than elsewhere.
 func (c *call) gatewayTarget(t *routeTable, id string) (string, error) {
-	g, err := get(kindGateway, c.region.Gateways, id)
-	if err != nil {
-		return "", err
+	g := c.region.Gateways[id]
+	if g == nil {
+		return "", apiErrorf("InvalidGatewayID.NotFound", "The gateway ID '%s' does not exist", id)
 	}
 	if g.VPC != t.VPC {
 		return "", apiErrorf("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)

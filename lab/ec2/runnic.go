@@ -86,6 +86,11 @@ func (c *call) planNIC(l *launch, spec nicInput, listed bool, all int) (nicPlan,
 	if p.subnet, err = c.launchSubnet(l, spec.Subnet); err != nil {
 		return p, err
 	}
+	for _, id := range spec.Groups {
+		if g := c.region.Groups[id]; g != nil && g.VPC != p.subnet.VPC {
+			return p, apiErrorf("InvalidParameter", "Security group %s and subnet %s belong to different networks.", g.ID, p.subnet.ID)
+		}
+	}
 	if p.groups, err = c.groupsIn(p.subnet.VPC, spec.Groups); err != nil {
 		return p, err
 	}

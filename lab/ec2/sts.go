@@ -30,12 +30,18 @@ type stsErrorAnswer struct {
 	RequestID string `xml:"RequestId"`
 }
 
+func writeSTSError(w http.ResponseWriter, id string, status int, code, message string) {
+	kind := "Sender"
+	if status >= http.StatusInternalServerError {
+		kind = "Receiver"
+	}
+	start := xml.StartElement{Name: xml.Name{Space: stsXMLSpace, Local: "ErrorResponse"}}
+	writeXML(w, status, start, stsErrorAnswer{Type: kind, Code: code, Message: message, RequestID: id})
+}
+
 // serveSTS answers the one action of the Security Token Service that needs no permission: who am I.
 func (s *Service) serveSTS(w http.ResponseWriter, id string, form url.Values, problem query.Problem, sign query.Scope, now time.Time) {
-	refuse := func(status int, code, message string) {
-		start := xml.StartElement{Name: xml.Name{Space: stsXMLSpace, Local: "ErrorResponse"}}
-		writeXML(w, status, start, stsErrorAnswer{Type: "Sender", Code: code, Message: message, RequestID: id})
-	}
+	refuse := func(status int, code, message string) { writeSTSError(w, id, status, code, message) }
 	switch problem {
 	case query.OK:
 	case query.NoSignature:

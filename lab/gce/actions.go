@@ -260,6 +260,9 @@ func (s *Service) attachDisk(c *call) (any, *apiError) {
 		if in.Boot {
 			return unsupportedField("boot")
 		}
+		if r, ok := s.parseRef(in.Source); ok && r.plural == "disks" && s.st.Disks[r.path()] == nil {
+			return notFound(r.path())
+		}
 		d, err := s.existingDisk("resource", c.zone, &in)
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ func TestRefusals(t *testing.T) {
 		{"request id", "POST", p + "/global/networks?requestId=abc", `{"name":"x","autoCreateSubnetworks":false}`, 400, "invalid", "requestId"},
 		{"zero request id", "POST", p + "/global/networks?requestId=00000000-0000-0000-0000-000000000000", `{"name":"x","autoCreateSubnetworks":false}`, 400, "invalid", "requestId"},
 
-		{"subnet of no network", "POST", p + "/regions/us-east4/subnetworks", `{"name":"a","network":"global/networks/x","ipCidrRange":"10.1.0.0/16"}`, 400, "invalid", "The referenced network resource cannot be found."},
+		{"subnet of no network", "POST", p + "/regions/us-east4/subnetworks", `{"name":"a","network":"global/networks/x","ipCidrRange":"10.1.0.0/16"}`, 404, "notFound", "The resource 'projects/skyweld-lab/global/networks/x' was not found"},
 		{"subnet of a bare name", "POST", p + "/regions/us-east4/subnetworks", `{"name":"a","network":"sky","ipCidrRange":"10.1.0.0/16"}`, 400, "invalid", "The URL is malformed."},
 		{"overlap", "POST", p + "/regions/us-west1/subnetworks", `{"name":"a","network":"global/networks/sky","ipCidrRange":"10.64.8.0/24"}`, 400, "invalid", "Invalid IPCidrRange: 10.64.8.0/24 conflicts with existing subnetwork 'sky' in region 'us-east4'."},
 		{"overlap auto", "POST", p + "/regions/us-west1/subnetworks", `{"name":"a","network":"global/networks/third","ipCidrRange":"10.200.0.0/16"}`, 400, "invalid", "cannot overlap with 10.128.0.0/9"},
@@ -63,7 +63,7 @@ func TestRefusals(t *testing.T) {
 		{"firewall port range", "POST", p + "/global/firewalls", `{"name":"f","allowed":[{"IPProtocol":"tcp","ports":["9-1"]}]}`, 400, "invalid", "resource.allowed[0].ports[0]"},
 		{"firewall source", "POST", p + "/global/firewalls", `{"name":"f","sourceRanges":["10.0.0.0/33"],"allowed":[{"IPProtocol":"tcp"}]}`, 400, "invalid", "resource.sourceRanges[0]"},
 		{"firewall egress source", "POST", p + "/global/firewalls", `{"name":"f","direction":"EGRESS","sourceRanges":["10.0.0.0/8"],"allowed":[{"IPProtocol":"tcp"}]}`, 400, "invalid", "resource.sourceRanges"},
-		{"firewall of no network", "POST", p + "/global/firewalls", `{"name":"f","network":"global/networks/nope","allowed":[{"IPProtocol":"tcp"}]}`, 400, "invalid", "resource.network"},
+		{"firewall of no network", "POST", p + "/global/firewalls", `{"name":"f","network":"global/networks/nope","allowed":[{"IPProtocol":"tcp"}]}`, 404, "notFound", "global/networks/nope"},
 
 		{"route hides subnet", "POST", p + "/global/routes", `{"name":"r","network":"global/networks/sky","destRange":"10.64.1.0/24","nextHopIp":"10.64.0.2"}`, 400, "invalid", "hides the address space"},
 		{"route without hop", "POST", p + "/global/routes", `{"name":"r","network":"global/networks/sky","destRange":"10.9.0.0/16"}`, 400, "badRequest", "next hop"},

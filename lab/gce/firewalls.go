@@ -30,7 +30,7 @@ func (s *Service) insertFirewall(c *call) (any, *apiError) {
 		return nil, alreadyExists(f.SelfLink)
 	}
 	if n := s.st.Networks[f.Network]; n == nil || s.busy[f.Network] == "insert" {
-		return nil, s.gone("resource.network", in.Network, "network", f.Network)
+		return nil, s.missing(f.Network)
 	}
 	if err := s.checkQuota("", "FIREWALLS", 1); err != nil {
 		return nil, err

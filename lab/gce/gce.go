@@ -39,6 +39,9 @@ type Config struct {
 	Pool func(region string) *world.Pool
 	// Quotas overrides limits: by metric ("NETWORKS", "CPUS"), or for one region only ("us-east1/CPUS").
 	Quotas map[string]float64
+	// Denied says whether the caller lacks the permission for a method ("compute.instances.insert"); nil for none lacking.
+	// It is what testIamPermissions answers by.
+	Denied func(method string) bool
 	Logger *slog.Logger
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,43 +17,78 @@ import (
 
 // recording is one exchange with the real API.
 type recording struct {
-	file, method, path string
-	code               int
-	answer             map[string]any
+	// grade says how far to believe it: "sure", "likely" or "unclear".
+	grade, file, method string
+	// path is what follows the API's root, query what follows that.
+	path, query string
+	body        []byte
+	code        int
+	raw         string // the answer as it came
+	answer      map[string]any
+	elsewhere   bool // with another of the cloud's APIs
 }
 
-var exchange = regexp.MustCompile(`(?s)^\s*(GET|POST|PUT|PATCH|DELETE) \S+/compute/v1/([^\s?]+)\S*\n.*?\n(\d{3}) [^\n]*\n.*?\n\n(\{.*\})\s*$`)
+var (
+	exchange    = regexp.MustCompile(`(?s)^\s*(GET|POST|PUT|PATCH|DELETE) https://([^/]+)/(\S+)\n(.*?\n)?(\d{3}) [^\n]*\n(.*)$`)
+	computePath = regexp.MustCompile(`^compute/v1/([^?]+)\??(\S*)$`)
+)
 
-// readRecordings reads the recordings of the real Compute Engine that are surely the cloud's own voice.
-func readRecordings(t *testing.T) []recording {
+// readRecordings reads the recordings of the real Compute Engine of some grades.
+func readRecordings(t *testing.T, grades ...string) []recording {
 	t.Helper()
 	dir := os.Getenv("SKYWELD_GOLDENS")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "shared", "goldens")
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "gcp", "sure", "*.http.log"))
-	if err != nil || len(files) == 0 {
-		t.Skip("needs recordings of Compute Engine: set SKYWELD_GOLDENS to a folder that has gcp/sure/*.http.log (from GoogleCloudPlatform/k8s-config-connector)")
-	}
 	var out []recording
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
+	for _, grade := range grades {
+		files, err := filepath.Glob(filepath.Join(dir, "gcp", grade, "*.http.log"))
+		if err != nil || len(files) == 0 {
+			t.Skipf("needs recordings of Compute Engine: set SKYWELD_GOLDENS to a folder that has gcp/%s/*.http.log (from GoogleCloudPlatform/k8s-config-connector)", grade)
 		}
-		for _, part := range strings.Split(string(text), "\n---\n") {
-			m := exchange.FindStringSubmatch(part)
-			if m == nil {
-				continue
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
 			}
-			r := recording{file: filepath.Base(f), method: m[1], path: m[2]}
-			fmt.Sscan(m[3], &r.code)
-			if json.Unmarshal([]byte(m[4]), &r.answer) == nil {
-				out = append(out, r)
+			for _, part := range strings.Split(string(text), "\n---\n") {
+				m := exchange.FindStringSubmatch(part)
+				if m == nil && strings.TrimSpace(part) != "" {
+					t.Fatalf("%s: no exchange: %.200s", f, part)
+				}
+				if m != nil {
+					out = append(out, newRecording(t, grade, filepath.Base(f), m))
+				}
 			}
 		}
 	}
 	return out
+}
+
+// newRecording makes one of what the form of an exchange has found.
+func newRecording(t *testing.T, grade, file string, m []string) recording {
+	t.Helper()
+	r := recording{grade: grade, file: file, method: m[1]}
+	_, body, _ := strings.Cut(m[4], "\n\n")
+	_, answer, _ := strings.Cut(m[6], "\n\n")
+	r.body = []byte(strings.TrimSpace(body))
+	var err error
+	if r.code, err = strconv.Atoi(m[5]); err != nil {
+		t.Fatal(err)
+	}
+	where := computePath.FindStringSubmatch(m[3])
+	if where == nil {
+		r.elsewhere = true
+		return r
+	}
+	r.path, r.query = where[1], where[2]
+	if answer = strings.TrimSpace(answer); answer != "" {
+		r.raw = answer
+		if err := json.Unmarshal([]byte(answer), &r.answer); err != nil {
+			t.Fatalf("%s: the answer to %s %s: %v", file, r.method, r.path, err)
+		}
+	}
+	return r
 }
 
 // absent are fields that recordings have and the lab's answers don't, each with the reason.
@@ -66,7 +102,7 @@ var absent = map[string]string{
 // TestRecordings holds the lab's answers against recorded ones: what every recorded answer of a kind has, the lab's has
 // too, with the same JSON type; operations have the same types and errors the same form.
 func TestRecordings(t *testing.T) {
-	recordings := readRecordings(t)
+	recordings := readRecordings(t, "sure")
 	l := newLab(t)
 	l.makeNetwork("sky", "10.64.0.0/20")
 	in := instance("node", "sky")

@@ -286,7 +286,7 @@ func (s *Service) existingDisk(field, zone string, a *compute.AttachedDisk) (*co
 	d := s.st.Disks[path]
 	switch {
 	case d == nil:
-		return nil, notFound(path)
+		return nil, s.gone(field+".source", a.Source, "disk", path)
 	case s.busy[path] != "":
 		return nil, notReady(path)
 	case base(d.Zone) != zone:

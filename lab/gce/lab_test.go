@@ -177,7 +177,7 @@ func (l *lab) client() *compute.Service {
 		l.t.Fatal(err)
 	}
 	hc := conf.Client(context.Background())
-	hc.Transport = &checkedTransport{t: l.t, base: hc.Transport}
+	hc.Transport = judged(l.t, hc.Transport)
 	api, err := compute.NewService(l.t.Context(), option.WithHTTPClient(hc), option.WithEndpoint(l.srv.URL+"/compute/v1/"))
 	if err != nil {
 		l.t.Fatal(err)
@@ -193,7 +193,7 @@ func (l *lab) raw(method, path, body string) (int, string) {
 		l.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+fixedToken)
-	resp, err := (&http.Client{Transport: &checkedTransport{t: l.t, base: http.DefaultTransport}}).Do(req)
+	resp, err := (&http.Client{Transport: judged(l.t, http.DefaultTransport)}).Do(req)
 	if err != nil {
 		l.t.Fatal(err)
 	}

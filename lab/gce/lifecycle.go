@@ -3,6 +3,7 @@ package gce
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"google.golang.org/api/compute/v1"
@@ -29,7 +30,7 @@ func (s *Service) boot(path string, id uint64, fresh bool) func(context.Context)
 		defer unlock()
 		s.sleep(provisioningTime)
 		if !s.setStatus(path, id, statusStaging) {
-			return nil // deleted meanwhile
+			return canceled() // deleted meanwhile
 		}
 		err := s.syncNetworks(ctx)
 		if err == nil {
@@ -44,9 +45,20 @@ func (s *Service) boot(path string, id uint64, fresh bool) func(context.Context)
 			s.bootFailed(ctx, path, id, fresh)
 			return internalError(fmt.Errorf("start instance %s: %w", base(path), err))
 		}
+		s.mu.Lock()
+		unwanted := fresh && s.busy[path] == "delete" // the deletion waits for this to end
+		s.mu.Unlock()
+		if unwanted {
+			return canceled()
+		}
 		s.setStatus(path, id, statusRunning)
 		return nil
 	}
+}
+
+// canceled is how the creation of an instance ends that is deleted before it runs.
+func canceled() *opError {
+	return &opError{code: "OPERATION_CANCELED_BY_USER", http: http.StatusConflict, message: "Operation was canceled by user ''."}
 }
 
 func (s *Service) bootFailed(ctx context.Context, path string, id uint64, fresh bool) {

@@ -58,7 +58,7 @@ func TestStates(t *testing.T) {
 	_, err = l.api.Instances.Delete(testProject, testZone, "node").Do()
 	refused(t, err, 400, "resourceNotReady", "")
 	close(l.phys.hold)
-	l.done(op, nil)
+	l.failed("OPERATION_CANCELED_BY_USER", op, nil)
 	l.done(gone, nil)
 	if len(l.phys.machines) != 0 || len(l.phys.nets) != 0 {
 		t.Errorf("left: %v %v", l.phys.machines, l.phys.nets)

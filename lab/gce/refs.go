@@ -110,6 +110,15 @@ func (s *Service) zonal(zone, plural, name string) string {
 	return "projects/" + s.cfg.Project + "/zones/" + zone + "/" + plural + "/" + name
 }
 
+// missing says that the network a request is for can't be used: not there, or not ready yet. Instances are answered
+// otherwise, by gone.
+func (s *Service) missing(path string) *apiError {
+	if s.busy[path] == "insert" {
+		return notReady(path)
+	}
+	return notFound(path)
+}
+
 // gone says what is wrong with a reference whose resource can't be used: not there, or not ready yet.
 func (s *Service) gone(field, value, kind, path string) *apiError {
 	if s.busy[path] == "insert" {

@@ -16,6 +16,8 @@ var defaults = map[string]map[string]any{
 	"compute#operation":    {"progress": 0},
 	"compute#attachedDisk": {"autoDelete": false, "boot": false, "index": 0},
 	"compute#machineType":  {"isSharedCpu": false, "imageSpaceGb": 0},
+	"compute#image":        {"enableConfidentialCompute": false},
+	"compute#disk":         {"enableConfidentialCompute": false, "satisfiesPzi": false},
 	"compute#zone":         {"supportsPzs": false},
 	"compute#region":       {"supportsPzs": false},
 	"compute#instance": {

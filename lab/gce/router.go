@@ -135,6 +135,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveTokenInfo(w, r)
 	case path == "/oauth2/v3/userinfo" || path == "/oauth2/v2/userinfo":
 		s.serveUserInfo(w, r)
+	case managerPath.MatchString(path):
+		s.serveManager(w, r)
 	case path == "/batch/compute/v1" || path == "/batch":
 		s.serveBatch(w, r)
 	case strings.HasPrefix(path, "/compute/v1/"):

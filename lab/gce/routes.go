@@ -66,7 +66,7 @@ func (s *Service) insertRoute(c *call) (any, *apiError) {
 		return nil, alreadyExists(path)
 	}
 	if s.st.Networks[network] == nil || s.busy[network] == "insert" {
-		return nil, s.gone("resource.network", in.Network, "network", network)
+		return nil, s.missing(network)
 	}
 	r := &compute.Route{
 		Kind: "compute#route", Id: newID(), Name: in.Name, Description: in.Description, CreationTimestamp: stamp(), SelfLink: path,
@@ -145,7 +145,7 @@ func (s *Service) deleteRoute(c *call) (any, *apiError) {
 		return nil, err
 	}
 	if r.NextHopNetwork != "" {
-		return nil, invalidUsage("The local route cannot be deleted.")
+		return nil, badRequest("The local route cannot be deleted.")
 	}
 	return s.startDelete(c, path, r.Id, 8*time.Second)
 }

@@ -79,7 +79,7 @@ func (s *Service) insertSubnetwork(c *call) (any, *apiError) {
 	}
 	n := s.st.Networks[network]
 	if n == nil || s.busy[network] == "insert" {
-		return nil, s.gone("resource.network", in.Network, "network", network)
+		return nil, s.missing(network)
 	}
 	if err := s.checkRange("resource.ipCidrRange", in.IpCidrRange, n, ""); err != nil {
 		return nil, err

@@ -37,8 +37,18 @@ type Config struct {
 	Dir string
 	// Namespace returns the path of a machine's network namespace, which exists before the machine starts.
 	Namespace func(machineID string) string
+	// Broken returns what is to go wrong in a machine that is about to boot; nil for never anything.
+	Broken func(machineID string) Broken
 	// Logger takes what happens to machines; slog.Default() when nil.
 	Logger *slog.Logger
+}
+
+// Broken is what goes wrong in a machine, from its boot until its end.
+type Broken struct {
+	// Hang has its init come up and do nothing more.
+	Hang bool
+	// Taken are TCP ports on which something takes connections and never answers, from before anything else begins.
+	Taken []int
 }
 
 // Runtime runs the machines of one lab. Its methods are safe for concurrent use.

@@ -74,7 +74,11 @@ func (r *Runtime) launch(ctx context.Context, spec world.Machine) (*process, err
 	}
 	err := r.host.Create(name, cgroup.Limits{CPUs: spec.VCPUs, MemoryMiB: spec.MemoryMiB})
 	if err == nil {
-		err = r.boot(ctx, p, stageConfig{Machine: spec, Dir: dir, Netns: netns, Group: name})
+		cfg := stageConfig{Machine: spec, Dir: dir, Netns: netns, Group: name}
+		if r.cfg.Broken != nil {
+			cfg.Broken = r.cfg.Broken(spec.ID)
+		}
+		err = r.boot(ctx, p, cfg)
 	}
 	close(p.booted)
 	if err != nil {

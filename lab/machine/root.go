@@ -26,7 +26,7 @@ func initMachine(cfg stageConfig) error {
 		return errors.Join(err, report(status, progress{Error: err.Error()}))
 	}
 	return guest.Init(guest.Config{
-		Datasource: cfg.Machine.Datasource,
+		Datasource: cfg.Machine.Datasource, Hang: cfg.Broken.Hang, Taken: cfg.Broken.Taken,
 		Ready: func() {
 			report(status, progress{Ready: true})
 			status.Close()

@@ -31,6 +31,7 @@ type stageConfig struct {
 	Machine world.Machine
 	// Dir is the machine's folder on the host, Netns its network namespace, Group its control group.
 	Dir, Netns, Group string
+	Broken            Broken
 }
 
 // command prepares a stage as a process of its own session, so that no terminal reaches it.

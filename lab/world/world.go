@@ -69,6 +69,8 @@ type Machine struct {
 	ID string
 	// Hostname is the name the cloud gives it; user data may change it.
 	Hostname string
+	// Name is what its owner calls it, where that isn't its host name; people name it by this in the lab.
+	Name string
 	// Datasource is the metadata service's dialect, as cloud-init calls it: "Ec2" or "GCE".
 	Datasource string
 	// VCPUs and MemoryMiB are the size of its type; they become CPU shares and a memory limit.

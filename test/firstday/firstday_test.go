@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,7 +60,7 @@ func run(m *testing.M) (code int, err error) {
 		if err := skyweld("lab", "start", "--detach", "--profile", "instant", "--bundle", "", "--dir", labDir); err != nil {
 			return 1, err
 		}
-		if labEnv, err = exports(); err != nil {
+		if labEnv, err = exportsOf(labDir); err != nil {
 			return 1, err
 		}
 	}
@@ -92,9 +93,9 @@ func skyweld(args ...string) error {
 	return nil
 }
 
-// exports evaluates what 'lab env' prints as a shell does, and returns the variables that it sets.
-func exports() ([]string, error) {
-	c := exec.Command("sh", "-c", `eval "$("$0" lab env --dir "$1")" && env -0`, binary, labDir)
+// exportsOf evaluates what 'lab env' prints of a lab as a shell does, and returns the variables that it sets.
+func exportsOf(dir string) ([]string, error) {
+	c := exec.Command("sh", "-c", `eval "$("$0" lab env --dir "$1")" && env -0`, binary, dir)
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
 	out, err := c.Output()
 	if err != nil {
@@ -103,8 +104,8 @@ func exports() ([]string, error) {
 	var set []string
 	for v := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 		name, _, _ := strings.Cut(v, "=")
-		// The lab has no bundle; scripts say themselves what an engine is started with.
-		if name != "PATH" && name != "PWD" && name != "SHLVL" && name != "_" && !strings.HasPrefix(name, "SKYWELD_BUNDLE") {
+		// Where the lab has no bundle, scripts say themselves what an engine is started with.
+		if name != "PATH" && name != "PWD" && name != "SHLVL" && name != "_" && (!strings.HasPrefix(name, "SKYWELD_BUNDLE") || !strings.HasSuffix(v, "=")) {
 			set = append(set, v)
 		}
 	}
@@ -134,8 +135,17 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exit": exit, "usinglab": usingLab, "engine": startEngine},
+		Cmds: merged(map[string]func(*testscript.TestScript, bool, []string){"exit": exit, "usinglab": usingLab, "engine": startEngine}, hostCommands, cloudCommands, cliCommands),
 	})
+}
+
+// merged joins tables of commands.
+func merged(tables ...map[string]func(*testscript.TestScript, bool, []string)) map[string]func(*testscript.TestScript, bool, []string) {
+	all := map[string]func(*testscript.TestScript, bool, []string){}
+	for _, t := range tables {
+		maps.Copy(all, t)
+	}
+	return all
 }
 
 // exit runs a command that must end with an exit code: exit CODE COMMAND...
@@ -207,26 +217,30 @@ func startEngine(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("the engine did not start:\n%s", said.String())
 }
 
-// TestHelp walks all commands: each says how it is used, and what it is for.
+// TestHelp walks all commands: each says how it is used and what it is for, with examples.
 func TestHelp(t *testing.T) {
+	walked := 0
 	var walk func(path []string)
 	walk = func(path []string) {
 		out, err := exec.Command(binary, append(path, "--help")...).Output()
 		text := string(out)
 		name := strings.Join(append([]string{"skyweld"}, path...), " ")
-		if err != nil || !strings.Contains(text, "\nUsage:\n  "+name) || strings.HasPrefix(text, "\n") {
+		if err != nil || !strings.Contains(text, "\nUsage:\n  "+name) || strings.HasPrefix(text, "\n") || !strings.Contains(text, "\nExamples:\n  ") {
 			t.Errorf("%s --help: %v\n%s", name, err, text)
 		}
-		_, rest, ok := strings.Cut(text, "\nAvailable Commands:\n")
-		if !ok {
-			return
-		}
-		rest, _, _ = strings.Cut(rest, "\n\n")
+		// The root's commands stand in groups: lists of commands are what stands between the examples and the flags.
+		_, rest, _ := strings.Cut(text, "\nExamples:\n")
+		_, rest, _ = strings.Cut(rest, "\n\n")
+		rest, _, _ = strings.Cut(rest, "\nFlags:\n")
 		for line := range strings.SplitSeq(rest, "\n") {
-			if f := strings.Fields(line); len(f) > 1 && f[0] != "help" {
+			if f := strings.Fields(line); strings.HasPrefix(line, "  ") && len(f) > 1 && f[0] != "help" {
+				walked++
 				walk(append(append([]string{}, path...), f[0]))
 			}
 		}
 	}
 	walk(nil)
+	if walked < 25 {
+		t.Errorf("%d commands were found", walked)
+	}
 }

@@ -8,8 +8,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -39,6 +41,9 @@ const (
 type Config struct {
 	// Datasource is the metadata service's dialect: "Ec2" or "GCE".
 	Datasource string
+	// Hang and Taken are faults: nothing is started, and ports where connections are taken and never answered.
+	Hang  bool
+	Taken []int
 	// Ready is called once init has taken over.
 	Ready func()
 }
@@ -89,7 +94,12 @@ func Init(cfg Config) error {
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	wait.Go(func() { services.run(stop) })
-	go boot(cfg.Datasource, r, os.Stdout)
+	held := takePorts(cfg.Taken, os.Stdout)
+	if cfg.Hang {
+		fmt.Fprintln(os.Stdout, "init: waiting for the root disk to come up")
+	} else {
+		go boot(cfg.Datasource, r, os.Stdout)
+	}
 	cfg.Ready()
 	for s := range signals {
 		if s == unix.SIGCHLD {
@@ -99,6 +109,7 @@ func Init(cfg Config) error {
 		fmt.Fprintln(os.Stdout, "init: shutting down")
 		break
 	}
+	runtime.KeepAlive(held)
 	close(stop)
 	ended := make(chan struct{})
 	go func() { wait.Wait(); close(ended) }()
@@ -113,6 +124,21 @@ func Init(cfg Config) error {
 			r.reap()
 		}
 	}
+}
+
+// takePorts listens on ports and accepts nothing there: the kernel takes connections, and nobody answers. Whoever wants a
+// port later finds it in use.
+func takePorts(ports []int, console io.Writer) []net.Listener {
+	var held []net.Listener
+	for _, port := range ports {
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			fmt.Fprintf(console, "init: %v\n", err)
+			continue
+		}
+		held = append(held, l)
+	}
+	return held
 }
 
 // boot does what cloud-init and the units around it do on a stock image, in their order: metadata and keys, then SSH, then

@@ -1,0 +1,161 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/skyweld/skyweld/spec"
+)
+
+// maxBody is the size of the largest request, in bytes: a cluster file as a JSON string may be twice as long as it is.
+const maxBody = 2 << 20
+
+// refuse writes a problem (RFC 9457) for requests that don't get as far as an operation.
+func refuse(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
+}
+
+// route answers paths and methods that no operation has with a problem, in place of the mux's plain text.
+func route(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		plain := &statusOnly{header: w.Header(), status: http.StatusOK}
+		h.ServeHTTP(plain, r)
+		switch plain.status {
+		case http.StatusMethodNotAllowed:
+			refuse(w, plain.status, fmt.Sprintf("%s cannot be done with %s; want one of %s", r.Method, r.URL.Path, w.Header().Get("Allow")))
+		default:
+			refuse(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %s: /openapi.json lists what there is", r.URL.Path))
+		}
+	})
+}
+
+// statusOnly takes down the status of an answer and drops its body.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
+
+// shown is the URL of a proxy without its password.
+func shown(proxy string) string {
+	u, err := url.Parse(proxy)
+	if err != nil {
+		return "[unreadable]"
+	}
+	return u.Redacted()
+}
+
+// words puts what the framework says about a request into words that say what is wanted, with the field's path, and drops
+// the values that it repeats: they may be secrets.
+func words(schemas huma.Registry) huma.Transformer {
+	return func(ctx huma.Context, _ string, v any) (any, error) {
+		m, ok := v.(*huma.ErrorModel)
+		if !ok {
+			return v, nil
+		}
+		out := *m
+		switch {
+		case out.Detail == "validation failed":
+			out.Detail = "the request is not valid"
+		case out.Detail == "request body is required":
+			out.Detail = "the request has no body; want JSON"
+		case strings.HasPrefix(out.Detail, "request body is too large"):
+			out.Detail = fmt.Sprintf("the request's body is too large; want at most %d bytes: a cluster file has at most %d", maxBody, spec.MaxFile)
+		}
+		out.Errors = nil
+		for _, e := range m.Errors {
+			out.Errors = append(out.Errors, inWords(schemas, ctx.Operation(), e))
+		}
+		return &out, nil
+	}
+}
+
+var (
+	required  = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+	wantMore  = regexp.MustCompile(`^expected number >= (\S+)$`)
+	wantLess  = regexp.MustCompile(`^expected number <= (\S+)$`)
+	wantShort = regexp.MustCompile(`^expected length <= (\d+)$`)
+	wantType  = regexp.MustCompile(`^(?:expected|invalid) (string|integer|number|boolean|array|object)$`)
+	badType   = regexp.MustCompile(`^unknown content type: (.*)$`)
+)
+
+var typeNames = map[string]string{
+	"string": "a string", "integer": "a whole number", "number": "a number", "boolean": "true or false", "array": "a list", "object": "an object",
+}
+
+func inWords(schemas huma.Registry, op *huma.Operation, e *huma.ErrorDetail) *huma.ErrorDetail {
+	at, msg := e.Location, e.Message
+	switch {
+	case required.MatchString(msg):
+		return &huma.ErrorDetail{Location: at + "." + required.FindStringSubmatch(msg)[1], Message: "missing"}
+	case msg == "unexpected property":
+		return &huma.ErrorDetail{Location: at, Message: "unknown field" + knownFields(schemas, op, at)}
+	case wantMore.MatchString(msg):
+		msg = "want " + wantMore.FindStringSubmatch(msg)[1] + " or more"
+	case wantLess.MatchString(msg):
+		msg = "want " + wantLess.FindStringSubmatch(msg)[1] + " or less"
+	case wantShort.MatchString(msg):
+		msg = "too long; want at most " + wantShort.FindStringSubmatch(msg)[1] + " characters"
+	case wantType.MatchString(msg):
+		msg = "want " + typeNames[wantType.FindStringSubmatch(msg)[1]]
+	case badType.MatchString(msg):
+		at, msg = "header.Content-Type", fmt.Sprintf("found %q: want application/json", badType.FindStringSubmatch(msg)[1])
+	case at == "body" && strings.Contains(msg, "JSON"), at == "body" && strings.HasPrefix(msg, "invalid character"):
+		text, _ := e.Value.(string)
+		msg = notJSON(text)
+	}
+	return &huma.ErrorDetail{Location: at, Message: msg}
+}
+
+// notJSON says where a body stops being JSON.
+func notJSON(text string) string {
+	var v any
+	err := json.Unmarshal([]byte(text), &v)
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
+		return "it is not JSON"
+	}
+	if int(syntax.Offset) >= len(text) {
+		return "it is not JSON: it ends in the middle"
+	}
+	before := text[:max(0, syntax.Offset-1)]
+	line := 1 + strings.Count(before, "\n")
+	column := 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
+	return fmt.Sprintf("it is not JSON from line %d, column %d on", line, column)
+}
+
+// knownFields lists the fields at the top of an operation's body.
+func knownFields(schemas huma.Registry, op *huma.Operation, at string) string {
+	if op == nil || op.RequestBody == nil || strings.Count(at, ".") != 1 {
+		return ""
+	}
+	media := op.RequestBody.Content["application/json"]
+	if media == nil || media.Schema == nil {
+		return ""
+	}
+	schema := media.Schema
+	if schema.Ref != "" {
+		schema = schemas.SchemaFromRef(schema.Ref)
+	}
+	return "; known here: " + strings.Join(slices.Sorted(maps.Keys(schema.Properties)), ", ")
+}
