@@ -58,6 +58,10 @@ bench: ## figures: speed, memory
 bench-create: build bundle ## how long creation takes, beside bare kubeadm on the same machines (root)
 	scripts/bench.sh create
 
+.PHONY: fuzz
+fuzz: ## feed every parser FUZZTIME of made-up input, one after another (default 1000000x)
+	scripts/fuzz.sh
+
 .PHONY: vet
 vet: ## gofmt and go vet
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -96,6 +96,7 @@ var (
 	wantLess  = regexp.MustCompile(`^expected number <= (\S+)$`)
 	wantShort = regexp.MustCompile(`^expected length <= (\d+)$`)
 	wantType  = regexp.MustCompile(`^(?:expected|invalid) (string|integer|number|boolean|array|object)$`)
+	wantOne   = regexp.MustCompile(`^expected value to be one of "(.*)"$`)
 	badType   = regexp.MustCompile(`^unknown content type: (.*)$`)
 )
 
@@ -116,6 +117,8 @@ func inWords(schemas huma.Registry, op *huma.Operation, e *huma.ErrorDetail) *hu
 		msg = "want " + wantLess.FindStringSubmatch(msg)[1] + " or less"
 	case wantShort.MatchString(msg):
 		msg = "too long; want at most " + wantShort.FindStringSubmatch(msg)[1] + " characters"
+	case wantOne.MatchString(msg):
+		msg = "want one of " + wantOne.FindStringSubmatch(msg)[1]
 	case wantType.MatchString(msg):
 		msg = "want " + typeNames[wantType.FindStringSubmatch(msg)[1]]
 	case badType.MatchString(msg):

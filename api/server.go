@@ -273,7 +273,7 @@ func planned(p engine.Planned, err error) (*body[Plan], error) {
 	if steps == nil {
 		steps = []plan.Step{}
 	}
-	return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: steps, Notes: p.Graph.Notes, Spec: string(text)}}, err
+	return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: steps, Notes: p.Graph.Notes, More: p.Graph.More, Spec: string(text)}}, err
 }
 
 func (s *Server) change(ctx context.Context, c store.Change, err error) (*body[Change], error) {
@@ -337,6 +337,9 @@ func (s *Server) nodes(api huma.API) {
 			v := Node{Name: n.Name, Role: n.Role, Group: n.Group, Site: n.Site, Region: n.Region, Zone: n.CloudZone, Type: n.Type, Status: n.Status, Version: n.Version, Address: n.Address.String(), Pods: n.Pods.String(), Machine: n.Machine, Created: n.Created}
 			if n.Public.IsValid() {
 				v.Public = n.Public.String()
+			}
+			if n.Failure != nil {
+				v.Failure = n.Failure.Message
 			}
 			if n.TunnelKey != "" {
 				v.Tunnel = map[bool]string{true: "kernel", false: "user space"}[n.Kernel]

@@ -49,6 +49,8 @@ type Plan struct {
 	New     bool        `json:"new"`
 	Steps   []plan.Step `json:"steps"`
 	Notes   []string    `json:"notes,omitempty"`
+	// More says that something waits for these steps and comes in another pass of the same run; a note says what.
+	More bool `json:"more,omitempty"`
 	// Spec is the cluster file with its defaults.
 	Spec string `json:"spec"`
 }
@@ -123,6 +125,8 @@ type Node struct {
 	Tunnel  string `json:"tunnel,omitempty"`
 	// Created is when Kubernetes first had it.
 	Created time.Time `json:"created,omitzero"`
+	// Failure says how its machine, or the one before it, failed to become a member; empty since one did.
+	Failure string `json:"failure,omitempty"`
 }
 
 // Resource is one thing in a cloud that is on the cluster's ledger.

@@ -23,6 +23,9 @@ func explain(s plan.Step, account string, err error) error {
 
 // withAdvice adds what to do to the error of a call that was only to read.
 func withAdvice(err error, account string) error {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.NoRegion {
+		return err // it says so itself
+	}
 	switch cloud.ClassOf(err) {
 	case cloud.Denied, cloud.Throttled, cloud.Unknown:
 		return fmt.Errorf("%w; %s", err, advice(err, account))
@@ -55,7 +58,7 @@ func advice(err error, account string) string {
 	case cloud.Invalid:
 		return "the cloud will not take it as it is; change what is asked for"
 	case cloud.Throttled, cloud.Unavailable:
-		return "it is tried again by itself"
+		return "try again later; runs do so by themselves"
 	}
 	return "it is tried again by itself; when that doesn't help, " + check + " may say more"
 }

@@ -197,6 +197,8 @@ func (e *Engine) Nodes(ctx context.Context, name string) ([]NodeStatus, error) {
 			n.Status = "NotReady"
 		case f.Joined:
 			n.Status = "Missing"
+		case f.Failure != nil:
+			n.Status = "Failed"
 		case f.prepared():
 			n.Status = "Joining"
 		}

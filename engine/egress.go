@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -84,6 +85,9 @@ func FindEgress(ctx context.Context, proxy string) ([]netip.Prefix, error) {
 	}
 	found := agreed(answers)
 	if len(found) == 0 {
+		if proxy != "" { // all go the same way
+			return nil, failed[0]
+		}
 		return nil, errors.Join(failed...)
 	}
 	return found, nil
@@ -108,6 +112,17 @@ func agreed(answers []netip.Addr) []netip.Prefix {
 	return out
 }
 
+// proxyTrouble says in words why a proxy doesn't do what it is for.
+func proxyTrouble(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return "it hung up"
+	}
+	return err.Error()
+}
+
 func askEgress(ctx context.Context, client *http.Client, url string) (netip.Addr, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -116,7 +131,7 @@ func askEgress(ctx context.Context, client *http.Client, url string) (netip.Addr
 	resp, err := client.Do(req)
 	if err != nil {
 		if p, ok := errors.AsType[*remote.ProxyError](err); ok {
-			return netip.Addr{}, fmt.Errorf("the account's proxy %s does not lead to %s (%w)", p.Proxy, req.URL.Host, p.Err)
+			return netip.Addr{}, fmt.Errorf("the account's proxy %s does not lead to %s: %s", p.Proxy, req.URL.Host, proxyTrouble(p.Err))
 		}
 		if text, _, ok := cloud.WayError(err); ok {
 			return netip.Addr{}, errors.New(text)

@@ -70,6 +70,15 @@ func TestKubeadmFailsKept(t *testing.T) {
 		t.Errorf("the error has %d bytes", len(text))
 	}
 	first := s.machineID(uid, "demo-web-1")
+	nodes, err := s.engine.Nodes(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes {
+		if n.Name == "demo-web-1" && (n.Status != "Failed" || n.Failure == nil || n.Failure.Message != "kubeadm join failed in phase preflight") {
+			t.Errorf("%s is %s: %+v", n.Name, n.Status, n.Failure)
+		}
+	}
 	s.ready(uid)
 	if now := s.machineID(uid, "demo-web-1"); now != first {
 		t.Errorf("the machine was %s and is %s", first, now)

@@ -88,6 +88,7 @@ func (r *run) execute(ctx context.Context, reason string) error {
 	case err != nil && ctx.Err() != nil:
 		outcome, text = OutcomeStopped, "the engine stopped"
 	case err != nil:
+		err = errors.Join(err, r.unknownErr())
 		outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
 	default:
 		if err = r.unknownErr(); err != nil {

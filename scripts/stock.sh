@@ -55,10 +55,10 @@ folder() {
 # settle ROOT: what an image's maker would have set. No keys and no identity: the first boot makes them.
 settle() {
 	cat >"$1/etc/cloud/cloud.cfg.d/95_image.cfg" <<-END
-		locale: false
+		locale: C.UTF-8
 		manage_etc_hosts: true
-		apt_preserve_sources_list: true
 	END
+	printf 'LANG=C.UTF-8\n' >"$1/etc/default/locale"
 	: >"$1/etc/machine-id"
 	: >"$1/etc/resolv.conf"
 	rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/hostname"

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrFull is wrapped by errors of a disk that is full. What was to be written isn't; it can be tried again.
-var ErrFull = errors.New("the disk that holds the database is full: free some space there, and it is tried again by itself")
+var ErrFull = errors.New("the disk that holds the database is full: free some space there and try again; the engine's own work goes on by itself then")
 
 // trouble is an error of the database itself, in words that say what to do.
 type trouble struct {
@@ -40,12 +40,14 @@ func plainly(err error) error {
 	return err
 }
 
+func full(err error) error { return &trouble{ErrFull.Error(), errors.Join(ErrFull, err)} }
+
 // sqliteTrouble knows the codes of SQLite's documentation, "Result and Error Codes"; their lowest byte is the primary one.
 func sqliteTrouble(e *sqlite.Error, err error) error {
 	const restore = "stop all engines that use it, and put back a copy of it with its master key"
 	switch e.Code() & 0xff {
 	case sqlitelib.SQLITE_FULL:
-		return fmt.Errorf("%w (%w)", ErrFull, err)
+		return full(err)
 	case sqlitelib.SQLITE_NOTADB:
 		return &trouble{"the file is not a database of SQLite, or its beginning is damaged: " + restore, err}
 	case sqlitelib.SQLITE_CORRUPT:
@@ -57,6 +59,9 @@ func sqliteTrouble(e *sqlite.Error, err error) error {
 	case sqlitelib.SQLITE_BUSY, sqlitelib.SQLITE_LOCKED:
 		return &trouble{"another program has locked the file for too long: end that, and try again", err}
 	case sqlitelib.SQLITE_IOERR:
+		if e.Code() == sqlitelib.SQLITE_IOERR_SHMSIZE { // the file beside the database can't grow
+			return full(err)
+		}
 		return &trouble{fmt.Sprintf("its disk can't be read or written (SQLite's code %d): see whether the disk is full or failing", e.Code()), err}
 	}
 	return err
@@ -74,7 +79,7 @@ func postgresTrouble(e *pgconn.PgError, err error) error {
 	case "53300":
 		return &trouble{"the PostgreSQL server has no connection left: raise its max_connections, or end others", err}
 	case "53100":
-		return fmt.Errorf("%w (%w)", ErrFull, err)
+		return full(err)
 	}
 	return err
 }

@@ -52,6 +52,7 @@ func probes(image string) []probe {
 
 func readProbes() []probe {
 	yes := sdk.Bool(true)
+	one := filters{"instance-type": {sizes["small"]}}.list() // the whole list is long
 	return []probe{
 		dry("DescribeVpcs", (*ec2.Client).DescribeVpcs, &ec2.DescribeVpcsInput{DryRun: yes}),
 		dry("DescribeVpcAttribute", (*ec2.Client).DescribeVpcAttribute, &ec2.DescribeVpcAttributeInput{DryRun: yes, VpcId: sdk.String(noVPC), Attribute: types.VpcAttributeNameEnableDnsSupport}),
@@ -64,8 +65,8 @@ func readProbes() []probe {
 		dry("DescribeVolumes", (*ec2.Client).DescribeVolumes, &ec2.DescribeVolumesInput{DryRun: yes}),
 		dry("DescribeNetworkInterfaces", (*ec2.Client).DescribeNetworkInterfaces, &ec2.DescribeNetworkInterfacesInput{DryRun: yes}),
 		dry("DescribeKeyPairs", (*ec2.Client).DescribeKeyPairs, &ec2.DescribeKeyPairsInput{DryRun: yes}),
-		dry("DescribeInstanceTypes", (*ec2.Client).DescribeInstanceTypes, &ec2.DescribeInstanceTypesInput{DryRun: yes}),
-		dry("DescribeInstanceTypeOfferings", (*ec2.Client).DescribeInstanceTypeOfferings, &ec2.DescribeInstanceTypeOfferingsInput{DryRun: yes}),
+		dry("DescribeInstanceTypes", (*ec2.Client).DescribeInstanceTypes, &ec2.DescribeInstanceTypesInput{DryRun: yes, Filters: one}),
+		dry("DescribeInstanceTypeOfferings", (*ec2.Client).DescribeInstanceTypeOfferings, &ec2.DescribeInstanceTypeOfferingsInput{DryRun: yes, Filters: one}),
 		dry("GetConsoleOutput", (*ec2.Client).GetConsoleOutput, &ec2.GetConsoleOutputInput{DryRun: yes, InstanceId: sdk.String(noInstance)}),
 	}
 }
@@ -139,7 +140,7 @@ func (d *Driver) try(ctx context.Context, region string, all []probe) ([]probe, 
 	for i := range all {
 		p := &all[i]
 		g.Go(func() error {
-			err := p.call(ctx, d.in(region))
+			err := cloud.ReadAgain(ctx, busy, func() error { return p.call(ctx, d.in(region)) })
 			if hasCode(err, "UnauthorizedOperation") {
 				p.why = classify(err).Message
 				return nil

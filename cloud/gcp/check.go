@@ -84,7 +84,8 @@ func up(all []*compute.Region) []string {
 
 // noRegion is the error of a region that the project doesn't have.
 func (d *Driver) noRegion(region string, have []string) error {
-	return invalid("project %s doesn't have the region %s; it has %s: use one of these", d.project, region, strings.Join(have, ", "))
+	return &cloud.Error{Class: cloud.Invalid, NoRegion: true, Message: "project " + d.project + " doesn't have the region " + region + "; it has " +
+		strings.Join(have, ", ") + ": use one of these"}
 }
 
 // explainRegion looks whether a refusal in a region means that the project doesn't have it.

@@ -250,7 +250,7 @@ func (s *settings) confirmDelete(c *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "This deletes cluster %s: %s with all that runs on them, and %s at %s.\nIt can't be undone. Type yes to go on: ",
+	fmt.Fprintf(os.Stderr, "This deletes cluster %s: %s with all that runs there, and %s at %s.\nIt can't be undone. Type yes to go on: ",
 		name, counted(cluster.Nodes, "node"), counted(len(resources), "thing")+" in the accounts", strings.Join(cluster.Sites, ", "))
 	answer := make(chan string, 1)
 	go func() {

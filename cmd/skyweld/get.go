@@ -35,7 +35,7 @@ Lists are tables for people; -o wide has more columns, and -o json and -o yaml h
 var clusterListing = listing[api.Cluster]{
 	columns: []column[api.Cluster]{
 		{head: "NAME", cell: func(c api.Cluster) string { return c.Name }},
-		{head: "STATUS", cell: func(c api.Cluster) string { return c.Phase }, status: true},
+		{head: "STATUS", least: 11, cell: func(c api.Cluster) string { return c.Phase }, status: true},
 		{head: "NODES", cell: func(c api.Cluster) string { return fmt.Sprintf("%d/%d", c.Ready, c.Nodes) }},
 		{head: "VERSION", cell: func(c api.Cluster) string { return c.Version }},
 		{head: "AGE", cell: func(c api.Cluster) string { return age(c.Created) }},
@@ -131,7 +131,7 @@ func onlyCluster(ctx context.Context, client *api.Client, a []string) (string, e
 var nodeListing = listing[api.Node]{
 	columns: []column[api.Node]{
 		{head: "NAME", cell: func(n api.Node) string { return n.Name }},
-		{head: "STATUS", cell: func(n api.Node) string { return n.Status }, status: true},
+		{head: "STATUS", least: 12, cell: func(n api.Node) string { return n.Status }, status: true},
 		{head: "ROLE", cell: func(n api.Node) string { return n.Role }},
 		{head: "SITE", cell: func(n api.Node) string { return n.Site }},
 		{head: "ZONE", cell: func(n api.Node) string { return n.Zone }},
@@ -222,7 +222,7 @@ func getResources(s *settings) *cobra.Command {
 var runListing = listing[api.Run]{
 	columns: []column[api.Run]{
 		{head: "RUN", cell: runNumber},
-		{head: "STATUS", cell: func(r api.Run) string { return r.Outcome }, status: true},
+		{head: "STATUS", least: 9, cell: func(r api.Run) string { return r.Outcome }, status: true},
 		{head: "STEPS", cell: func(r api.Run) string { return fmt.Sprintf("%d/%d", r.Done, r.Total) }},
 		{head: "TOOK", cell: func(r api.Run) string { return took(r.Started, r.Ended) }},
 		{head: "AGE", cell: func(r api.Run) string { return age(r.Started) }},

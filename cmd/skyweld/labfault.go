@@ -33,7 +33,7 @@ Kinds:
   skyweld lab fault add aws deny --action RunInstances
   skyweld lab fault add gcp drop-answer --action instances.insert --times 1
   skyweld lab fault add gcp down --for 2m
-  skyweld lab fault add aws no-ssh --machine 'demo-web-*'
+  skyweld lab fault add aws no-ssh --machine '*-demo-web-*'
   skyweld lab fault list
   skyweld lab fault remove --all`,
 	}
@@ -64,9 +64,12 @@ func labFaultAdd(dir *string) *cobra.Command {
 				}
 				r.Delay = fault.Duration(d)
 			}
-			for flag, zero := range map[string]bool{"times": r.Times == 0, "rate": r.Rate == 0, "seed": r.Seed == 0, "for": r.For == 0} {
-				if c.Flags().Changed(flag) && zero {
-					return usageError{fmt.Errorf("--%s: found 0: want more, or leave it out", flag)}
+			for _, f := range []struct {
+				name string
+				zero bool
+			}{{"after", r.After == 0}, {"times", r.Times == 0}, {"rate", r.Rate == 0}, {"seed", r.Seed == 0}, {"for", r.For == 0}} {
+				if c.Flags().Changed(f.name) && f.zero {
+					return usageError{fmt.Errorf("--%s: found 0: want more, or leave it out", f.name)}
 				}
 			}
 			if err := r.Check(); err != nil {
@@ -86,6 +89,7 @@ func labFaultAdd(dir *string) *cobra.Command {
 	f.StringVar(&r.Action, "action", "", "only requests for actions that match this pattern")
 	f.StringVar(&r.Region, "region", "", "only requests about this region or its zones")
 	f.StringVar(&r.Machine, "machine", "", "machines whose name or id matches this pattern, from their next boot on")
+	f.IntVar(&r.After, "after", 0, "let so many pass at first")
 	f.IntVar(&r.Times, "times", 0, "be over after it has struck so often")
 	f.DurationVar(&lasts, "for", 0, "be over after this time")
 	f.Float64Var(&r.Rate, "rate", 0, "strike by chance only: above 0, at most 1")
@@ -186,6 +190,9 @@ func faultText(r fault.Rule) string {
 // faultLimits are how long and how often a fault strikes.
 func faultLimits(r fault.Rule) []string {
 	var out []string
+	if r.After > 0 {
+		out = append(out, fmt.Sprintf("after %d", r.After))
+	}
 	if r.Times > 0 {
 		out = append(out, fmt.Sprintf("%d times", r.Times))
 	}

@@ -59,7 +59,7 @@ Without --wait it returns as soon as the engine has taken it on. With --wait it 
 						fmt.Fprintf(c.OutOrStdout(), "new: %s\n", ch.Message)
 					}
 					return ch, err
-				}, "has them")
+				}, "has its new nodes")
 		},
 	}
 	c.Flags().StringVar(&workers, "group", "", "`GROUP` of workers, as spec.workers[].name has it; required")

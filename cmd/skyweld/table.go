@@ -114,6 +114,8 @@ type column[T any] struct {
 	show shown
 	// status: the cell is a word that gets a colour.
 	status bool
+	// least is how wide the column is at least in a list that is watched, whose later rows aren't known yet.
+	least int
 }
 
 // shown says when a column is there.

@@ -40,7 +40,11 @@ With nothing under way it returns at once: with exit code 0 when the cluster is 
 			}
 			for i := len(changes) - 1; i >= 0; i-- {
 				if state := store.ChangeState(changes[i].State); state == store.Queued || state == store.Applying {
-					return s.follow(c, client, changes[i], f, "is as it was asked for")
+					done := "is as it was asked for"
+					if changes[i].Kind == string(store.Delete) {
+						done = "is deleted"
+					}
+					return s.follow(c, client, changes[i], f, done)
 				}
 			}
 			return settled(c, client, a[0])
@@ -226,7 +230,8 @@ func (p *progress) draw(run api.Run, living []string) {
 // clear takes the living lines off the screen.
 func (p *progress) clear() {
 	if p.drawn > 0 {
-		fmt.Fprint(p.out, strings.Repeat("\x1b[1A\x1b[2K", p.drawn))
+		// A Ctrl-C stands where it was typed.
+		fmt.Fprint(p.out, "\r\x1b[2K"+strings.Repeat("\x1b[1A\x1b[2K", p.drawn))
 		p.drawn = 0
 	}
 }

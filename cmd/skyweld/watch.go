@@ -146,6 +146,9 @@ func (st *stream[T]) write(list []T) error {
 		}
 		st.table, st.columns = l.table(st.s, out, list)
 		st.table.keep = true
+		for _, col := range st.columns {
+			st.table.widths = append(st.table.widths, col.least)
+		}
 		if !st.s.noHeaders {
 			heads(st.table, st.columns)
 		}
@@ -156,11 +159,11 @@ func (st *stream[T]) write(list []T) error {
 
 var eventListing = listing[api.Event]{
 	columns: []column[api.Event]{
-		{head: "AGE", show: ifNarrow, cell: func(e api.Event) string { return age(e.Time) }},
+		{head: "AGE", show: ifNarrow, least: 4, cell: func(e api.Event) string { return age(e.Time) }},
 		{head: "TIME", show: onlyWide, cell: func(e api.Event) string { return e.Time.UTC().Format(time.RFC3339) }},
-		{head: "TYPE", cell: func(e api.Event) string { return e.Type }, status: true},
-		{head: "REASON", cell: func(e api.Event) string { return e.Reason }},
-		{head: "OBJECT", cell: func(e api.Event) string { return strings.Replace(e.Object, " ", "/", 1) }},
+		{head: "TYPE", least: 7, cell: func(e api.Event) string { return e.Type }, status: true},
+		{head: "REASON", least: 11, cell: func(e api.Event) string { return e.Reason }},
+		{head: "OBJECT", least: 18, cell: func(e api.Event) string { return strings.Replace(e.Object, " ", "/", 1) }},
 		{head: "MESSAGE", cell: func(e api.Event) string { return oneLine(e.Message) }},
 	},
 	name:  func(e api.Event) string { return fmt.Sprintf("event/%d", e.ID) },

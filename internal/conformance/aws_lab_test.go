@@ -120,7 +120,7 @@ func (l *awsLab) client() *ec2.Client {
 
 func TestAWSOnTheLab(t *testing.T) {
 	t.Cleanup(func() {
-		t.Logf("requests and answers valid by botocore's model (none where it isn't installed): %v", awsTally)
+		t.Logf("held against botocore's model, where it is installed: %v\n%s", awsTally, awsTally.Detail())
 	})
 	for _, profile := range []world.Profile{world.Instant, world.Fast} {
 		t.Run(string(profile), func(t *testing.T) {

@@ -65,6 +65,24 @@ func TestGCPSuspended(t *testing.T) {
 	}
 }
 
+// TestGCPProbes lets the driver find out its permissions by trying, as in a project where they can't be asked for by name.
+func TestGCPProbes(t *testing.T) {
+	lab := newGCPLab(t, world.Instant)
+	d := lab.driver(t, func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err == nil && strings.HasSuffix(r.URL.Path, ":testIamPermissions") {
+				resp.StatusCode = http.StatusForbidden
+			}
+			return resp, err
+		})
+	})
+	rep, err := d.Check(t.Context(), gcpRegion)
+	if err != nil || len(rep.Missing) > 0 {
+		t.Errorf("the account that may do everything lacks %v: %v", rep.Missing, err)
+	}
+}
+
 // TestGCPMethods holds that the other tests of this package let the driver make every call that it has, so that each was
 // held against the discovery document. It comes after them in the order of files.
 func TestGCPMethods(t *testing.T) {
@@ -90,24 +108,6 @@ func TestGCPMethods(t *testing.T) {
 		}
 	}
 	t.Logf("%d calls of %d methods (%s)", total, len(has), strings.Join(counts, ", "))
-}
-
-// TestGCPProbes lets the driver find out its permissions by trying, as in a project where they can't be asked for by name.
-func TestGCPProbes(t *testing.T) {
-	lab := newGCPLab(t, world.Instant)
-	d := lab.driver(t, func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			resp, err := next.RoundTrip(r)
-			if err == nil && strings.HasSuffix(r.URL.Path, ":testIamPermissions") {
-				resp.StatusCode = http.StatusForbidden
-			}
-			return resp, err
-		})
-	})
-	rep, err := d.Check(t.Context(), gcpRegion)
-	if err != nil || len(rep.Missing) > 0 {
-		t.Errorf("the account that may do everything lacks %v: %v", rep.Missing, err)
-	}
 }
 
 var (

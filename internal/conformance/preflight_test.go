@@ -124,7 +124,7 @@ func TestAWSAhead(t *testing.T) {
 	more.Machines = nil
 	for i := range 4 {
 		m := site.Machines[0]
-		m.Name, m.Address = m.Name+"-x"+string(rune('a'+i)), m.Address
+		m.Name += "-x" + string(rune('a'+i))
 		for range i + 20 {
 			m.Address = m.Address.Next()
 		}

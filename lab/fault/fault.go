@@ -79,6 +79,8 @@ type Rule struct {
 	Machine string `json:"machine,omitempty"`
 	// Delay is how late a delayed answer is.
 	Delay Duration `json:"delay,omitempty"`
+	// After is how many requests or machines it lets pass at first.
+	After int `json:"after,omitempty"`
 	// Times is how often it strikes before it is over; 0 for no end.
 	Times int `json:"times,omitempty"`
 	// For is how long it lasts from its beginning; 0 for no end.
@@ -154,8 +156,10 @@ func (r Rule) Check() error {
 		return fmt.Errorf("kind: %s takes no time", r.Kind)
 	case r.Machine != "" && (r.Action != "" || r.Region != ""):
 		return fmt.Errorf("--machine: a machine's fault takes neither --action nor --region")
-	case r.Kind == Down && (r.Action != "" || r.Times != 0 || r.Rate != 0):
-		return fmt.Errorf("kind: down is about a whole cloud or region, and takes no --action, --times or --rate")
+	case r.Kind == Down && (r.Action != "" || r.After != 0 || r.Times != 0 || r.Rate != 0):
+		return fmt.Errorf("kind: down is about a whole cloud or region, and takes no --action, --after, --times or --rate")
+	case r.After < 0:
+		return fmt.Errorf("--after: found %d: want 1 or more", r.After)
 	case r.Times < 0:
 		return fmt.Errorf("--times: found %d: want 1 or more", r.Times)
 	case r.For < 0:

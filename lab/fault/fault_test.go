@@ -119,6 +119,19 @@ func TestRefusals(t *testing.T) {
 	c.want("/Stop", "fine")
 }
 
+func TestAfter(t *testing.T) {
+	c := newCloud(t)
+	c.add(Rule{Kind: Deny, Action: "Run", After: 2, Times: 1})
+	c.want("/Run", "fine")
+	c.want("/Other", "fine")
+	if c.Denies("c", "plain:Run") {
+		t.Error("denied before its time")
+	}
+	c.want("/Run", "fine")
+	c.want("/Run", "deny")
+	c.want("/Run", "fine")
+}
+
 // TestNothingMeant holds that a kind which the cloud has no error for is no strike, and that a later rule has its turn.
 func TestNothingMeant(t *testing.T) {
 	c := newCloud(t)
@@ -366,7 +379,8 @@ func TestCheck(t *testing.T) {
 		{Rule{Kind: Deny, Action: "[x"}, `--action: found "[x": want a pattern with * and ?`},
 		{Rule{Kind: Delay}, "delay needs a time above zero: delay 2s"},
 		{Rule{Kind: Deny, Delay: 1}, "kind: deny takes no time"},
-		{Rule{Kind: Down, Times: 1}, "takes no --action, --times or --rate"},
+		{Rule{Kind: Down, Times: 1}, "takes no --action, --after, --times or --rate"},
+		{Rule{Kind: Deny, After: -1}, "--after: found -1: want 1 or more"},
 		{Rule{Kind: Deny, Times: -1}, "--times: found -1: want 1 or more"},
 		{Rule{Kind: Deny, For: -1}, "--for: "},
 		{Rule{Kind: Deny, Rate: 1.5}, "--rate: found 1.5: want a number above 0 and at most 1"},

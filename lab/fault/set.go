@@ -26,7 +26,8 @@ type Set struct {
 
 type entry struct {
 	Rule
-	row *chance.Rand
+	row  *chance.Rand
+	seen int // how many matched
 }
 
 // NewSet returns an empty set.
@@ -108,7 +109,7 @@ func (s *Set) Denies(cloud, action string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.rules, func(e *entry) bool {
-		return e.Kind == Deny && e.Rate == 0 && !s.over(e) && e.about(cloud, Request{Action: action, Region: e.Region})
+		return e.Kind == Deny && e.Rate == 0 && e.seen >= e.After && !s.over(e) && e.about(cloud, Request{Action: action, Region: e.Region})
 	})
 }
 
@@ -137,7 +138,10 @@ func (s *Set) past(e *entry) bool {
 
 // strike says whether a rule that matches strikes this time, and counts it. The caller holds the lock.
 func (s *Set) strike(e *entry) bool {
-	if s.over(e) || e.Rate > 0 && e.row.Float64() >= e.Rate {
+	if s.over(e) {
+		return false
+	}
+	if e.seen++; e.seen <= e.After || e.Rate > 0 && e.row.Float64() >= e.Rate {
 		return false
 	}
 	e.Hits++

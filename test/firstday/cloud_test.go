@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,6 +27,22 @@ import (
 
 // cloudCommands are the commands of the scripts cloud-*.txtar, which are about what clouds refuse, lose and delay.
 var cloudCommands = map[string]func(*testscript.TestScript, bool, []string){"ownlab": ownLab, "until": until, "uid": setUID, "holds": holds, "stranger": stranger}
+
+// TestMachines runs the scripts that need whole machines and the bundle, and a minute or two.
+func TestMachines(t *testing.T) { testscript.Run(t, params(filepath.Join("testdata", "machines"))) }
+
+// bundleDir is where 'make bundle' puts its newest work, empty where there is none.
+func bundleDir() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	dir := filepath.Join(cache, "skyweld", "bundle", "latest")
+	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err != nil {
+		return ""
+	}
+	return dir
+}
 
 // ownLab starts a lab for the script alone, as faults are for all who use a lab, and points the script at it: ownlab
 // [FLAG...]. It has no bundle unless a flag says so.

@@ -112,9 +112,12 @@ func exportsOf(dir string) ([]string, error) {
 	return set, nil
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
+func TestScripts(t *testing.T) { testscript.Run(t, params("testdata")) }
+
+// params are what all scripts run with.
+func params(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir, UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
@@ -124,6 +127,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SKYWELD_BUNDLE", "http://198.18.0.3/manifest.json")
 			e.Setenv("SKYWELD_BUNDLE_SHA256", strings.Repeat("ab", 32))
 			e.Setenv("LAB", labDir)
+			e.Setenv("BUNDLE", bundleDir())
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o755)
 		},
 		Condition: func(cond string) (bool, error) {
@@ -132,11 +136,13 @@ func TestScripts(t *testing.T) {
 				return len(labEnv) > 0, nil
 			case "root":
 				return os.Geteuid() == 0, nil
+			case "bundle":
+				return bundleDir() != "", nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: merged(map[string]func(*testscript.TestScript, bool, []string){"exit": exit, "usinglab": usingLab, "engine": startEngine}, hostCommands, cloudCommands, cliCommands),
-	})
+	}
 }
 
 // merged joins tables of commands.
@@ -231,7 +237,7 @@ func TestHelp(t *testing.T) {
 		// The root's commands stand in groups: lists of commands are what stands between the examples and the flags.
 		_, rest, _ := strings.Cut(text, "\nExamples:\n")
 		_, rest, _ = strings.Cut(rest, "\n\n")
-		rest, _, _ = strings.Cut(rest, "\nFlags:\n")
+		rest, _, _ = strings.Cut("\n"+rest, "\nFlags:\n")
 		for line := range strings.SplitSeq(rest, "\n") {
 			if f := strings.Fields(line); strings.HasPrefix(line, "  ") && len(f) > 1 && f[0] != "help" {
 				walked++

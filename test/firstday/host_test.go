@@ -48,6 +48,7 @@ func mistakes(ts *testscript.TestScript, neg bool, args []string) {
 	if !valid {
 		always = refusal(ts, base)
 	}
+	var wrong strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(ts.ReadFile(args[1])), "\n\n") {
 		file, from, want := base, "", slices.Clone(always)
 		for line := range strings.SplitSeq(block, "\n") {
@@ -75,8 +76,11 @@ func mistakes(ts *testscript.TestScript, neg bool, args []string) {
 		inOrder := slices.IsSortedFunc(got, func(a, b string) int { return lineOf(a) - lineOf(b) })
 		slices.Sort(want)
 		if sorted := slices.Sorted(slices.Values(got)); !inOrder || !slices.Equal(sorted, want) {
-			ts.Fatalf("%s\nis refused with\n%s\nwant, in the order of lines,\n%s", block, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			fmt.Fprintf(&wrong, "%s\nis refused with\n%s\nwant, in the order of lines,\n%s\n\n", block, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+	}
+	if wrong.Len() > 0 {
+		ts.Fatalf("%s", wrong.String())
 	}
 }
 

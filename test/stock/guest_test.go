@@ -36,8 +36,9 @@ func look(ctx context.Context, m engine.Machine) (state, error) {
 			s[section] = append(s[section], line)
 		}
 	}
-	if len(s["files"]) < 1000 || len(s["sysctls"]) < 100 || len(s["units"]) < 50 {
-		return nil, fmt.Errorf("the machine's state is not whole: %d files, %d kernel settings, %d units", len(s["files"]), len(s["sysctls"]), len(s["units"]))
+	if len(s["files"]) < 10000 || len(s["sysctls"]) < 500 || len(s["processes"]) < 5 || len(s["routes"]) < 2 {
+		return nil, fmt.Errorf("the machine's state is not whole: %d files, %d kernel settings, %d processes, %d routes",
+			len(s["files"]), len(s["sysctls"]), len(s["processes"]), len(s["routes"]))
 	}
 	for _, lines := range s {
 		slices.Sort(lines)
@@ -45,8 +46,17 @@ func look(ctx context.Context, m engine.Machine) (state, error) {
 	return s, nil
 }
 
+// lines is how much a state says.
+func (s state) lines() (n int) {
+	for _, lines := range s {
+		n += len(lines)
+	}
+	return n
+}
+
 // stays is what a machine that was a node keeps, each with its reason.
 var stays = map[string]*regexp.Regexp{
+	"iptables' lock, which others may hold and which goes with a restart": regexp.MustCompile(`^run: new: /run/xtables\.lock f$`),
 	"its host key, which was replaced by one that was never in user data": regexp.MustCompile(`^content: (new|gone): [0-9a-f]{64} +/etc/ssh/ssh_host_ed25519_key(\.pub)?$`),
 }
 

@@ -58,7 +58,7 @@ func TestStockMachine(t *testing.T) {
 		return err
 	}
 	change, err := s.engine.Apply(t.Context(), []byte(clusterFile), "test")
-	s.wait(change, err, 12*time.Minute)
+	s.wait(change, err, 25*time.Minute)
 	s.time("both nodes are in Kubernetes, and Ready")
 	s.kubectl("patch", "-n", "kube-system", "deployment/coredns", "-p", `{"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "`+stockNode+`"}}}}}`)
 	s.kubectl("rollout", "status", "-n", "kube-system", "deployment/coredns", "--timeout=300s")
@@ -87,25 +87,27 @@ func TestStockMachine(t *testing.T) {
 	for _, d := range traces(before, after) {
 		t.Errorf("left on the machine: %s", d)
 	}
+	s.time(fmt.Sprintf("%d lines of the machine's state are compared", before.lines()))
 	s.want(c, "systemctl is-system-running", "running")
 	change, err = s.engine.Delete(t.Context(), "stock", "test")
-	s.wait(change, err, 5*time.Minute)
+	s.wait(change, err, 10*time.Minute)
 	s.time("the cluster is deleted")
 }
 
 // fresh waits until the machine has started, wants what cloud-init was told, and takes the machine's state.
 func (s *scene) fresh(ctx context.Context, m engine.Machine) (state, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
-	for command, want := range map[string]string{
-		"cloud-init status --wait --long; cloud-init query cloud_name": "aws",
-		"hostname":                           stockNode,
-		"systemctl is-system-running --wait": "running",
-		"jq . /run/cloud-init/result.json 2>/dev/null || cat /run/cloud-init/result.json": `"DataSourceEc2Local"`,
+	for _, q := range [][2]string{
+		{"cloud-init status --wait; cloud-init query cloud_name", "\naws\n"},
+		{"cat /run/cloud-init/result.json", `"datasource": "DataSourceEc2Local"`},
+		{"cat /run/cloud-init/result.json", `"errors": []`},
+		{"hostname", stockNode + "\n"},
+		{"systemctl is-system-running --wait", "running\n"},
 	} {
-		out, err := m.Run(ctx, command, nil, nil)
-		if err != nil || !strings.Contains(string(out), want) {
-			return nil, fmt.Errorf("%s on a new machine says %q (%w), want %s", command, out, err, want)
+		out, err := m.Run(ctx, q[0], nil, nil)
+		if err != nil || !strings.Contains(string(out), q[1]) {
+			return nil, fmt.Errorf("%s on a new machine says %q (%w), want %q", q[0], out, err, q[1])
 		}
 	}
 	return look(ctx, m)

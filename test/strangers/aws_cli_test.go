@@ -49,8 +49,9 @@ func newAWSCLI(t *testing.T) *awsCLI {
 	}
 	lab := newAWSLab(t, world.Instant)
 	c := &awsCLI{t: t, lab: lab, vars: map[string]string{}, errors: &bytes.Buffer{}, refused: map[string]int{}}
+	loop := scriptFile(t, "cli.py")
 	// It outlives the test's context, which ends before the cleanup that ends it.
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), python, filepath.Join("aws", "cli.py"))
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), python, loop)
 	cmd.Env = lab.environment(t)
 	cmd.Stderr = c.errors
 	in, err := cmd.StdinPipe()

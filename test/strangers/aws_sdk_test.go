@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +46,7 @@ func TestAWSWaiters(t *testing.T) {
 	}
 	var names, others []string
 	looks := 0
-	for _, line := range awsScript(t, python, filepath.Join("aws", "waiters.py")) {
+	for _, line := range awsScript(t, python, scriptFile(t, "waiters.py")) {
 		if text, _ := line["outcome"].(string); strings.HasPrefix(text, "not here") {
 			others = append(others, fmt.Sprint(line["waiter"]))
 			continue
@@ -65,7 +64,7 @@ func TestAWSWaiters(t *testing.T) {
 func TestAWSJavaScript(t *testing.T) {
 	t.Parallel()
 	counts := map[string]int{}
-	for _, line := range awsScript(t, "node", filepath.Join("aws", "client.mjs"), nodeModules(t)) {
+	for _, line := range awsScript(t, "node", scriptFile(t, "client.mjs"), nodeModules(t)) {
 		kind, _ := line["kind"].(string)
 		if line["outcome"] == "not here" {
 			kind = "refused"

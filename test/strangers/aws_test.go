@@ -63,3 +63,13 @@ func (l *awsLab) environment(t *testing.T) []string {
 		"AWS_ENDPOINT_URL="+l.url, "AWS_ACCESS_KEY_ID="+awsKey, "AWS_SECRET_ACCESS_KEY="+awsSecret,
 		"AWS_DEFAULT_REGION="+awsRegion, "AWS_REGION="+awsRegion, "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1")
 }
+
+// scriptFile is the path of one of our scripts. It looks at the file, so that go test knows that the test depends on it.
+func scriptFile(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join("aws", name)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

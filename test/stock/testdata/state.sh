@@ -3,7 +3,8 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 section() { printf '== %s\n' "$1"; }
 
 section files
-find / -xdev \( -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/cloud -o -path /var/lib/dhcp \) -prune -o -printf '%p %y %#m %u:%g %l\n'
+find / -xdev \( -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/cloud -o -path /var/lib/dhcp \
+	-o -path /var/lib/apt -o -path /var/lib/logrotate -o -path /var/backups \) -prune -o -printf '%p %y %#m %u:%g %l\n'
 section content
 find /etc /root /opt /usr/local -xdev -type f -exec sha256sum {} +
 section run
@@ -16,10 +17,13 @@ findmnt -rno TARGET,FSTYPE,OPTIONS | grep -v '^/run/user\|^/proc/sys/fs/binfmt_m
 section cgroups
 find /sys/fs/cgroup -maxdepth 2 -type d -not -path '*/user.slice/*' -not -path '*/system.slice/*'
 section units
-systemctl list-unit-files --no-legend --plain | grep -v '^run-\|^session-\|^user-'
-systemctl list-units --failed --no-legend --plain
-section services
-systemctl list-units --type=service --state=running --no-legend --plain | awk '{ print $1 }' | grep -v '^user\(-runtime-dir\)\?@\|^systemd-hostnamed\|^systemd-timedated'
+find /run/systemd/transient /run/systemd/system /run/systemd/generator* -type f ! -name 'session-*' ! -name 'run-*'
+until failed=$(systemctl list-units --failed --no-legend --plain); do :; done
+printf '%s\n' "$failed"
+section processes
+ps -e -o ppid=,comm= | awk '$1 != 2 { print $2 }' | grep -v '^\(bash\|ps\|awk\|grep\|sshd\|agetty\|(sd-pam)\|systemd-.*\|apt.*\)$'
+section logs
+find /var/log/pods /var/log/containers 2>/dev/null
 section links
 ip -o link | sed 's/^[0-9]*: //; s/ qlen .*//'
 section addresses

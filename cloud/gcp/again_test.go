@@ -1,0 +1,60 @@
+package gcp
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestAgain holds that what only reads is asked for again while Google is busy, that nothing else is, and that the answer
+// arrives whole.
+func TestAgain(t *testing.T) {
+	const (
+		throttled = `{"error":{"code":403,"message":"slow down","errors":[{"reason":"rateLimitExceeded"}]}}`
+		forbidden = `{"error":{"code":403,"message":"no","errors":[{"reason":"forbidden"}]}}`
+		broken    = `{"error":{"code":500,"message":"oh","errors":[{"reason":"backendError"}]}}`
+	)
+	for _, c := range []struct {
+		name, method string
+		first        int
+		body         string
+		status       int // of the answer that arrives
+		calls        int
+	}{
+		{"throttled", "GET", 403, throttled, 200, 2},
+		{"broken", "GET", 500, broken, 200, 2},
+		{"forbidden", "GET", 403, forbidden, 403, 1},
+		{"a change", "POST", 403, throttled, 403, 1},
+		{"not found", "GET", 404, "", 404, 1},
+	} {
+		calls := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if calls++; calls == 1 {
+				w.WriteHeader(c.first)
+				io.WriteString(w, c.body)
+				return
+			}
+			io.WriteString(w, "fine")
+		}))
+		req, err := http.NewRequestWithContext(t.Context(), c.method, server.URL, strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := again{http.DefaultTransport}.RoundTrip(req)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		want := c.body
+		if c.status == 200 {
+			want = "fine"
+		}
+		if err != nil || resp.StatusCode != c.status || calls != c.calls || string(body) != want {
+			t.Errorf("%s: %d %q after %d calls, %v; want %d after %d", c.name, resp.StatusCode, body, calls, err, c.status, c.calls)
+		}
+		resp.Body.Close()
+		server.Close()
+	}
+}
