@@ -36,7 +36,7 @@ func look(ctx context.Context, m engine.Machine) (state, error) {
 			s[section] = append(s[section], line)
 		}
 	}
-	if len(s["files"]) < 10000 || len(s["sysctls"]) < 500 || len(s["processes"]) < 5 || len(s["routes"]) < 2 {
+	if len(s["files"]) < 10000 || len(s["sysctls"]) < 500 || len(s["processes"]) < 3 || len(s["routes"]) < 2 {
 		return nil, fmt.Errorf("the machine's state is not whole: %d files, %d kernel settings, %d processes, %d routes",
 			len(s["files"]), len(s["sysctls"]), len(s["processes"]), len(s["routes"]))
 	}
