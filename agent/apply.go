@@ -91,6 +91,10 @@ func (d *daemon) applyTunnel(ctx context.Context, c node.Config) ([]string, erro
 			return changed, err
 		}
 	}
+	// The kernel's WireGuard turns this off for the whole machine when its device comes up (drivers/net/wireguard/device.c).
+	if err := d.machine.KeepSysctl("net/ipv4/conf/all/send_redirects"); err != nil {
+		return changed, err
+	}
 	key, err := tunnelKey(d.machine)
 	if err != nil {
 		return changed, err

@@ -79,14 +79,14 @@ func waitAgent(ctx context.Context, m *host.Machine, digest string) error {
 
 // ours are the files and folders that go with the agent, besides what the bundle brought.
 var ours = []string{
-	cniFile, networkdFile, containerdConfigFile, "/var/lib/cni", "/var/lib/containerd", "/run/containerd", "/var/lib/kubelet",
-	"/var/lib/etcd", "/etc/kubernetes", "/var/log/pods", "/var/log/containers", host.StateDir, host.RunDir, host.ConfigDir, filepath.Dir(host.ProgramDir),
+	cniFile, networkdFile, containerdConfigFile, "/var/lib/cni", "/var/lib/containerd", "/run/containerd", "/run/nri/nri.sock",
+	"/var/lib/kubelet", "/var/lib/etcd", "/etc/kubernetes", "/var/log/pods", "/var/log/containers", host.StateDir, host.RunDir, host.ConfigDir, filepath.Dir(host.ProgramDir),
 }
 
 // shared are folders that may be somebody else's too: they go when nothing is left in them.
 var shared = []string{
 	cniFolder, filepath.Dir(cniFolder), cniBins, filepath.Dir(cniBins), filepath.Dir(containerdConfigFile),
-	"/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd", filepath.Dir(networkdFile), "/run/wireguard",
+	"/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd", filepath.Dir(networkdFile), "/run/wireguard", "/run/nri", "/run/netns",
 	volumePlugins + "/volume/exec", volumePlugins + "/volume", volumePlugins, filepath.Dir(volumePlugins),
 }
 
@@ -125,7 +125,8 @@ func uninstall(ctx context.Context, m *host.Machine, output io.Writer) error {
 		try(err)
 	}
 	for _, name := range shared {
-		if err := unix.Rmdir(m.Path(name)); !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) {
+		err := unix.Rmdir(m.Path(name))
+		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) { // busy: ip(8) mounts it
 			try(err)
 		}
 	}

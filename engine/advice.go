@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/plan"
@@ -18,8 +19,18 @@ func explain(s plan.Step, account string, err error) error {
 	if s.Kind == plan.NodeKind {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("%s in site %s (account %s): %w; %s", what, s.Site, account, err, advice(err, account))
+	said := strings.TrimPrefix(err.Error(), what+": ") // the driver's own words for the same
+	return &stepError{fmt.Sprintf("%s in site %s (account %s): %s; %s", what, s.Site, account, said, advice(err, account)), err}
 }
+
+// stepError is a step's error in the words that people get.
+type stepError struct {
+	text  string
+	cause error
+}
+
+func (e *stepError) Error() string { return e.text }
+func (e *stepError) Unwrap() error { return e.cause }
 
 // withAdvice adds what to do to the error of a call that was only to read.
 func withAdvice(err error, account string) error {

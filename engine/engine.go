@@ -202,6 +202,9 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 	if ctx.Err() != nil {
 		return time.Now(), errors.Join(ctx.Err(), err)
 	}
+	if errors.Is(err, errDeleteAsked) { // the next run does that
+		return time.Now(), nil
+	}
 	end := context.WithoutCancel(ctx)
 	if deleting && err == nil {
 		if err = e.bury(end, fence, c, s, quiet, changes); err == nil {
@@ -242,13 +245,24 @@ func (e *Engine) passes(ctx context.Context, fence store.Fence, c store.Cluster,
 		if s.graph.More {
 			limit++
 		}
-		if err = newRun(s, fence).execute(ctx, reason); err != nil || len(s.graph.Steps) == 0 {
+		if err = e.carryOut(ctx, s, fence, reason, deleting); err != nil || len(s.graph.Steps) == 0 {
 			return s, true, err
 		}
 		if c, err = e.store.GetClusterByUID(ctx, c.UID); err != nil {
 			return s, false, err
 		}
 	}
+}
+
+// carryOut does what a survey planned. A deletion that is asked for meanwhile breaks it off.
+func (e *Engine) carryOut(ctx context.Context, s *survey, fence store.Fence, reason string, deleting bool) error {
+	r := newRun(s, fence)
+	if !deleting {
+		var cancel context.CancelFunc
+		r.halt, cancel = e.untilDelete(ctx, s.cluster.UID)
+		defer cancel()
+	}
+	return r.execute(ctx, reason)
 }
 
 // takeChanges makes the newest queued spec the one in force.

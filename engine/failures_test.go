@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -165,7 +166,7 @@ func TestSilentMachine(t *testing.T) {
 		s := newScene(t, cloudtest.Options{})
 		s.engine.patience.ssh = 50 * time.Millisecond
 		silent := true
-		s.world.unreachable = func(name string) error {
+		s.world.unreachable = func(_ context.Context, name string) error {
 			if silent && name == "demo-web-1" {
 				return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 			}
@@ -183,6 +184,41 @@ func TestSilentMachine(t *testing.T) {
 		s.delete(uid)
 		s.asBefore()
 	}
+}
+
+// TestDeleteEndsWaiting has a machine that never takes SSH, and a deletion that doesn't wait for it.
+func TestDeleteEndsWaiting(t *testing.T) {
+	s := newScene(t, cloudtest.Options{})
+	s.engine.patience.ssh, s.engine.patience.lease = time.Hour, time.Minute
+	tried := make(chan struct{}, 1)
+	s.world.unreachable = func(ctx context.Context, _ string) error {
+		select {
+		case tried <- struct{}{}:
+		default:
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	uid := s.apply(smallFile)
+	turned := make(chan struct{})
+	go func() {
+		defer close(turned)
+		s.turn(uid)
+	}()
+	<-tried
+	if _, err := s.engine.Delete(t.Context(), "demo", "tester"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-turned:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the run still waits for machines that are to be deleted")
+	}
+	if failed := s.events(uid, "StepFailed"); len(failed) > 0 {
+		t.Errorf("what was broken off is told as a failure: %q", failed)
+	}
+	s.gone(uid)
+	s.asBefore()
 }
 
 func (s *scene) factsOf(uid string) []*Facts {

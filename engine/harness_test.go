@@ -144,7 +144,7 @@ func (s *scene) start() {
 		Every: time.Hour, Parallel: 4, Clusters: 1, Name: "engine", Nodeside: s.world.nodeside(),
 		Log: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	e.patience = patience{lease: 200 * time.Millisecond, listLag: 50 * time.Millisecond, retry: time.Millisecond, step: 3 * time.Second, ssh: time.Second, again: 20 * time.Millisecond}
+	e.patience = patience{lease: 200 * time.Millisecond, listLag: 50 * time.Millisecond, retry: time.Millisecond, step: 3 * time.Second, ssh: time.Second, again: 20 * time.Millisecond, look: 20 * time.Millisecond}
 	if s.patient > 0 {
 		e.patience.listLag = s.patient
 	}

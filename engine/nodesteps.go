@@ -248,7 +248,7 @@ func (r *run) joinNode(ctx context.Context, name, action string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.e.store.Check(ctx, r.fence); err != nil {
+	if err := r.mayGoOn(ctx); err != nil {
 		return err
 	}
 	admin, cancel := context.WithTimeout(ctx, kubeadmPatience)
@@ -396,7 +396,7 @@ func (r *run) forgetNode(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if err := r.e.store.Check(ctx, r.fence); err != nil {
+	if err := r.mayGoOn(ctx); err != nil {
 		return err
 	}
 	_, err = retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) {
@@ -420,7 +420,7 @@ func (r *run) removeEtcdMember(ctx context.Context, name string) error {
 		etcd, err := r.e.opts.Nodeside.Etcd(r.keys.PKI, conn.DialContext, time.Now())
 		if err == nil {
 			var removed bool
-			if err = r.e.store.Check(ctx, r.fence); err != nil {
+			if err = r.mayGoOn(ctx); err != nil {
 				conn.Close()
 				return err
 			}

@@ -17,9 +17,11 @@ type patience struct {
 	ssh time.Duration
 	// again is when a run that could not even begin is tried again, and the pause after a first failed run.
 	again time.Duration
+	// look is how often a run looks whether its cluster is to be deleted meanwhile.
+	look time.Duration
 }
 
-var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, step: 10 * time.Minute, ssh: 10 * time.Minute, again: 10 * time.Second}
+var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, step: 10 * time.Minute, ssh: 10 * time.Minute, again: 10 * time.Second, look: 2 * time.Second}
 
 // clockSkew is how far a cloud's clock and the database's may differ.
 const clockSkew = time.Minute

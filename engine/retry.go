@@ -32,7 +32,7 @@ func retry[T any](ctx context.Context, p patience, do func(context.Context) (T, 
 			return v, nil
 		}
 		limit, again := retryLimit[cloud.ClassOf(err)]
-		if !again || time.Since(start) > min(limit, p.step) || ctx.Err() != nil || errors.Is(err, store.ErrFenced) {
+		if !again || time.Since(start) > min(limit, p.step) || ctx.Err() != nil || errors.Is(err, store.ErrFenced) || errors.Is(err, errDeleteAsked) {
 			return v, backoff.Permanent(err)
 		}
 		if e, ok := errors.AsType[*cloud.Error](err); ok && e.RetryAfter > 0 {
@@ -45,7 +45,7 @@ func retry[T any](ctx context.Context, p patience, do func(context.Context) (T, 
 // call is retry for a call that changes something in a cloud: the lease is checked before every try.
 func call[T any](ctx context.Context, r *run, do func(context.Context) (T, error)) (T, error) {
 	return retry(ctx, r.e.patience, func(ctx context.Context) (T, error) {
-		if err := r.e.store.Check(ctx, r.fence); err != nil {
+		if err := r.mayGoOn(ctx); err != nil {
 			var none T
 			return none, err
 		}

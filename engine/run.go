@@ -20,6 +20,8 @@ type run struct {
 	*survey
 	id    int64
 	fence store.Fence
+	// halt ends when the cluster's deletion is asked for; nil while that is what the run does.
+	halt context.Context
 
 	objMu   sync.Mutex
 	objects map[string]cloud.Object // by key: observed, then made
@@ -87,6 +89,8 @@ func (r *run) execute(ctx context.Context, reason string) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		outcome, text = OutcomeStopped, "the engine stopped"
+	case errors.Is(err, errDeleteAsked):
+		err, outcome, text = errDeleteAsked, OutcomeStopped, errDeleteAsked.Error()
 	case err != nil:
 		err = errors.Join(err, r.unknownErr())
 		outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
@@ -133,6 +137,7 @@ func (r *run) walk(ctx context.Context) error {
 
 // record writes a step's new state and says so to people.
 func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr error) {
+	brokenOff := ctx.Err() != nil || errors.Is(stepErr, errDeleteAsked)
 	ctx = context.WithoutCancel(ctx)
 	text := ""
 	if stepErr != nil {
@@ -147,7 +152,7 @@ func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr er
 		r.e.log.Warn("a step's state could not be recorded", "run", r.id, "step", s.ID, "err", err)
 	}
 	switch {
-	case st == plan.Failed:
+	case st == plan.Failed && !brokenOff:
 		r.warn(ctx, "StepFailed", s.Key, text)
 	case st == plan.Done && (s.Action == plan.Init || s.Action == plan.Join):
 		r.note(ctx, "NodeJoined", "node "+s.Key, "it is a node of the cluster now")
@@ -159,17 +164,27 @@ func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr er
 
 // step does one step, whatever it is about.
 func (r *run) step(ctx context.Context, s plan.Step) error {
-	if err := r.e.store.Check(ctx, r.fence); err != nil {
+	if err := r.mayGoOn(ctx); err != nil {
 		return err
 	}
 	if s.Kind == plan.NodeKind {
-		return r.scrubber.error(explain(s, "", r.nodeStep(ctx, s)))
+		ctx, cancel := r.haltable(ctx)
+		defer cancel()
+		err := r.nodeStep(ctx, s)
+		if err != nil && errors.Is(context.Cause(ctx), errDeleteAsked) {
+			return errDeleteAsked
+		}
+		return r.scrubber.error(explain(s, "", err))
 	}
 	account := ""
 	if st := r.sites[s.Site]; st != nil {
 		account = st.account.Name
 	}
-	return r.scrubber.error(explain(s, account, r.cloudStep(ctx, s)))
+	err := r.cloudStep(ctx, s)
+	if errors.Is(err, errDeleteAsked) {
+		return errDeleteAsked
+	}
+	return r.scrubber.error(explain(s, account, err))
 }
 
 // tidy forgets the facts of nodes that are neither wanted nor there any more, so that their addresses are free again.

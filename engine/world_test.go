@@ -41,7 +41,7 @@ type world struct {
 	fail  func(node, command string) error
 	// from is where the engine comes from: firewalls are held to that when it is set. unreachable keeps SSH from a node.
 	from        netip.Addr
-	unreachable func(node string) error
+	unreachable func(ctx context.Context, node string) error
 }
 
 // host is one machine as its agent knows it.
@@ -94,6 +94,11 @@ func (w *world) alive(providerID string) bool {
 }
 
 func (w *world) dial(ctx context.Context, t remote.Target) (Machine, error) {
+	if w.unreachable != nil {
+		if err := w.unreachable(ctx, t.Name); err != nil {
+			return nil, fmt.Errorf("ssh to %s (%s): %w", t.Name, t.Address, err)
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o, c, ok := w.machine(t.Name)
@@ -102,11 +107,6 @@ func (w *world) dial(ctx context.Context, t remote.Target) (Machine, error) {
 	}
 	if w.from.IsValid() && !w.letsIn(c, o) {
 		return nil, fmt.Errorf("ssh to %s (%s): connection timed out", t.Name, t.Address)
-	}
-	if w.unreachable != nil {
-		if err := w.unreachable(t.Name); err != nil {
-			return nil, fmt.Errorf("ssh to %s (%s): %w", t.Name, t.Address, err)
-		}
 	}
 	h := w.hosts[o.Machine.ProviderID]
 	if h == nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/skyweld/skyweld/lab/fault"
@@ -203,7 +204,7 @@ func (l *Lab) faultRoutes(mux *http.ServeMux) {
 		var rule fault.Rule
 		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&rule)
 		if err == nil && !slices.Contains(clouds, rule.Cloud) {
-			err = fmt.Errorf("cloud: found %q: want one of %v", rule.Cloud, clouds)
+			err = fmt.Errorf("cloud: found %q: want one of %s", rule.Cloud, strings.Join(clouds, ", "))
 		}
 		if err == nil {
 			rule, err = l.faults.Add(rule)

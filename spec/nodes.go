@@ -187,7 +187,7 @@ func AddWorkers(c *Cluster, group string, count int) ([]string, error) {
 	if len(groups) == 0 {
 		return nil, fmt.Errorf("add a worker to group %s of cluster %s: it has no groups of workers; add one to spec.workers of its file and apply that", group, c.Metadata.Name)
 	}
-	return nil, fmt.Errorf("add a worker to group %s of cluster %s: there is no such group; want one of %q%s", group, c.Metadata.Name, groups, DidYouMean(group, groups))
+	return nil, fmt.Errorf("add a worker to group %s of cluster %s: there is no such group; want one of %s%s", group, c.Metadata.Name, strings.Join(groups, ", "), DidYouMean(group, groups))
 }
 
 // RemoveWorker makes the group that a worker belongs to smaller by exactly that one.

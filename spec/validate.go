@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -119,7 +120,7 @@ func (v *validator) siteName(path, name string) {
 	if n := nearest(name, names); n != "" {
 		hint = "; did you mean " + n + "?"
 	}
-	v.add(path, strconv.Quote(name), "no site has that name; want one of %q%s", names, hint)
+	v.add(path, strconv.Quote(name), "no site has that name; want one of %s%s", strings.Join(names, ", "), hint)
 }
 
 func (v *validator) controlPlane() {

@@ -186,7 +186,7 @@ func (p *preflight) machineType(ctx context.Context, name string, known map[stri
 		}
 		q.Message = fmt.Sprintf("%s has no such type; the nearest are %s", p.region, strings.Join(nearest, ", "))
 	} else if !slices.Contains(t.architectures, types.ArchitectureType(imageArchitecture)) {
-		q.Message = fmt.Sprintf("it is for %v; Skyweld's machines are %s", t.architectures, imageArchitecture)
+		q.Message = fmt.Sprintf("it is for %s; Skyweld's machines are %s", strings.Trim(fmt.Sprint(t.architectures), "[]"), imageArchitecture)
 	}
 	var nowhere []string
 	for _, m := range p.machines {

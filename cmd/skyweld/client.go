@@ -57,8 +57,11 @@ func (s *settings) client() (*api.Client, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w at %s: none was ever started with the folder %s", api.ErrNoEngine, base, s.dir)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("the engine's folder %s belongs to another user: be that user, like with sudo, or name the folder of an engine of yours with --dir", s.dir)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the engine's token: %w", err)
+		return nil, fmt.Errorf("read the engine's token: %w", err)
 	}
 	return &api.Client{Base: strings.TrimSuffix(base, "/"), Token: strings.TrimSpace(string(token)), HTTP: &http.Client{Timeout: 5 * time.Minute}}, nil
 }

@@ -29,6 +29,9 @@ func readFile(name string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("-f: there is no file %s", name)
 	}
+	if info, statErr := os.Stat(name); statErr == nil && info.IsDir() {
+		return nil, fmt.Errorf("-f: %s is a folder: name one cluster file in it", name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("-f: %w", err)
 	}
@@ -124,7 +127,11 @@ func planSummary(p api.Plan) string {
 	if nodes > 0 {
 		parts = append(parts, counted(nodes, "step")+" on nodes")
 	}
-	return fmt.Sprintf("\n%s: %s", counted(len(p.Steps), "step"), strings.Join(parts, ", "))
+	text := fmt.Sprintf("\n%s: %s", counted(len(p.Steps), "step"), strings.Join(parts, ", "))
+	if p.More {
+		text += "\nThat isn't all: what waits for these steps is planned and done after them, in the same run."
+	}
+	return text
 }
 
 // counted is a number of things: "1 step", "2 steps".

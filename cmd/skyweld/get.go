@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ var clusterListing = listing[api.Cluster]{
 func complaint(c api.Cluster) string {
 	for _, cond := range c.Conditions {
 		if !cond.Status {
-			return oneLine(cond.Message)
+			return firstLine(cond.Message)
 		}
 	}
 	return ""
@@ -143,10 +144,25 @@ var nodeListing = listing[api.Node]{
 		{head: "EXTERNAL-IP", show: onlyWide, cell: func(n api.Node) string { return n.Public }},
 		{head: "PODS", show: onlyWide, cell: func(n api.Node) string { return n.Pods }},
 		{head: "WIREGUARD", show: onlyWide, cell: func(n api.Node) string { return n.Tunnel }},
-		{head: "MACHINE", show: onlyWide, cell: func(n api.Node) string { return n.Machine }},
+		{head: "MACHINE", show: onlyWide, cell: func(n api.Node) string { return shortID(n.Machine) }},
+		{head: "FAILURE", show: wideIfAny, cell: func(n api.Node) string { return oneLine(n.Failure) }},
 	},
 	name:  func(n api.Node) string { return "node/" + n.Name },
 	empty: "No nodes yet. 'skyweld get events -w' shows what happens.",
+}
+
+// shortID is a cloud's id without what is around it: of Google's, projects/…/instances/NAME#NUMBER, the name.
+func shortID(id string) string {
+	id, _, _ = strings.Cut(id, "#")
+	return id[strings.LastIndex(id, "/")+1:]
+}
+
+// withFailure lists nodes that were asked for by name: their failure is shown without -o wide.
+func withFailure(l listing[api.Node]) listing[api.Node] {
+	l.columns = slices.Clone(l.columns)
+	l.columns[len(l.columns)-1].show = ifAny
+	l.text = true
+	return l
 }
 
 func getNodes(s *settings) *cobra.Command {
@@ -155,9 +171,13 @@ func getNodes(s *settings) *cobra.Command {
 		Use: "nodes [CLUSTER [NODE]]", Aliases: []string{"node", "no"}, Short: "Show a cluster's nodes", Args: args("[CLUSTER]", "[NODE]"), ValidArgsFunction: s.completeArgs(clusterNames, nodeNames),
 		Long: `Show a cluster's nodes, the control plane first. STATUS is Provisioning while the machine is made, Joining while it gets its programs and joins, then Ready or NotReady as Kubernetes reports it, Missing when Kubernetes lost it, or Unknown while Kubernetes can't be asked. AGE counts from when Kubernetes first had it.
 
--o wide adds machine types, addresses, the range of its pods, and whether its WireGuard is the kernel's or one in user space.`,
-		Example: "  skyweld get nodes\n  skyweld get nodes demo -o wide\n  skyweld get nodes demo -w",
+-o wide adds machine types, addresses, the range of its pods, whether its WireGuard is the kernel's or one in user space, and what made a machine Failed. A node's name shows that one, and why it failed.`,
+		Example: "  skyweld get nodes\n  skyweld get nodes demo -o wide\n  skyweld get nodes demo demo-web-1\n  skyweld get nodes demo -w",
 		RunE: func(c *cobra.Command, a []string) error {
+			l := nodeListing
+			if len(a) > 1 {
+				l = withFailure(l)
+			}
 			return getList(s, c, a[:min(1, len(a))], watch, func(client *api.Client, ctx context.Context, name string) ([]api.Node, error) {
 				list, err := client.Nodes(ctx, name)
 				if err != nil || len(a) < 2 {
@@ -169,7 +189,7 @@ func getNodes(s *settings) *cobra.Command {
 					}
 				}
 				return nil, fmt.Errorf("cluster %s has no node named %q: 'skyweld get nodes %s' shows those it has", name, a[1], name)
-			}, nodeListing)
+			}, l)
 		},
 	}
 	listFlags(c, s)
@@ -194,11 +214,10 @@ var resourceListing = listing[api.Resource]{
 	columns: []column[api.Resource]{
 		{head: "NAME", cell: func(r api.Resource) string { return r.Key }},
 		{head: "KIND", cell: func(r api.Resource) string { return r.Kind }},
-		{head: "SITE", show: ifNarrow, cell: func(r api.Resource) string { return r.Site }},
+		{head: "SITE", cell: func(r api.Resource) string { return r.Site }},
 		{head: "AGE", cell: func(r api.Resource) string { return age(r.Made) }},
-		{head: "SITE", show: onlyWide, cell: func(r api.Resource) string { return r.Site }},
 		{head: "REGION", show: onlyWide, cell: func(r api.Resource) string { return r.Region }},
-		{head: "ID", show: onlyWide, cell: func(r api.Resource) string { return r.ID }},
+		{head: "ID", show: onlyWide, cell: func(r api.Resource) string { return shortID(r.ID) }},
 	},
 	name:  func(r api.Resource) string { return r.Kind + "/" + r.Key },
 	empty: "Nothing in the accounts yet. 'skyweld get events -w' shows what happens.",
@@ -229,7 +248,7 @@ var runListing = listing[api.Run]{
 		{head: "CALLS", show: onlyWide, cell: func(r api.Run) string { return strconv.FormatInt(r.Calls, 10) }},
 		{head: "STARTED", show: onlyWide, cell: func(r api.Run) string { return r.Started.UTC().Format(time.RFC3339) }},
 		{head: "REASON", cell: func(r api.Run) string { return r.Reason }},
-		{head: "ERROR", show: ifAny, cell: func(r api.Run) string { return oneLine(r.Error) }},
+		{head: "ERROR", show: ifAny, cell: func(r api.Run) string { return firstLine(r.Error) }},
 	},
 	name:  func(r api.Run) string { return "run/" + runNumber(r) },
 	empty: "No runs yet. 'skyweld get events -w' shows what happens.",
@@ -245,7 +264,7 @@ func getRuns(s *settings) *cobra.Command {
 		Use: "runs [CLUSTER [RUN]]", Aliases: []string{"run"}, Short: "Show a cluster's runs, or the steps of one", Args: args("[CLUSTER]", "[RUN]"), ValidArgsFunction: s.completeArgs(clusterNames, runNumbers),
 		Long: `Show a cluster's runs, the newest first. A run is one pass of the engine over a cluster: because something was asked for, because the hour came, or as another try. STEPS are those done, of all; with -o wide CALLS are those to the clouds.
 
-With a run's number it shows the run's steps, with the time each began after the run and what went wrong.`,
+With a run's number it shows the run's steps, with the time each began after the run, and below them what went wrong, whole: a list has only the first line of it. Runs share their numbers with changes and events, so a list has gaps.`,
 		Example: "  skyweld get runs demo\n  skyweld get runs demo 12\n  skyweld get runs demo -w",
 		RunE: func(c *cobra.Command, a []string) error {
 			if limit < 1 || limit > 200 {
@@ -282,7 +301,7 @@ func stepListing(started time.Time) listing[api.RunStep] {
 			{head: "NAME", cell: func(st api.RunStep) string { return st.Key }},
 			{head: "REASON", cell: func(st api.RunStep) string {
 				if st.Error != "" {
-					return oneLine(st.Error)
+					return firstLine(st.Error)
 				}
 				return st.Reason
 			}},
@@ -318,7 +337,28 @@ func getRun(s *settings, c *cobra.Command, watch bool, cluster, id string) error
 	if s.output == formJSON || s.output == formYAML {
 		return s.print(c.OutOrStdout(), r, nil)
 	}
-	return show(s, c.OutOrStdout(), r.Steps, stepListing(r.Started))
+	if err := show(s, c.OutOrStdout(), r.Steps, stepListing(r.Started)); err != nil || s.output == formName {
+		return err
+	}
+	for _, text := range wentWrong(r) {
+		fmt.Fprintf(c.OutOrStdout(), "\n%s\n", text)
+	}
+	return nil
+}
+
+// wentWrong is all that a run says of what went wrong, whole: what a table has no room for.
+func wentWrong(r api.Run) []string {
+	var out []string
+	for _, st := range r.Steps {
+		if st.State == "failed" {
+			out = append(out, strings.TrimSpace(st.Error))
+		}
+	}
+	// The run's own error is that of its first failed step, unless it ended without one.
+	if text := strings.TrimSpace(r.Error); text != "" && !slices.ContainsFunc(out, func(st string) bool { return strings.Contains(text, st) }) {
+		out = append(out, text)
+	}
+	return out
 }
 
 func versionCommand(s *settings) *cobra.Command {

@@ -142,7 +142,7 @@ func labFaultRemove(dir *string) *cobra.Command {
 			if all {
 				n, err := lab.RemoveFaults(c.Context(), *dir)
 				if err == nil {
-					fmt.Fprintf(c.OutOrStdout(), "%d faults removed\n", n)
+					fmt.Fprintf(c.OutOrStdout(), "%s removed\n", counted(n, "fault"))
 				}
 				return err
 			}

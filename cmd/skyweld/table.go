@@ -100,6 +100,21 @@ var lineEnds = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ")
 
 func oneLine(text string) string { return lineEnds.Replace(text) }
 
+// firstLine is a text's first line, and "…" where there are more: a console's output is no cell of a table. A line that only
+// announces a list takes the first of the list with it.
+func firstLine(text string) string {
+	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if strings.HasSuffix(first, ":") && strings.HasPrefix(rest, "  ") {
+		var item string
+		item, rest, _ = strings.Cut(rest, "\n")
+		first += " " + strings.TrimSpace(item)
+	}
+	if strings.TrimSpace(rest) != "" {
+		first += " …"
+	}
+	return oneLine(first)
+}
+
 func truncate(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"
@@ -124,8 +139,9 @@ type shown int
 const (
 	always shown = iota
 	onlyWide
-	ifAny    // when a row has something in it
-	ifNarrow // when not wide
+	ifAny     // when a row has something in it
+	wideIfAny // both
+	ifNarrow  // when not wide
 )
 
 // listing is how lists of one kind of thing are shown.
@@ -177,7 +193,7 @@ func (l listing[T]) table(s *settings, out io.Writer, list []T) (*table, []colum
 		for _, v := range list {
 			any = any || c.cell(v) != ""
 		}
-		if c.show == always || c.show == onlyWide && wide || c.show == ifAny && any || c.show == ifNarrow && !wide {
+		if c.show == always || c.show == onlyWide && wide || c.show == ifAny && any || c.show == wideIfAny && wide && any || c.show == ifNarrow && !wide {
 			columns = append(columns, c)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -157,8 +158,13 @@ func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painte
 			switch store.ChangeState(now.State) {
 			case store.Applied:
 				return now, run, nil
-			case store.Failed, store.Cancelled, store.Superseded:
-				return now, run, fmt.Errorf("change %d %s: %s\nThe engine tries again by itself; 'skyweld get events %s' shows what happens", now.ID, now.State, now.Error, now.Cluster)
+			case store.Failed:
+				return now, run, fmt.Errorf("change %d failed: %s\nThe engine tries again by itself; 'skyweld get events %s' shows what happens", now.ID, p.unsaid(run, now.Error), now.Cluster)
+			case store.Cancelled, store.Superseded:
+				if now.Kind == string(store.Delete) && gone(ctx, c, now.Cluster) { // another deletion was quicker
+					return now, run, nil
+				}
+				return now, run, fmt.Errorf("change %d (%s) %s: %s", now.ID, now.Kind, now.State, now.Error)
 			}
 		}
 		select {
@@ -210,6 +216,23 @@ func (p *progress) show(run api.Run) {
 	if p.live {
 		p.draw(run, living)
 	}
+}
+
+// gone says that there is no cluster of a name.
+func gone(ctx context.Context, c *api.Client, cluster string) bool {
+	_, err := c.Cluster(ctx, cluster)
+	p, ok := errors.AsType[*api.Problem](err)
+	return ok && p.Status == http.StatusNotFound
+}
+
+// unsaid is an error without what stands on the screen already: the output of what failed, below the step that it is of.
+func (p *progress) unsaid(run api.Run, text string) string {
+	for _, s := range run.Steps {
+		if p.said[fmt.Sprintf("%d/%s", run.ID, s.ID)] == "failed" && strings.Contains(text, s.Error) {
+			return firstLine(text)
+		}
+	}
+	return text
 }
 
 // draw writes the living lines. None may be wider than the screen: clear goes up by lines, not by what they broke into.

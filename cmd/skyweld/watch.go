@@ -139,8 +139,11 @@ func (st *stream[T]) write(list []T) error {
 		l := st.listing
 		l.columns = nil
 		for _, col := range st.listing.columns {
-			if col.show == ifAny {
+			switch col.show {
+			case ifAny:
 				col.show = always
+			case wideIfAny:
+				col.show = onlyWide
 			}
 			l.columns = append(l.columns, col)
 		}
@@ -164,7 +167,8 @@ var eventListing = listing[api.Event]{
 		{head: "TYPE", least: 7, cell: func(e api.Event) string { return e.Type }, status: true},
 		{head: "REASON", least: 11, cell: func(e api.Event) string { return e.Reason }},
 		{head: "OBJECT", least: 18, cell: func(e api.Event) string { return strings.Replace(e.Object, " ", "/", 1) }},
-		{head: "MESSAGE", cell: func(e api.Event) string { return oneLine(e.Message) }},
+		{head: "MESSAGE", show: ifNarrow, cell: func(e api.Event) string { return firstLine(e.Message) }},
+		{head: "MESSAGE", show: onlyWide, cell: func(e api.Event) string { return oneLine(e.Message) }},
 	},
 	name:  func(e api.Event) string { return fmt.Sprintf("event/%d", e.ID) },
 	empty: "No events. 'skyweld get events -w' waits for new ones.",
@@ -177,7 +181,7 @@ func getEvents(s *settings) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "events [CLUSTER]", Aliases: []string{"event", "ev"}, Short: "Show what happened to a cluster", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
-		Long: `Show what happened to a cluster, the last at the end. TYPE is Normal, or Warning for what needs attention or is tried again. A terminal shows messages as far as they fit; -o wide shows them whole, with times.
+		Long: `Show what happened to a cluster, the last at the end. TYPE is Normal, or Warning for what needs attention or is tried again. A message is cut at its first line, and in a terminal to what fits; -o wide shows them whole, with times.
 
 With -w it goes on to show events as they happen, until Ctrl-C or until the cluster is gone; both end it with exit code 0. While the engine is away it waits for it.`,
 		Example: "  skyweld get events demo\n  skyweld get events demo --since 10m -o wide\n  skyweld get events demo -w --limit 1",

@@ -57,7 +57,7 @@ func (s state) lines() (n int) {
 // stays is what a machine that was a node keeps, each with its reason.
 var stays = map[string]*regexp.Regexp{
 	"iptables' lock, which others may hold and which goes with a restart": regexp.MustCompile(`^run: new: /run/xtables\.lock f$`),
-	"its host key, which was replaced by one that was never in user data": regexp.MustCompile(`^content: (new|gone): [0-9a-f]{64} +/etc/ssh/ssh_host_ed25519_key(\.pub)?$`),
+	"its host key, which was replaced by one that was never in user data": regexp.MustCompile(`^(content|files): (new|gone): ([0-9a-f]{64} +)?/etc/ssh/ssh_host_ed25519_key(\.pub)?( f 06[04][04] root:root)?$`),
 }
 
 // traces is what is in one of two states only, without what may stay.

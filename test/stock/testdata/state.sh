@@ -39,4 +39,4 @@ ip netns list
 section listeners
 ss -Hlntu | awk '{ print $1, $5 }'
 section sysctls
-sysctl -a 2>/dev/null | grep -v 'random\|\.nr_\|-nr \|-state\|ns_last_pid\|nf_conntrack_count\|perf_event_max\|pty\.nr\|aio-nr\|sched_domain\|boot_id\|hung_task_detect'
+sysctl -a 2>/dev/null | grep -v 'random\|\.nr_\|-nr \|-state\|ns_last_pid\|nf_conntrack_count\|perf_event_max\|pty\.nr\|aio-nr\|sched_domain\|boot_id\|hung_task_detect\|fs\.quota\|_reserve_kbytes\|[tu][cd]p_mem'
