@@ -73,7 +73,7 @@ func FuzzBody(f *testing.F) {
 			t.Fatalf("%s with %q: not a problem: %v: %s", path, body, err, w.Body)
 		}
 		text := p.Error()
-		if strings.Contains(text, canary) && !strings.HasSuffix(path, "/plan") && !strings.HasSuffix(path, "/clusters") {
+		if strings.Contains(text, canary) && !strings.HasSuffix(path, "/plan") && !strings.HasSuffix(path, "/clusters") && !public(body) {
 			t.Fatalf("%s with %q repeats a secret: %s", path, body, text)
 		}
 		for _, foreign := range []string{"json:", "sql:", "SQLITE", "invalid character", "cannot unmarshal", "validation failed", "expected ", "%!"} {
@@ -82,6 +82,13 @@ func FuzzBody(f *testing.F) {
 			}
 		}
 	})
+}
+
+// public says whether the canary stands in a field whose value an answer must name.
+func public(body []byte) bool {
+	var said struct{ Name, Provider, Group string }
+	_ = json.Unmarshal(body, &said) // as far as it goes
+	return strings.Contains(said.Name+said.Provider+said.Group, canary)
 }
 
 // answer is a server that always says the same.
