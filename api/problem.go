@@ -123,6 +123,8 @@ func inWords(schemas huma.Registry, op *huma.Operation, e *huma.ErrorDetail) *hu
 		msg = "want " + typeNames[wantType.FindStringSubmatch(msg)[1]]
 	case badType.MatchString(msg):
 		at, msg = "header.Content-Type", fmt.Sprintf("found %q: want application/json", badType.FindStringSubmatch(msg)[1])
+	case at == "body" && strings.HasPrefix(msg, "json: cannot unmarshal number "):
+		msg = "a number is too large"
 	case at == "body" && strings.Contains(msg, "JSON"), at == "body" && strings.HasPrefix(msg, "invalid character"):
 		text, _ := e.Value.(string)
 		msg = notJSON(text)
