@@ -155,7 +155,7 @@ func (e *Engine) places(ctx context.Context, c *spec.Cluster) (found []placed, e
 func noMetro(metro, provider, site string) spec.Error {
 	e := spec.Error{Path: "spec.metro", Value: fmt.Sprintf("%q", metro)}
 	if _, known := geo.Metro(metro); !known {
-		e.Message = "there is no such metro; want one of " + strings.Join(geo.Metros(provider), ", ")
+		e.Message = "there is no such metro; want one of " + strings.Join(geo.Metros(provider), ", ") + spec.DidYouMean(metro, geo.Metros(provider))
 	} else {
 		e.Message = fmt.Sprintf("%s has no region there for site %s; want one of %s, or name the site's region", provider, site, strings.Join(geo.Metros(provider), ", "))
 	}

@@ -153,7 +153,7 @@ func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr er
 	}
 	switch {
 	case st == plan.Failed && !brokenOff:
-		r.warn(ctx, "StepFailed", s.Key, text)
+		r.warn(ctx, "StepFailed", string(s.Kind)+" "+s.Key, text)
 	case st == plan.Done && (s.Action == plan.Init || s.Action == plan.Join):
 		r.note(ctx, "NodeJoined", "node "+s.Key, "it is a node of the cluster now")
 	case st == plan.Done && s.Action == plan.Forget:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -12,8 +13,10 @@ import (
 // Difference is one top-level field of a spec that is not as wanted.
 type Difference struct {
 	Field string
-	// Have and Want are short texts for people.
+	// Have and Want are short texts for people. Of a list they have only the members that the other one lacks.
 	Have, Want string
+	// list: the field is one, and its members are what differs.
+	list bool
 }
 
 // Diff compares two specs of one kind by their JSON form, field by field. A field that the wanted one leaves out is not
@@ -30,10 +33,43 @@ func Diff(want, have any) ([]Difference, error) {
 	var out []Difference
 	for _, name := range sortedKeys(w) {
 		if same := reflect.DeepEqual(w[name], h[name]) || empty(w[name]) && empty(h[name]); !same {
-			out = append(out, Difference{Field: name, Have: short(h[name]), Want: short(w[name])})
+			out = append(out, difference(name, h[name], w[name]))
 		}
 	}
 	return out, nil
+}
+
+func difference(field string, have, want any) Difference {
+	h, isList := have.([]any)
+	w, both := want.([]any)
+	if !isList || !both {
+		return Difference{Field: field, Have: short(have), Want: short(want)}
+	}
+	without := func(list, other []any) string {
+		var texts []string
+		for _, v := range list {
+			if !slices.ContainsFunc(other, func(o any) bool { return reflect.DeepEqual(v, o) }) {
+				texts = append(texts, member(v))
+			}
+		}
+		return limited(strings.Join(texts, ", "))
+	}
+	return Difference{Field: field, Have: without(h, w), Want: without(w, h), list: true}
+}
+
+// member is a list's member in a few words: an object as "from 22, to 22, protocol tcp" in brackets.
+func member(v any) string {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return short(v)
+	}
+	var parts []string
+	for _, name := range sortedKeys(object) {
+		if !empty(object[name]) {
+			parts = append(parts, name+" "+short(object[name]))
+		}
+	}
+	return "(" + strings.Join(parts, ", ") + ")"
 }
 
 func fields(spec any) (map[string]any, error) {
@@ -77,10 +113,15 @@ func short(v any) string {
 	if err != nil {
 		return "?"
 	}
-	if len(data) > 160 {
-		return string(data[:157]) + "…"
+	return limited(string(data))
+}
+
+// limited is a text of at most 160 characters.
+func limited(text string) string {
+	if r := []rune(text); len(r) > 160 {
+		return string(r[:159]) + "…"
 	}
-	return string(data)
+	return text
 }
 
 func reasons(diffs []Difference) string {
@@ -90,7 +131,16 @@ func reasons(diffs []Difference) string {
 			parts[i] = "it is given up: " + d.Have
 			continue
 		}
-		parts[i] = fmt.Sprintf("%s differs: have %s, want %s", d.Field, d.Have, d.Want)
+		switch {
+		case d.list && d.Have == "" && d.Want == "":
+			parts[i] = d.Field + " differs in order or number"
+		case d.list && d.Have == "":
+			parts[i] = fmt.Sprintf("%s lacks %s", d.Field, d.Want)
+		case d.list && d.Want == "":
+			parts[i] = fmt.Sprintf("%s has %s too many", d.Field, d.Have)
+		default:
+			parts[i] = fmt.Sprintf("%s differs: have %s, want %s", d.Field, d.Have, d.Want)
+		}
 	}
 	return strings.Join(parts, "; ")
 }

@@ -317,10 +317,11 @@ func (m *maker) depend(step, on string) {
 	s.DependsOn = append(s.DependsOn, on)
 }
 
-// missing tells a terminated resource from one that was never made.
+// missing tells a resource that somebody terminated from one that was never made, or that a run removed: a cloud shows a
+// terminated machine for a while, and the ledger has only what it still counts on.
 func (m *maker) missing(key string) string {
 	for _, o := range m.in.Got {
-		if o.Key == key && o.State == cloud.Gone {
+		if o.Key == key && o.State == cloud.Gone && o.Recorded {
 			return "terminated outside of Skyweld"
 		}
 	}

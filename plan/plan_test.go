@@ -74,6 +74,11 @@ func TestMake(t *testing.T) {
 			o[2].State = cloud.Gone
 			return o[:3]
 		}()}, []string{"create/a-m: terminated outside of Skyweld", "create/a-link after create/a-m: missing"}},
+		{"a machine that a run removed, and that is wanted again", Input{Want: small, Got: func() []Observed {
+			o := all()
+			o[2].State, o[2].Recorded = cloud.Gone, false
+			return o[:3]
+		}()}, []string{"create/a-m: missing", "create/a-link after create/a-m: missing"}},
 		{"an immutable field differs: what depends on it goes first and comes back", Input{Want: small, Got: func() []Observed {
 			o := all()
 			o[2].Spec.(*thing).Size = "2"
@@ -293,5 +298,33 @@ func TestWalk(t *testing.T) {
 	err = Walk(ctx, g, 1, func(context.Context, Step) error { cancel(); return nil }, func(s Step, st State, _ error) { states[s.ID] = st })
 	if !errors.Is(err, context.Canceled) || states["a"] != Done || states["d"] != Skipped {
 		t.Errorf("stopped walk: %v %v", err, states)
+	}
+}
+
+// TestListsSayWhatDiffers: of a list the reason has the members that differ, in words.
+func TestListsSayWhatDiffers(t *testing.T) {
+	rule := func(port int) map[string]any {
+		return map[string]any{"from": port, "to": port, "protocol": "tcp", "peer": ""}
+	}
+	type rules struct {
+		Ingress []any `json:"ingress"`
+	}
+	for _, tt := range []struct {
+		have, want []any
+		reason     string
+	}{
+		{[]any{rule(1)}, []any{rule(1), rule(22)}, "ingress lacks (from 22, peer \"\", protocol tcp, to 22)"},
+		{[]any{rule(1), rule(22)}, []any{rule(1)}, "ingress has (from 22, peer \"\", protocol tcp, to 22) too many"},
+		{[]any{"a", "b"}, []any{"a", "c"}, "ingress differs: have b, want c"},
+		{[]any{"a", "b"}, []any{"b", "a"}, "ingress differs in order or number"},
+		{nil, []any{"a"}, "ingress differs: have nothing, want [\"a\"]"},
+	} {
+		diffs, err := Diff(rules{tt.want}, rules{tt.have})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reasons(diffs); got != tt.reason {
+			t.Errorf("have %v, want %v: %q, want %q", tt.have, tt.want, got, tt.reason)
+		}
 	}
 }

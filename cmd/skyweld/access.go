@@ -14,7 +14,7 @@ import (
 func kubeconfigCommand(s *settings) *cobra.Command {
 	var hours int
 	c := &cobra.Command{
-		Use: "kubeconfig CLUSTER", Short: "Print an administrator's kubeconfig for a cluster", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
+		Use: "kubeconfig [CLUSTER]", Short: "Print an administrator's kubeconfig for a cluster", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
 		SuggestFor: []string{"config", "kubectl"},
 		Long: `Print an administrator's kubeconfig, with one context for each control-plane node's address. It is a secret, is written nowhere else, and can't be called back before it runs out.
 
@@ -28,7 +28,11 @@ The API lets in the engine's own address and those of spec.access.api. Machines 
 			if err != nil {
 				return err
 			}
-			data, err := client.Kubeconfig(c.Context(), a[0], hours)
+			name, err := onlyCluster(c.Context(), client, a)
+			if err != nil {
+				return err
+			}
+			data, err := client.Kubeconfig(c.Context(), name, hours)
 			if err != nil {
 				return err
 			}
@@ -81,7 +85,7 @@ func inventoryCommand(s *settings) *cobra.Command {
 
 func latencyCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{
-		Use: "latency CLUSTER", Short: "Measure the round trips between all nodes", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
+		Use: "latency [CLUSTER]", Short: "Measure the round trips between all nodes", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
 		SuggestFor: []string{"ping", "rtt"},
 		Long:       `Let every node of a cluster send small packets to every other through the tunnel, now, and show the median round trip in milliseconds: rows send, columns answer. It takes some seconds. With -o json there are also the 99th percentile, and how many packets were sent and came back.`,
 		Example:    "  skyweld latency demo\n  skyweld latency demo -o json | jq '.items[] | select(.p50ms > 10)'",
@@ -90,7 +94,11 @@ func latencyCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := client.Latency(c.Context(), a[0])
+			name, err := onlyCluster(c.Context(), client, a)
+			if err != nil {
+				return err
+			}
+			list, err := client.Latency(c.Context(), name)
 			if err != nil {
 				return err
 			}

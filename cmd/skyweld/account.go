@@ -225,7 +225,7 @@ func accountCheck(s *settings) *cobra.Command {
 				return err
 			}
 			if len(r.Missing) > 0 {
-				return fmt.Errorf("account %s lacks %d permissions", a[0], len(r.Missing))
+				return fmt.Errorf("account %s lacks %s", a[0], counted(len(r.Missing), "permission"))
 			}
 			return nil
 		},
@@ -236,15 +236,22 @@ func accountCheck(s *settings) *cobra.Command {
 
 func reportTable(w io.Writer, r cloud.Report) {
 	fmt.Fprintf(w, "account:\t%s\nidentity:\t%s\nregions:\t%d\n", r.Account, r.Identity, len(r.Regions))
+	if len(r.Missing) == 0 {
+		fmt.Fprintln(w, "permissions:\tnone is missing")
+	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(w, "missing:\t%s %s %s\n", m.Action, m.Region, m.Detail)
+	}
+	if len(r.Quotas) > 0 {
+		fmt.Fprintln(w) // columns of their own
+		row(w, "USED", "LIMIT", "REGION", "QUOTA")
 	}
 	for _, q := range r.Quotas {
 		used := "?"
 		if q.Used >= 0 {
 			used = fmt.Sprintf("%g", q.Used)
 		}
-		fmt.Fprintf(w, "quota:\t%s %s\t%s of %g used\n", q.Name, q.Region, used, q.Limit)
+		row(w, used, q.Limit, q.Region, q.Name)
 	}
 }
 

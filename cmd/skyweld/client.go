@@ -38,6 +38,12 @@ func defaultDir() string {
 	return filepath.Join(home, ".local", "share", "skyweld")
 }
 
+// notFound says that an error is the engine's answer that it has no such thing.
+func notFound(err error) bool {
+	p, ok := errors.AsType[*api.Problem](err)
+	return ok && p.Status == http.StatusNotFound
+}
+
 // client finds the engine by its folder.
 func (s *settings) client() (*api.Client, error) {
 	base := s.engine

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ func getCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use: "get", DisableFlagsInUseLine: true, RunE: group, Short: "Show clusters, nodes, resources, runs, events or accounts",
 		SuggestFor: []string{"list", "show", "describe", "status", "logs"},
-		Long: `Show what the engine knows. A cluster's name can be left out while there is only one.
+		Long: `Show what the engine knows. A cluster's name can be left out while there is only one, here and in 'kubeconfig', 'latency' and 'wait'.
 
 Lists are tables for people; -o wide has more columns, and -o json and -o yaml hold everything, for programs.`,
 		Example: `  skyweld get clusters
@@ -180,6 +179,11 @@ func getNodes(s *settings) *cobra.Command {
 			}
 			return getList(s, c, a[:min(1, len(a))], watch, func(client *api.Client, ctx context.Context, name string) ([]api.Node, error) {
 				list, err := client.Nodes(ctx, name)
+				if len(a) == 1 && notFound(err) {
+					if of, no := clusterOf(ctx, client, name); no == nil {
+						return nil, fmt.Errorf("%w; %s is a node: 'skyweld get nodes %s %s'", err, name, of, name)
+					}
+				}
 				if err != nil || len(a) < 2 {
 					return list, err
 				}
@@ -328,7 +332,7 @@ func getRun(s *settings, c *cobra.Command, watch bool, cluster, id string) error
 		return err
 	}
 	r, err := client.Run(c.Context(), n)
-	if p, ok := errors.AsType[*api.Problem](err); ok && p.Status == http.StatusNotFound || err == nil && r.Cluster != cluster {
+	if notFound(err) || err == nil && r.Cluster != cluster {
 		return fmt.Errorf("cluster %s has no run %d: 'skyweld get runs %s' shows those it has", cluster, n, cluster)
 	}
 	if err != nil {

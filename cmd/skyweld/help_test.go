@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/skyweld/skyweld/api"
+	"github.com/skyweld/skyweld/plan"
 	"github.com/skyweld/skyweld/spec"
 )
 
@@ -200,5 +202,52 @@ func TestColors(t *testing.T) {
 	}
 	if got := painter(false).status("Ready"); got != "Ready" {
 		t.Errorf("without colours Ready is %q", got)
+	}
+}
+
+func TestFirstLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               "",
+		"one line":                       "one line",
+		"one line\n":                     "one line",
+		"one\r\ntwo":                     "one …",
+		"kubeadm failed:\n[preflight] a": "kubeadm failed: …",
+		"refused:\n  site a: no":         "refused: site a: no",
+		"refused:\n  site a: no\n  b":    "refused: site a: no …",
+	} {
+		if got := firstLine(text); got != want {
+			t.Errorf("%q is cut to %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestPlanSummary(t *testing.T) {
+	p := api.Plan{Cluster: "demo", Steps: []plan.Step{{Action: plan.Create, Kind: "vpc"}, {Action: plan.Join, Kind: plan.NodeKind}}}
+	if got, want := planSummary(p), "\n2 steps: 1 to create, 1 step on nodes"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	p.More = true
+	if got := planSummary(p); !strings.Contains(got, "on nodes\nThat isn't all: ") {
+		t.Errorf("a plan with more passes says %q", got)
+	}
+}
+
+func TestNodesShowFailures(t *testing.T) {
+	nodes := []api.Node{{Name: "demo-web-1", Status: "Failed", Machine: "projects/p/zones/z/instances/sw-1#22", Failure: "kubeadm join failed"}}
+	for _, tt := range []struct {
+		form form
+		l    listing[api.Node]
+		want bool
+	}{{formTable, nodeListing, false}, {formWide, nodeListing, true}, {formTable, withFailure(nodeListing), true}, {formWide, withFailure(nodeListing), true}} {
+		var out bytes.Buffer
+		if err := show(&settings{output: tt.form}, &out, nodes, tt.l); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "FAILURE") && strings.Contains(out.String(), "kubeadm join failed\n"); got != tt.want {
+			t.Errorf("-o %s shows the failure: %v, want %v:\n%s", tt.form, got, tt.want, &out)
+		}
+		if strings.Contains(out.String(), "#22") || tt.form == formWide && !strings.Contains(out.String(), " sw-1") {
+			t.Errorf("-o %s shows the machine as\n%s", tt.form, &out)
+		}
 	}
 }

@@ -28,7 +28,7 @@ func labCommand() *cobra.Command {
 		Use: "lab", DisableFlagsInUseLine: true, RunE: group, Short: "Emulated clouds on this machine, to try it without accounts",
 		Long: `The lab emulates the clouds' own APIs on loopback, and what they create is real: machines are Linux namespaces that run
 real Kubernetes. Nothing leaves this machine. It is no security boundary: its machines run as root on this one.`,
-		Example: "  sudo skyweld lab start --detach\n  eval \"$(sudo skyweld lab env)\"\n  aws ec2 describe-vpcs\n  sudo skyweld lab stop",
+		Example: "  sudo skyweld lab start --detach\n  eval \"$(sudo skyweld lab env)\"      # in every terminal that is to use it\n  aws ec2 describe-vpcs\n  skyweld serve                        # then go on as 'skyweld --help' tells\n  sudo skyweld lab stop",
 	}
 	var dir string
 	c.PersistentFlags().StringVar(&dir, "dir", defaultLabDir(), "`FOLDER` of the lab; each is a lab of its own")
@@ -142,7 +142,7 @@ func startDetached(ctx context.Context, out io.Writer, dir, profile, bundle, log
 		case <-time.After(100 * time.Millisecond):
 		}
 		if i, err := lab.Read(dir); err == nil && i.PID == cmd.Process.Pid {
-			fmt.Fprintf(out, "the lab is ready in %s (process %d)\n", dir, i.PID)
+			fmt.Fprintf(out, "the lab is ready in %s (process %d)\nTo use it in a terminal: eval \"$(skyweld lab env --dir %s)\"\n", dir, i.PID, dir)
 			return nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,7 +75,7 @@ func nodeRemove(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use: "remove NODE", Short: "Drain a worker and remove it with its machine", Args: args("NODE"), ValidArgsFunction: s.completeArgs(nodeNames),
 		SuggestFor: []string{"delete", "drain", "rm"},
-		Long: `Move what runs on a worker elsewhere, take it out of Kubernetes, and remove its machine with disk and address. The count of its group goes down by one, and its number is not used again.
+		Long: `Move what runs on a worker elsewhere, take it out of Kubernetes, and remove its machine with disk and address. The count of its group goes down by one, and its number goes to the next worker added only if it was the last one.
 
 It doesn't ask. Without --wait it returns as soon as the engine has taken it on. With --wait it shows every step and returns when the machine is gone.`,
 		Example: "  skyweld node remove demo-web-1 --dry-run\n  skyweld node remove demo-web-1 --wait",
@@ -119,6 +120,9 @@ func clusterOf(ctx context.Context, client *api.Client, node string) (string, er
 			}
 			known = append(known, n.Name)
 		}
+	}
+	if slices.ContainsFunc(clusters, func(cl api.Cluster) bool { return cl.Name == node }) {
+		return "", fmt.Errorf("%s is a cluster: name the node alone, as 'skyweld get nodes %s' shows it", node, node)
 	}
 	if len(known) == 0 {
 		return "", fmt.Errorf("there is no node named %q; there are none", node)

@@ -104,11 +104,12 @@ func oneLine(text string) string { return lineEnds.Replace(text) }
 // announces a list takes the first of the list with it.
 func firstLine(text string) string {
 	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	if strings.HasSuffix(first, ":") && strings.HasPrefix(rest, "  ") {
+	if strings.HasSuffix(strings.TrimSpace(first), ":") && strings.HasPrefix(rest, "  ") {
 		var item string
 		item, rest, _ = strings.Cut(rest, "\n")
 		first += " " + strings.TrimSpace(item)
 	}
+	first = strings.TrimSpace(first)
 	if strings.TrimSpace(rest) != "" {
 		first += " …"
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -16,13 +15,17 @@ import (
 	"github.com/skyweld/skyweld/store"
 )
 
-// pollEvery is how often a waiting command looks.
-const pollEvery = 300 * time.Millisecond
+const (
+	// pollEvery is how often a waiting command looks.
+	pollEvery = 300 * time.Millisecond
+	// quietFor is how long a change may wait for its run until that is explained.
+	quietFor = 8 * time.Second
+)
 
 func waitCommand(s *settings) *cobra.Command {
 	f := &changing{wait: true}
 	c := &cobra.Command{
-		Use: "wait CLUSTER", Short: "Wait until what was asked of a cluster is done", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
+		Use: "wait [CLUSTER]", Short: "Wait until what was asked of a cluster is done", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
 		Long: `Wait until the last thing that was asked of a cluster is done, and show the steps of the run that does it, as --wait does. It takes up again what Ctrl-C or --timeout ended.
 
 With nothing under way it returns at once: with exit code 0 when the cluster is as it was asked for, with 1 when it is not.`,
@@ -35,7 +38,11 @@ With nothing under way it returns at once: with exit code 0 when the cluster is 
 			if err != nil {
 				return err
 			}
-			changes, err := client.Changes(c.Context(), a[0])
+			name, err := onlyCluster(c.Context(), client, a)
+			if err != nil {
+				return err
+			}
+			changes, err := client.Changes(c.Context(), name)
 			if err != nil {
 				return err
 			}
@@ -48,7 +55,7 @@ With nothing under way it returns at once: with exit code 0 when the cluster is 
 					return s.follow(c, client, changes[i], f, done)
 				}
 			}
-			return settled(c, client, a[0])
+			return settled(c, client, name)
 		},
 	}
 	f.waitFlags(c, false)
@@ -73,7 +80,7 @@ func settled(c *cobra.Command, client *api.Client, name string) error {
 func (s *settings) follow(c *cobra.Command, client *api.Client, ch api.Change, f *changing, done string) error {
 	if !f.wait {
 		return s.print(c.OutOrStdout(), ch, func(w io.Writer) {
-			fmt.Fprintf(w, "cluster %s: change %d (%s) queued\n", ch.Cluster, ch.ID, ch.Kind)
+			fmt.Fprintf(w, "cluster %s: change %d (%s) queued; 'skyweld wait %s' follows it\n", ch.Cluster, ch.ID, ch.Kind, ch.Cluster)
 		})
 	}
 	ctx := c.Context()
@@ -89,6 +96,9 @@ func (s *settings) follow(c *cobra.Command, client *api.Client, ch api.Change, f
 	if err != nil {
 		return err
 	}
+	if run.ID != 0 && run.Total == 0 && ch.Kind == string(store.Apply) {
+		done += ": there was nothing to do"
+	}
 	return s.print(c.OutOrStdout(), end, func(w io.Writer) { fmt.Fprintf(w, "cluster %s %s\n", ch.Cluster, done) })
 }
 
@@ -98,7 +108,7 @@ func leave(ctx context.Context, client *api.Client, ch api.Change, run api.Run, 
 	if errors.Is(cause, errTimeout) {
 		why = fmt.Sprintf("Not done after %s", limit)
 	}
-	how := "it is queued"
+	how := "it is queued, and no step is begun"
 	if run.ID != 0 {
 		how = fmt.Sprintf("%d of %d steps are done", run.Done, run.Total)
 	}
@@ -145,7 +155,9 @@ func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painte
 		case err != nil:
 			return change, run, err
 		default:
-			if now.Run != 0 {
+			if now.Run == 0 {
+				p.queued(now)
+			} else {
 				seen, err := c.Run(ctx, now.Run)
 				if err != nil && (ctx.Err() != nil || !errors.Is(err, api.ErrNoEngine)) {
 					return now, run, err
@@ -159,7 +171,11 @@ func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painte
 			case store.Applied:
 				return now, run, nil
 			case store.Failed:
-				return now, run, fmt.Errorf("change %d failed: %s\nThe engine tries again by itself; 'skyweld get events %s' shows what happens", now.ID, p.unsaid(run, now.Error), now.Cluster)
+				text := fmt.Sprintf("change %d failed: %s\nThe engine tries again by itself; 'skyweld get events %s -w' shows it", now.ID, p.unsaid(run, now.Error), now.Cluster)
+				if run.ID != 0 {
+					text += fmt.Sprintf(", 'skyweld get runs %s %d' what failed", now.Cluster, run.ID)
+				}
+				return now, run, errors.New(text)
 			case store.Cancelled, store.Superseded:
 				if now.Kind == string(store.Delete) && gone(ctx, c, now.Cluster) { // another deletion was quicker
 					return now, run, nil
@@ -185,6 +201,16 @@ type progress struct {
 	drawn   int               // living lines on the screen
 	run     int64
 	away    bool
+	queue   bool // it was said that there is no run yet
+}
+
+// queued explains once why nothing is to be seen: a cloud or a Kubernetes that doesn't answer is asked for a while before
+// that counts as an answer.
+func (p *progress) queued(ch api.Change) {
+	if !p.queue && time.Since(p.started) > quietFor {
+		p.queue = true
+		fmt.Fprintf(p.out, "change %d is queued: another run is under way, or the engine still looks at the accounts, and asks one that doesn't answer for up to a minute\n", ch.ID)
+	}
 }
 
 func (p *progress) show(run api.Run) {
@@ -221,8 +247,7 @@ func (p *progress) show(run api.Run) {
 // gone says that there is no cluster of a name.
 func gone(ctx context.Context, c *api.Client, cluster string) bool {
 	_, err := c.Cluster(ctx, cluster)
-	p, ok := errors.AsType[*api.Problem](err)
-	return ok && p.Status == http.StatusNotFound
+	return notFound(err)
 }
 
 // unsaid is an error without what stands on the screen already: the output of what failed, below the step that it is of.

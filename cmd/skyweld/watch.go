@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ func showOrWatch[T any](s *settings, c *cobra.Command, watch bool, fetch func(co
 		case <-tick.C:
 		}
 		next, err := fetch(c.Context())
-		if p, ok := errors.AsType[*api.Problem](err); ok && p.Status == http.StatusNotFound {
+		if notFound(err) {
 			fmt.Fprintln(os.Stderr, "it is gone")
 			return nil
 		}
