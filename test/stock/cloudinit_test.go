@@ -290,7 +290,7 @@ func (u *guest) check(t *testing.T, node, datasource string) {
 			}
 		}
 	}
-	if got := strings.TrimSpace(string(file("var/guest/hostname"))); got != node {
+	if got := strings.TrimSpace(string(file("var/hostname"))); got != node {
 		t.Errorf("host name %q, want %q", got, node)
 	}
 	host, err := ssh.ParsePrivateKey(file("etc/ssh/ssh_host_ed25519_key"))

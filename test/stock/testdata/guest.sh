@@ -1,8 +1,8 @@
 #!/bin/bash
 # The first process of a machine that starts as a cloud's Debian does, without a kernel of its own: it is started in new
 # mount, process, network, host name and IPC namespaces, reads a line when its interface eth0 is there, makes itself a
-# root from a Debian tree, and runs cloud-init's stages in the order of its units. What they leave in /run is kept in
-# /var/guest.
+# root from a Debian tree, and runs cloud-init's stages in the order of its units. The host name they end with is kept in
+# /var/hostname.
 #
 #   guest.sh TREE FOLDER DATASOURCE SERIAL UUID
 set -eu
@@ -65,6 +65,5 @@ exec chroot . /bin/bash -eu -c '
 	stage cloud-init init
 	stage cloud-init modules --mode=config
 	stage cloud-init modules --mode=final
-	hostname >/run/hostname
-	cp -a /run/. /var/guest
+	hostname >/var/hostname
 ' </dev/null
