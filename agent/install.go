@@ -107,6 +107,7 @@ func uninstall(ctx context.Context, m *host.Machine, output io.Writer) error {
 	}
 	try(endShims(m))
 	try(removeSlices(ctx, m))
+	try(removePodNetworks(m))
 	try(unmountBelow(m.Path("/run/containerd"), m.Path("/var/lib/kubelet"), m.Path("/var/lib/containerd")))
 	if key, err := tunnelKey(m); err == nil {
 		device := tunnel.NewLinux(key, m.Log)
@@ -165,6 +166,24 @@ func endShims(m *host.Machine) error {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 			problems = append(problems, fmt.Errorf("end container shim %d: %w", pid, err))
 		}
+	}
+	return errors.Join(problems...)
+}
+
+// removePodNetworks takes away the network namespaces of pods that containerd did not get to the end of; their devices go
+// with them.
+func removePodNetworks(m *host.Machine) error {
+	all, err := filepath.Glob(m.Path("/run/netns/cni-*")) // containerd's names (pkg/netns)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, name := range all {
+		if err := unix.Unmount(name, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			problems = append(problems, fmt.Errorf("unmount %s: %w", name, err))
+			continue
+		}
+		problems = append(problems, os.Remove(name))
 	}
 	return errors.Join(problems...)
 }
