@@ -169,7 +169,7 @@ run_tests() {
 	trap 'exit 143' TERM
 	(cd "$root" && go test -c -tags grpcnotrace -o "$dir/stock.test" ./test/stock)
 	cd "$root/test/stock"
-	SKYWELD_STOCK_DIR=$dir "$dir/stock.test" -test.v -test.timeout 20m &
+	SKYWELD_STOCK_DIR=$dir "$dir/stock.test" -test.v -test.timeout 40m &
 	pid=$!
 	wait "$pid" || die "the tests of the stock machine failed"
 	pid=''
