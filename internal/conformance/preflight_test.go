@@ -103,7 +103,7 @@ func TestAWSAhead(t *testing.T) {
 	}
 	plain := lab.driver(t, awsSecret)
 	problems, _ := ahead(t, plain, sized("m6i.xxlarge", "m6g.xlarge", "t3.nano"))
-	holds(t, problems, "invalid instance type m6i.xxlarge: us-east-1 has no such type; the nearest are m6i.", "invalid instance type m6g.xlarge: it is for [arm64]; Skyweld's machines are x86_64")
+	holds(t, problems, "invalid instance type m6i.xxlarge: us-east-1 has no such type; the nearest are m6i.", "invalid instance type m6g.xlarge: it is for arm64; Skyweld's machines are x86_64")
 	problems, _ = ahead(t, plain, sized("m6i.16xlarge", "small"))
 	holds(t, problems, "quota quota L-1216C47A (Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances): the limit is 64 vCPUs, of which 0 are used, and this needs 68 more",
 		"aws service-quotas request-service-quota-increase --region us-east-1 --service-code ec2 --quota-code L-1216C47A --desired-value 68")
