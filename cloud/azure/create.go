@@ -47,7 +47,8 @@ func (d *Driver) create(ctx context.Context, req cloud.CreateRequest) (cloud.Obj
 	if err := w.owned(now.object); err != nil {
 		return cloud.Object{}, err
 	}
-	if now.provisioning != stateFailed {
+	// A machine that runs is there, though Azure's agent on it may never have said so.
+	if now.provisioning != stateFailed || w.res.Kind == kindMachine && now.object.State == cloud.Ready {
 		return now.object, w.sameCreation(now)
 	}
 	// An earlier try failed, and Azure keeps what it failed to make.

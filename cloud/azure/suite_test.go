@@ -184,7 +184,12 @@ func TestFailedBefore(t *testing.T) {
 	if _, err := d.Create(t.Context(), b.Request(d, cloudtest.TestOwner, r, 2)); !isClass(err, cloud.AlreadyExists) {
 		t.Errorf("another creation has other user data: %v", err)
 	}
-	a.machines[at(group, cloudtest.TestOwner.ResourceName(r.Key))].Properties.ProvisioningState = ptr(stateFailed)
+	name := at(group, cloudtest.TestOwner.ResourceName(r.Key))
+	a.machines[name].Properties.ProvisioningState = ptr(stateFailed)
+	if o, err := d.Create(t.Context(), b.Request(d, cloudtest.TestOwner, r, 1)); err != nil || o.ID != b.Objects[r.Key].ID {
+		t.Errorf("it runs: id %s, error %v; want the same machine", o.ID, err)
+	}
+	a.powers[name] = ""
 	o, err := d.Create(t.Context(), b.Request(d, cloudtest.TestOwner, r, 1))
 	if err != nil || o.State != cloud.Ready || o.ID == b.Objects[r.Key].ID {
 		t.Errorf("again: state %s, id %s, error %v; want another machine", o.State, o.ID, err)
