@@ -13,8 +13,10 @@ type Provider string
 
 // The clouds Skyweld knows.
 const (
-	AWS Provider = "aws"
-	GCP Provider = "gcp"
+	AWS          Provider = "aws"
+	GCP          Provider = "gcp"
+	Azure        Provider = "azure"
+	DigitalOcean Provider = "digitalocean"
 )
 
 // Kind is the type of a resource in its cloud's own vocabulary, in lower case with dashes ("vpc", "security-group",
@@ -127,7 +129,8 @@ type Machine struct {
 	Size string
 	// Zone is one of the site's zones.
 	Zone string
-	// Address is the private address chosen by the engine, inside the site's block.
+	// Address is the private address chosen by the engine, inside the site's block. Where the kind's PicksAddress is set
+	// the machine will have another.
 	Address netip.Addr
 	// DiskGiB is the size of the machine's disk in GiB.
 	DiskGiB int
@@ -141,6 +144,9 @@ type KindInfo struct {
 	Mutable []string
 	// Machine says that objects of this kind are machines: Create wants user data.
 	Machine bool
+	// PicksAddress says that the cloud chooses the private addresses of machines of this kind, inside the site's block:
+	// the one in the machine's status counts.
+	PicksAddress bool
 	// Access says that objects of this kind decide who reaches machines from outside.
 	Access bool
 }

@@ -69,8 +69,8 @@ func certificateError(err error, host string) (string, bool) {
 			name = " by " + issuer
 		}
 	}
-	const advice = ": check the account's endpoint, or give the account the right CA certificate (AWS_CA_BUNDLE or " +
-		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE, when it is added or updated)"
+	const advice = ": check the account's endpoint, or give the account the right CA certificate (AWS_CA_BUNDLE, " +
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE or REQUESTS_CA_BUNDLE, when it is added or updated)"
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return fmt.Sprintf("the certificate of %s, signed%s, is not trusted here", host, name) + advice, true
 	}

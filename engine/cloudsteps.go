@@ -318,11 +318,11 @@ func (r *run) awaitMachine(ctx context.Context, name string) (cloud.Object, erro
 			}
 		case ok && o.State == cloud.Gone:
 			return cloud.Object{}, fmt.Errorf("machine %s of node %s was terminated while it started", o.ID, name)
-		case ok && o.State == cloud.Ready && o.Machine != nil && o.Machine.Public.IsValid():
+		case ok && o.State == cloud.Ready && o.Machine != nil && o.Machine.Public.IsValid() && o.Machine.Private.IsValid():
 			r.setObject(o)
 			return o, nil
 		case ok:
-			why = fmt.Sprintf("machine %s is %s and has no public address yet", o.ID, o.State)
+			why = fmt.Sprintf("machine %s is %s and has not both its addresses yet", o.ID, o.State)
 		}
 		select {
 		case <-ctx.Done():
@@ -333,11 +333,16 @@ func (r *run) awaitMachine(ctx context.Context, name string) (cloud.Object, erro
 	}
 }
 
-func isMachine(d cloud.Driver, kind cloud.Kind) bool {
+func isMachine(d cloud.Driver, kind cloud.Kind) bool { return kindInfo(d, kind).Machine }
+
+// picksAddress says that the cloud chooses the private addresses of machines of a kind itself.
+func picksAddress(d cloud.Driver, kind cloud.Kind) bool { return kindInfo(d, kind).PicksAddress }
+
+func kindInfo(d cloud.Driver, kind cloud.Kind) cloud.KindInfo {
 	for _, k := range d.Kinds() {
 		if k.Kind == kind {
-			return k.Machine
+			return k
 		}
 	}
-	return false
+	return cloud.KindInfo{}
 }

@@ -78,7 +78,7 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 			want = n
 		}
 		if n.Role == spec.RoleControlPlane {
-			server := netip.AddrPortFrom(n.Address, kube.APIPort)
+			server := netip.AddrPortFrom(s.address(n), kube.APIPort)
 			if n.Site == own.Site {
 				near = append(near, server)
 			} else {
@@ -88,7 +88,7 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 		if f == nil || !f.prepared() {
 			continue
 		}
-		members = append(members, mesh.Node{Name: n.Name, Site: n.Site, Address: n.Address, Public: f.Public, Pods: n.Pods, PublicKey: f.TunnelKey})
+		members = append(members, mesh.Node{Name: n.Name, Site: n.Site, Address: f.Address, Public: f.Public, Pods: n.Pods, PublicKey: f.TunnelKey})
 		if n.Site != own.Site && f.MTU > 0 {
 			underlays = append(underlays, min(f.MTU, internetMTU))
 		}
@@ -112,6 +112,15 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 		Bundle:   bundle,
 		Kubelet:  node.Kubelet{NodeIP: own.Address, ProviderID: own.ProviderID, Labels: kubeletLabels(nodeLabels(want, own))},
 	}, nil
+}
+
+// address is a node's private address: the one it was given when it was first wanted, or, at a cloud that chooses itself,
+// the one its machine turned out to have.
+func (s *survey) address(n spec.Node) netip.Addr {
+	if f := s.facts.get(n.Name); f != nil {
+		return f.Address
+	}
+	return n.Address
 }
 
 // internetMTU is what a path between clouds carries at most.

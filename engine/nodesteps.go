@@ -69,6 +69,9 @@ func (r *run) prepareNode(ctx context.Context, name string) error {
 	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Revision: f.Revision, Failure: f.Failure}
 	next.Machine, next.ProviderID, next.Public = machine.ID, machine.Machine.ProviderID, machine.Machine.Public
 	next.Region, next.CloudZone, next.Type = machine.Region, machine.Machine.Zone, machine.Machine.Type
+	if picksAddress(r.sites[f.Site].driver, machine.Kind) {
+		next.Address = machine.Machine.Private
+	}
 	if f.Machine == machine.ID {
 		next.HostKeys = f.HostKeys
 	} else {
@@ -275,7 +278,7 @@ func (r *run) member(name string) (kube.Member, error) {
 		if n.Name != name {
 			continue
 		}
-		m := kube.Member{Name: name, ControlPlane: n.Role == spec.RoleControlPlane, Address: n.Address}
+		m := kube.Member{Name: name, ControlPlane: n.Role == spec.RoleControlPlane, Address: r.address(n)}
 		for _, t := range n.Taints {
 			m.Taints = append(m.Taints, kube.Taint(t))
 		}

@@ -188,7 +188,7 @@ func tooFar(c *spec.Cluster, sites []placed) spec.Errors {
 func (e *Engine) sizes(ctx context.Context, c *spec.Cluster, sites []placed) spec.Errors {
 	var errs spec.Errors
 	for _, p := range sites {
-		if !p.site.Block.IsValid() || cloud.CheckKey(p.site.Name) != nil || len(p.place.Zones) == 0 {
+		if !p.site.Block.IsValid() || cloud.CheckKey(p.site.Name) != nil || p.place.ID == "" {
 			continue // Validate has said so
 		}
 		_, driver, err := e.driver(ctx, p.site.Account)
@@ -215,12 +215,12 @@ func (e *Engine) sizes(ctx context.Context, c *spec.Cluster, sites []placed) spe
 
 // fits asks a driver whether a machine can be laid out, and returns what it says against that.
 func fits(driver cloud.Driver, c *spec.Cluster, p placed, m cloud.Machine) error {
-	m.Zone, m.Address, m.DiskGiB = p.place.Zones[0], p.site.Block.Addr(), diskGiB
+	m.Zone, m.Address, m.DiskGiB = zonesOf(p.place)[0], p.site.Block.Addr(), diskGiB
 	for range 20 { // past what clouds keep to themselves
 		m.Address = m.Address.Next()
 	}
 	_, err := driver.Blueprint(cloud.Owner{UID: strings.Repeat("0", 16), Name: c.Metadata.Name}, cloud.Site{
-		Name: p.site.Name, Region: p.site.Region, Zones: p.place.Zones, Block: p.site.Block, Pods: c.Spec.Network.Pods,
+		Name: p.site.Name, Region: p.site.Region, Zones: zonesOf(p.place), Block: p.site.Block, Pods: c.Spec.Network.Pods,
 		TunnelPort: mesh.DefaultPort, Machines: []cloud.Machine{m},
 	})
 	if ce, ok := errors.AsType[*cloud.Error](err); ok && ce.Err != nil {

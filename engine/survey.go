@@ -177,7 +177,15 @@ func (e *Engine) site(ctx context.Context, sp spec.Site) (*site, error) {
 	if !ok {
 		return nil, fmt.Errorf("site %s: %s has no region %q", sp.Name, account.Provider, sp.Region)
 	}
-	return &site{spec: sp, account: account, driver: driver, zones: region.Zones[:min(len(region.Zones), siteZones)]}, nil
+	return &site{spec: sp, account: account, driver: driver, zones: zonesOf(region)}, nil
+}
+
+// zonesOf are the zones that a site in a region uses: the region itself stands for those of a region that has none.
+func zonesOf(region geo.Place) []string {
+	if len(region.Zones) == 0 {
+		return []string{region.ID}
+	}
+	return region.Zones[:min(len(region.Zones), siteZones)]
 }
 
 // siteZones is how many of a region's zones a site uses: enough to lose one, and not those that a large region added for

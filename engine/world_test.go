@@ -49,6 +49,7 @@ type host struct {
 	key, next, tunnel, agent string
 	trust                    ed25519.PublicKey
 	revision                 int64
+	config                   node.Config
 	joined                   string
 }
 
@@ -230,7 +231,7 @@ func (m *fakeMachine) apply(stdin io.Reader) ([]byte, error) {
 	if cfg.Revision <= m.host.revision || cfg.Kubelet.ProviderID != m.id {
 		return nil, fmt.Errorf("%s: config %d for %s; have %d, am %s", m.name, cfg.Revision, cfg.Kubelet.ProviderID, m.host.revision, m.id)
 	}
-	m.host.revision = cfg.Revision
+	m.host.revision, m.host.config = cfg.Revision, cfg
 	return json.Marshal(node.Report{Revision: cfg.Revision})
 }
 

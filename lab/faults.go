@@ -17,9 +17,6 @@ import (
 	"github.com/skyweld/skyweld/lab/world"
 )
 
-// clouds are the lab's names of the clouds it emulates.
-var clouds = []string{"aws", "gcp"}
-
 // The ports that a machine's faults take away.
 const (
 	sshPort     = 22

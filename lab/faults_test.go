@@ -162,7 +162,7 @@ func TestFaultRoutes(t *testing.T) {
 	}
 	call("GET", "/faults", "", 200, "[]")
 	call("POST", "/faults", `{"cloud":"aws","kind":"delay","delay":"2s","times":3}`, 201, `"id":1,"cloud":"aws","kind":"delay","delay":"2s","times":3`)
-	call("POST", "/faults", `{"cloud":"azure","kind":"deny"}`, 400, `cloud: found \"azure\": want one of aws, gcp`)
+	call("POST", "/faults", `{"cloud":"mars","kind":"deny"}`, 400, `cloud: found \"mars\": want one of aws, gcp, azure, digitalocean`)
 	call("POST", "/faults", `{"cloud":"aws","kind":"boom"}`, 400, `kind: found \"boom\"`)
 	call("POST", "/faults", `{"cloud":`, 400, `"error"`)
 	call("GET", "/faults", "", 200, `"hits":0,"over":false`)

@@ -36,9 +36,11 @@ type Info struct {
 	Profile string    `json:"profile"`
 	Started time.Time `json:"started"`
 
-	AWSPort   int `json:"awsPort"`
-	GCPPort   int `json:"gcpPort"`
-	ProxyPort int `json:"proxyPort"`
+	AWSPort          int `json:"awsPort"`
+	GCPPort          int `json:"gcpPort"`
+	AzurePort        int `json:"azurePort"`
+	DigitalOceanPort int `json:"digitalOceanPort"`
+	ProxyPort        int `json:"proxyPort"`
 
 	AWSAccount string `json:"awsAccount"`
 	AWSKey     string `json:"awsKey"`
@@ -48,16 +50,39 @@ type Info struct {
 	GCPNumber  uint64 `json:"gcpNumber"`
 	GCPToken   string `json:"gcpToken"`
 
+	AzureSubscription string `json:"azureSubscription"`
+	AzureTenant       string `json:"azureTenant"`
+	AzureClient       string `json:"azureClient"`
+	AzureSecret       string `json:"azureSecret"`
+
+	DigitalOceanToken string `json:"digitalOceanToken"`
+
 	BundleURL    string `json:"bundleURL,omitempty"`
 	BundleSHA256 string `json:"bundleSHA256,omitempty"`
 }
 
 func loadInfo(dir string) (Info, error) {
-	i := Info{AWSAccount: "100000000001", GCPProject: "skyweld-lab", GCPNumber: 100000000001}
+	i := Info{
+		AWSAccount: "100000000001", GCPProject: "skyweld-lab", GCPNumber: 100000000001,
+		AzureSubscription: "10000000-0000-4000-8000-000000000001", AzureTenant: "10000000-0000-4000-8000-000000000002", AzureClient: "10000000-0000-4000-8000-000000000003",
+	}
 	return i, world.LoadRecord(filepath.Join(dir, infoFile), &i)
 }
 
 func (i Info) save(dir string) error { return world.SaveRecord(filepath.Join(dir, infoFile), i) }
+
+// port is where a cloud is served.
+func (i *Info) port(cloud string) *int {
+	switch cloud {
+	case "aws":
+		return &i.AWSPort
+	case "gcp":
+		return &i.GCPPort
+	case "azure":
+		return &i.AzurePort
+	}
+	return &i.DigitalOceanPort
+}
 
 // credentials makes the account's keys at the first start.
 func (i *Info) credentials(dir string) error {
@@ -69,6 +94,20 @@ func (i *Info) credentials(dir string) error {
 		i.AWSKey = "AKIA" + base32.StdEncoding.EncodeToString(b[:10])
 		i.AWSSecret = hex.EncodeToString(b[10:30])
 		i.GCPToken = "ya29.lab-" + hex.EncodeToString(b[30:60])
+	}
+	if i.AzureSecret == "" {
+		b := make([]byte, 30)
+		if _, err := rand.Read(b); err != nil {
+			return fmt.Errorf("make the lab's credentials: %w", err)
+		}
+		i.AzureSecret = "lab8Q~" + hex.EncodeToString(b)
+	}
+	if i.DigitalOceanToken == "" {
+		b := make([]byte, 32)
+		if _, err := rand.Read(b); err != nil {
+			return fmt.Errorf("make the lab's credentials: %w", err)
+		}
+		i.DigitalOceanToken = "dop_v1_" + hex.EncodeToString(b)
 	}
 	if err := os.WriteFile(filepath.Join(dir, tokenFile), []byte(i.GCPToken), 0o600); err != nil {
 		return fmt.Errorf("the lab's token: %w", err)
@@ -86,6 +125,12 @@ func (i *Info) credentials(dir string) error {
 
 func (i Info) awsURL() string { return "https://127.0.0.1:" + strconv.Itoa(i.AWSPort) }
 func (i Info) gcpURL() string { return "https://127.0.0.1:" + strconv.Itoa(i.GCPPort) }
+
+func (i Info) azureURL() string { return "https://127.0.0.1:" + strconv.Itoa(i.AzurePort) }
+
+func (i Info) digitalOceanURL() string {
+	return "https://127.0.0.1:" + strconv.Itoa(i.DigitalOceanPort)
+}
 
 // Env is what points the clouds' own tools, and Skyweld, at a lab: names and values, in order.
 func (i Info) Env(dir string) [][2]string {
@@ -107,6 +152,20 @@ func (i Info) Env(dir string) [][2]string {
 		{"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", ca},
 		{"CLOUDSDK_CORE_DISABLE_PROMPTS", "1"},
 		{"CLOUDSDK_CONFIG", filepath.Join(dir, "gcloud")},
+		{"AZURE_SUBSCRIPTION_ID", i.AzureSubscription},
+		{"AZURE_TENANT_ID", i.AzureTenant},
+		{"AZURE_CLIENT_ID", i.AzureClient},
+		{"AZURE_CLIENT_SECRET", i.AzureSecret},
+		{"AZURE_AUTHORITY_HOST", i.azureURL()},
+		{"AZURE_RESOURCE_MANAGER_ENDPOINT", i.azureURL()},
+		{"AZURE_RESOURCE_MANAGER_AUDIENCE", i.azureURL()},
+		{"AZURE_DISABLE_INSTANCE_DISCOVERY", "true"},
+		{"AZURE_CONFIG_DIR", filepath.Join(dir, "az")},
+		{"REQUESTS_CA_BUNDLE", ca},
+		{"DIGITALOCEAN_TOKEN", i.DigitalOceanToken},
+		{"DIGITALOCEAN_ACCESS_TOKEN", i.DigitalOceanToken}, // doctl's name of it
+		{"DIGITALOCEAN_API_URL", i.digitalOceanURL()},
+		{"SKYWELD_DIGITALOCEAN_CA", ca},
 		{"NO_PROXY", "127.0.0.1,localhost"},
 		{"SKYWELD_PROXY", "socks5://127.0.0.1:" + strconv.Itoa(i.ProxyPort)},
 		{"SKYWELD_EGRESS", egressAddress},

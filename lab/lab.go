@@ -1,12 +1,11 @@
 // Package lab is a small cloud world on one Linux machine: it speaks the clouds' own APIs on loopback, and what they
-// create is real, made of namespaces. It joins the emulated clouds (ec2, gce) with the wires (fabric) and the machines
+// create is real, made of namespaces. It joins the emulated clouds (ec2, gce, digitalocean) with the wires (fabric) and the machines
 // (machine); it knows nothing of Skyweld's engine.
 package lab
 
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,10 +19,8 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/geo"
-	"github.com/skyweld/skyweld/lab/ec2"
 	"github.com/skyweld/skyweld/lab/fabric"
 	"github.com/skyweld/skyweld/lab/fault"
-	"github.com/skyweld/skyweld/lab/gce"
 	"github.com/skyweld/skyweld/lab/machine"
 	"github.com/skyweld/skyweld/lab/world"
 )
@@ -36,7 +33,7 @@ type Options struct {
 	// Bundle is the folder with a bundle's manifest.json and files, served to machines; empty for none.
 	Bundle string
 	Log    *slog.Logger
-	// Runtime gives what runs a cloud's machines ("aws", "gcp") instead of the lab; nil, also as a result, stands for the
+	// Runtime gives what runs a cloud's machines ("aws", "gcp", …) instead of the lab; nil, also as a result, stands for the
 	// lab's own namespaces. namespace is the path of a machine's network namespace, whose interfaces are the machine's.
 	Runtime func(cloud string, namespace func(machine string) string) Runtime
 }
@@ -147,63 +144,6 @@ func (l *Lab) start(ctx context.Context) error {
 	})
 	l.info.Name, l.info.PID, l.info.Profile, l.info.Started = name, os.Getpid(), string(l.opts.Profile), time.Now().UTC()
 	return l.info.save(l.opts.Dir)
-}
-
-// clouds makes the emulated clouds and serves each on a port of its own.
-func (l *Lab) clouds() error {
-	tlsConfig, err := serverTLS(l.opts.Dir)
-	if err != nil {
-		return err
-	}
-	gcpListener, err := listenAgain(l.info.GCPPort)
-	if err != nil {
-		return err
-	}
-	l.info.GCPPort = port(gcpListener)
-	awsListener, err := listenAgain(l.info.AWSPort)
-	if err != nil {
-		return errors.Join(err, gcpListener.Close())
-	}
-	l.info.AWSPort = port(awsListener)
-	if err := l.info.credentials(l.opts.Dir); err != nil {
-		return err
-	}
-	aws, err := ec2.New(ec2.Config{
-		Physical: faulty{l.physical("aws"), l.suffering, "aws"}, Dir: l.opts.Dir, AccountID: l.info.AWSAccount, AccessKeyID: l.info.AWSKey, SecretAccessKey: l.info.AWSSecret,
-		Profile: l.opts.Profile, Pools: newPools("aws", 0).region, Logger: l.opts.Log,
-	})
-	if err != nil {
-		return err
-	}
-	l.apis["aws"] = aws
-	key, err := os.ReadFile(filepath.Join(l.opts.Dir, keyFile))
-	if err != nil {
-		return fmt.Errorf("the lab's service account key: %w", err)
-	}
-	gcp, err := gce.New(gce.Config{
-		Physical: faulty{l.physical("gcp"), l.suffering, "gcp"}, Dir: l.opts.Dir, Project: l.info.GCPProject, ProjectNumber: l.info.GCPNumber, ServiceAccountKey: key,
-		AccessToken: l.info.GCPToken, BaseURL: l.info.gcpURL, Profile: l.opts.Profile, Pool: newPools("gcp", 100).region, Logger: l.opts.Log,
-		Denied: func(method string) bool { return l.faults.Denies("gcp", method) },
-	})
-	if err != nil {
-		return err
-	}
-	l.apis["gcp"] = gcp
-	dialects := map[string]fault.Dialect{"aws": aws.Dialect(), "gcp": gcp.Dialect()}
-	for cloud, listener := range map[string]net.Listener{"aws": awsListener, "gcp": gcpListener} {
-		if listener, err = l.faults.Listener(cloud, listener); err != nil {
-			return err
-		}
-		server := &http.Server{
-			Handler: l.faults.Handler(cloud, dialects[cloud], l.apis[cloud]), ConnContext: fault.ConnContext, TLSConfig: tlsConfig.Clone(),
-			ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(l.opts.Log.Handler(), slog.LevelDebug),
-		}
-		if cloud == "aws" {
-			server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // EC2's endpoints speak HTTP/1.1 only
-		}
-		l.serve(func() error { return server.ServeTLS(listener, "", "") }, server)
-	}
-	return nil
 }
 
 func (l *Lab) serve(run func() error, server *http.Server) {
@@ -321,36 +261,6 @@ func delay(fromCloud, fromRegion, toCloud, toRegion string) time.Duration {
 	}
 	rtt, _ := geo.RTT(a, b)
 	return rtt / 2
-}
-
-// pools are the public addresses of a cloud: a /24 of 198.18.0.0/15 for each of its regions.
-type pools struct {
-	mu    sync.Mutex
-	cloud string
-	first int
-	known map[string]*world.Pool
-}
-
-func newPools(cloud string, first int) *pools {
-	return &pools{cloud: cloud, first: first, known: map[string]*world.Pool{}}
-}
-
-func (p *pools) region(region string) *world.Pool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if pool := p.known[region]; pool != nil {
-		return pool
-	}
-	n := 99 // regions that geo doesn't know share one
-	for i, r := range geo.Regions(p.cloud) {
-		if r.ID == region {
-			n = i
-		}
-	}
-	n += p.first + 1
-	pool := world.NewPool(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18 + byte(n>>8), byte(n), 0}), 24))
-	p.known[region] = pool
-	return pool
 }
 
 // shortName tells the labs of a computer apart: it is made from the folder's path.

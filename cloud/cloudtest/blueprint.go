@@ -38,6 +38,9 @@ func (c *Cloud) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource,
 			Subnet: subnet, Firewalls: []string{nodes}, Address: m.Address.String(), Zone: m.Zone, Type: size,
 			DiskGiB: m.DiskGiB, Forwarding: true, PublicAddress: m.Role != cloud.ControlPlane,
 		}
+		if c != nil && c.opts.PicksAddress {
+			spec.Address = ""
+		}
 		needs := []string{subnet, route, nodes}
 		b.machine = m.Name
 		if m.Role != cloud.ControlPlane {

@@ -38,6 +38,8 @@ type Options struct {
 	ListLag time.Duration
 	// GoneFor is how long a terminated machine is still observed as Gone; an hour when zero.
 	GoneFor time.Duration
+	// PicksAddress makes the cloud choose the private addresses of machines itself.
+	PicksAddress bool
 	// Quota limits how many of a kind a region may hold.
 	Quota map[cloud.Kind]int
 }
@@ -74,6 +76,7 @@ type record struct {
 	spec             spec
 	address          netip.Addr // of an address
 	public           netip.Addr // of a machine without an address of its own
+	private          netip.Addr // of a machine whose address the cloud chose
 	stopped          bool
 	created          time.Time
 	gone             time.Time // when a machine was terminated
@@ -254,8 +257,21 @@ func (c *Cloud) add(r *record) {
 		if r.spec.(*MachineSpec).PublicAddress {
 			r.public = c.newPublic()
 		}
+		if c.opts.PicksAddress {
+			r.private = c.newPrivate(r.spec.(*MachineSpec))
+		}
 	}
 	c.records = append(c.records, r)
+}
+
+// newPrivate chooses an address in a machine's subnet that no other has.
+func (c *Cloud) newPrivate(m *MachineSpec) netip.Addr {
+	subnet, err := expect[*SubnetSpec](c, m.Subnet)
+	if err != nil {
+		return netip.Addr{}
+	}
+	b := netip.MustParsePrefix(subnet.CIDR).Addr().As4()
+	return netip.AddrFrom4([4]byte{b[0], b[1], b[2] + byte(c.next>>7), byte(100 + c.next&127)})
 }
 
 // newPublic hands out addresses of 203.0.113.0/24 and on, which are for documentation.
@@ -493,6 +509,9 @@ func (c *Cloud) machineStatus(r *record, m *MachineSpec, now time.Time) (cloud.S
 		return cloud.Gone, st
 	}
 	st.Private, _ = netip.ParseAddr(m.Address)
+	if c.opts.PicksAddress {
+		st.Private = r.private
+	}
 	switch {
 	case r.stopped:
 		return cloud.Stopped, st

@@ -49,6 +49,10 @@ func TestConformance(t *testing.T) {
 	cloudtest.Run(t, harness(cloudtest.Options{}))
 }
 
+func TestConformancePickedAddresses(t *testing.T) {
+	cloudtest.Run(t, harness(cloudtest.Options{PicksAddress: true}))
+}
+
 func TestConformanceSlow(t *testing.T) {
 	h := harness(cloudtest.Options{Latency: time.Microsecond, Boot: 15 * time.Millisecond})
 	cloudtest.Run(t, h)

@@ -23,7 +23,7 @@ const (
 )
 
 // Kinds describes the kinds.
-func (*Cloud) Kinds() []cloud.KindInfo {
+func (c *Cloud) Kinds() []cloud.KindInfo {
 	return []cloud.KindInfo{
 		{Kind: KindNetwork, Mutable: []string{"dns"}},
 		{Kind: KindSubnet},
@@ -31,7 +31,7 @@ func (*Cloud) Kinds() []cloud.KindInfo {
 		{Kind: KindRoute, Mutable: []string{"gateway"}},
 		{Kind: KindFirewall, Mutable: []string{"rules"}, Access: true},
 		{Kind: KindAddress},
-		{Kind: KindMachine, Mutable: []string{"firewalls", "forwarding"}, Machine: true},
+		{Kind: KindMachine, Mutable: []string{"firewalls", "forwarding"}, Machine: true, PicksAddress: c != nil && c.opts.PicksAddress},
 		{Kind: KindAssociation},
 	}
 }
@@ -232,6 +232,9 @@ func (s *MachineSpec) check(c *Cloud, r *record) error {
 	}
 	if !slices.Contains(c.opts.Regions[r.region], s.Zone) {
 		return fail(cloud.Invalid, "InvalidZone", "there is no zone %q in %s", s.Zone, r.region)
+	}
+	if s.Address == "" && c.opts.PicksAddress {
+		return nil
 	}
 	addr, err := netip.ParseAddr(s.Address)
 	if err != nil {

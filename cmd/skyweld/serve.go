@@ -26,6 +26,8 @@ import (
 	"github.com/skyweld/skyweld/api"
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/aws"
+	"github.com/skyweld/skyweld/cloud/azure"
+	"github.com/skyweld/skyweld/cloud/digitalocean"
 	"github.com/skyweld/skyweld/cloud/gcp"
 	"github.com/skyweld/skyweld/engine"
 	"github.com/skyweld/skyweld/node"
@@ -42,8 +44,16 @@ var (
 		cloud.GCP: func(ctx context.Context, a cloud.Account, t cloud.Transport) (cloud.Driver, error) {
 			return gcp.New(ctx, a, t)
 		},
+		cloud.Azure: func(ctx context.Context, a cloud.Account, t cloud.Transport) (cloud.Driver, error) {
+			return azure.New(ctx, a, t)
+		},
+		cloud.DigitalOcean: func(ctx context.Context, a cloud.Account, t cloud.Transport) (cloud.Driver, error) {
+			return digitalocean.New(ctx, a, t)
+		},
 	}
-	sources = map[cloud.Provider]func(cloud.Source) (cloud.Account, error){cloud.AWS: aws.FromEnv, cloud.GCP: gcp.FromEnv}
+	sources = map[cloud.Provider]func(cloud.Source) (cloud.Account, error){
+		cloud.AWS: aws.FromEnv, cloud.GCP: gcp.FromEnv, cloud.Azure: azure.FromEnv, cloud.DigitalOcean: digitalocean.FromEnv,
+	}
 )
 
 // serveFlags are the engine's own settings.

@@ -21,8 +21,9 @@ import (
 // stage is a site of the driver's on an empty lab, made as far as a row of docs/teardown.md needs it.
 type stage struct {
 	*testing.T
-	aws *awsLab // one of the two
+	aws *awsLab // one of these
 	gcp *gcpLab
+	do  *doLab
 
 	d      cloud.Driver
 	region string
@@ -161,8 +162,11 @@ func (s *stage) clear() {
 // observed lists what isn't gone, by key.
 func (s *stage) observed() map[string]cloud.Object {
 	s.Helper()
-	if s.aws != nil {
+	switch {
+	case s.aws != nil:
 		return observed(s.T, s.d)
+	case s.do != nil:
+		return doObserved(s.T, s.d)
 	}
 	return gcpObserved(s.T, s.d)
 }
@@ -181,7 +185,7 @@ func (s *stage) refused(o cloud.Object, row teardown.Row) {
 func (s *stage) refusal(err error, class cloud.Class, row teardown.Row) {
 	s.Helper()
 	code := row.Code
-	if row.Cloud == teardown.GCP {
+	if row.Cloud == teardown.GCP || row.Cloud == teardown.DigitalOcean {
 		_, code, _ = row.HTTP()
 	}
 	var e *cloud.Error

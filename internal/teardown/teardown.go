@@ -19,8 +19,9 @@ const Path = "docs/teardown.md"
 
 // The clouds of the table, as its ids begin.
 const (
-	AWS = "aws"
-	GCP = "gcp"
+	AWS          = "aws"
+	GCP          = "gcp"
+	DigitalOcean = "digitalocean"
 )
 
 // Codes that are no error: what becomes of the other thing.
@@ -66,7 +67,7 @@ type Row struct {
 // Refused says that the call is refused, or fails.
 func (r Row) Refused() bool { return r.Code != GoesAlong && r.Code != Stays }
 
-// HTTP splits a code of Google's: the HTTP status, the reason, and whether it is the operation that fails.
+// HTTP splits a code of Google's or DigitalOcean's: the HTTP status, the reason, and whether it is the operation that fails.
 func (r Row) HTTP() (status int, reason string, operation bool) {
 	text, operation := strings.CutPrefix(r.Code, "operation: ")
 	number, reason, _ := strings.Cut(text, " ")
@@ -145,6 +146,7 @@ var (
 	id         = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
 	awsCode    = regexp.MustCompile(`^[A-Z][A-Za-z]+(\.[A-Za-z]+)?$`)
 	gcpCode    = regexp.MustCompile(`^([45][0-9]{2} [a-z][A-Za-z]+|operation: [45][0-9]{2} [A-Z_]+)$`)
+	doCode     = regexp.MustCompile(`^[45][0-9]{2} [a-z]+(_[a-z]+)*$`)
 )
 
 // Parse reads the tables of a page.
@@ -187,7 +189,7 @@ func (p *parser) line(line string) error {
 		return nil
 	}
 	if h, ok := strings.CutPrefix(line, "### "); ok {
-		clouds := map[string]string{"AWS": AWS, "Google Cloud": GCP}
+		clouds := map[string]string{"AWS": AWS, "Google Cloud": GCP, "DigitalOcean": DigitalOcean}
 		if p.cloud = clouds[h]; p.cloud == "" {
 			return fmt.Errorf("%q is no cloud of the table", h)
 		}
@@ -255,7 +257,7 @@ func (p *parser) sources(cell string) ([]string, error) {
 }
 
 func (r Row) check() error {
-	code := map[string]*regexp.Regexp{AWS: awsCode, GCP: gcpCode}[r.Cloud]
+	code := map[string]*regexp.Regexp{AWS: awsCode, GCP: gcpCode, DigitalOcean: doCode}[r.Cloud]
 	switch {
 	case !id.MatchString(r.ID) || !strings.HasPrefix(r.ID, r.Cloud+"-"):
 		return fmt.Errorf("row %s: the id doesn't begin with %s-", r.ID, r.Cloud)

@@ -31,6 +31,18 @@ var (
 	resolverAddress = netip.MustParseAddr("169.254.169.253")
 )
 
+// wireServer is the address of Azure's services for its machines: the wire server and a resolver. No other cloud has it.
+var wireServer = netip.MustParseAddr("168.63.129.16")
+
+// servicesOf are the addresses of a cloud's services for its machines; all of them resolve names.
+func servicesOf(cloud string) []netip.Addr {
+	all := []netip.Addr{resolverAddress, metadataAddress}
+	if cloud == "azure" {
+		all = append(all, wireServer)
+	}
+	return all
+}
+
 // ruleset returns the router's whole firewall as one atomic nft script: which sources each interface may use, what it
 // may send and receive, and the one-to-one mappings. links names the router's end of each interface by NIC id; a NIC
 // without one is loose, its address is known but nothing comes from or goes to it.
@@ -48,7 +60,7 @@ func ruleset(n world.Network, links map[string]string) string {
 	w.line(0, "delete table ip skyweld")
 	w.line(0, "table ip skyweld {")
 	w.sets(nics, links)
-	w.baseChains(nics, links)
+	w.baseChains(n.Cloud, nics, links)
 	for _, nic := range nics {
 		w.nicChains(nic, links[nic.ID])
 	}
@@ -56,18 +68,52 @@ func ruleset(n world.Network, links map[string]string) string {
 	return w.String()
 }
 
-// mappings returns the public addresses that the router maps, each with its private address.
+// mappings returns the public addresses that lead to the router, each with the address that has it or that it is mapped to.
 func mappings(n world.Network, links map[string]string) map[netip.Addr]netip.Addr {
 	m := map[netip.Addr]netip.Addr{}
 	for _, nic := range n.NICs {
-		if links[nic.ID] != "" && mapped(nic) {
-			m[nic.Public] = nic.Address.Addr()
+		if links[nic.ID] == "" {
+			continue
+		}
+		for _, p := range faces(nic) {
+			m[p.public] = p.private
 		}
 	}
 	return m
 }
 
-func mapped(nic world.NIC) bool { return nic.Internet && nic.Public.IsValid() }
+// face is an address of an interface that is known on the internet, under the same or another one.
+type face struct {
+	private, public netip.Addr
+	// alias says that it is one of the further addresses.
+	alias bool
+}
+
+// faces are an interface's addresses that the internet knows.
+func faces(nic world.NIC) []face {
+	var out []face
+	if !nic.Internet {
+		return nil
+	}
+	if nic.Public.IsValid() {
+		out = append(out, face{nic.Address.Addr(), nic.Public, false})
+	}
+	for _, o := range nic.Others {
+		if o.Public.IsValid() {
+			out = append(out, face{o.Address.Addr(), o.Public, true})
+		}
+	}
+	return out
+}
+
+// addresses are all of an interface, with the prefixes the machine sees, its first one first.
+func addresses(nic world.NIC) []netip.Prefix {
+	out := []netip.Prefix{nic.Address}
+	for _, o := range nic.Others {
+		out = append(out, o.Address)
+	}
+	return out
+}
 
 // writer collects an nft script.
 type writer struct{ strings.Builder }
@@ -90,11 +136,12 @@ func (w *writer) set(name, typ string, elements []string) {
 func (w *writer) sets(nics []world.NIC, links map[string]string) {
 	var owners, private, public []string
 	for _, nic := range nics {
-		a := nic.Address.Addr().String()
-		owners = append(owners, fmt.Sprintf("%q . %s", links[nic.ID], a))
-		if mapped(nic) {
-			private = append(private, a)
-			public = append(public, nic.Public.String())
+		for _, a := range addresses(nic) {
+			owners = append(owners, fmt.Sprintf("%q . %s", links[nic.ID], a.Addr()))
+		}
+		for _, f := range faces(nic) {
+			private = append(private, f.private.String())
+			public = append(public, f.public.String())
 		}
 	}
 	w.set("owners", "ifname . ipv4_addr", owners)
@@ -102,22 +149,29 @@ func (w *writer) sets(nics []world.NIC, links map[string]string) {
 	w.set("public", "ipv4_addr", public)
 }
 
-func (w *writer) baseChains(nics []world.NIC, links map[string]string) {
-	var out, in, dnat, snat []string
+func (w *writer) baseChains(cloud string, nics []world.NIC, links map[string]string) {
+	var out, in, dnat, inside, snat []string
 	w.line(1, "chain sources {")
 	w.line(2, "type filter hook prerouting priority raw; policy drop;")
 	w.line(2, `iifname "lo" accept`)
 	w.line(2, "iifname . ip saddr @owners accept")
 	for _, nic := range nics {
-		link, a := links[nic.ID], nic.Address.Addr()
+		link := links[nic.ID]
 		if ranges := prefixes(nic.Routed); nic.Forwarding && len(ranges) > 0 {
 			w.line(2, "iifname %q ip saddr { %s } accept", link, strings.Join(ranges, ", "))
 		}
 		out = append(out, fmt.Sprintf("%q : jump out_%s", link, link))
 		in = append(in, fmt.Sprintf("%q : jump in_%s", link, link))
-		if mapped(nic) {
-			dnat = append(dnat, fmt.Sprintf("%s : %s", nic.Public, a))
-			snat = append(snat, fmt.Sprintf("%s : %s", a, nic.Public))
+		for _, f := range faces(nic) {
+			if f.private == f.public {
+				continue
+			}
+			snat = append(snat, fmt.Sprintf("%s : %s", f.private, f.public))
+			if f.alias {
+				inside = append(inside, fmt.Sprintf("%s : %s", f.public, f.private))
+			} else {
+				dnat = append(dnat, fmt.Sprintf("%s : %s", f.public, f.private))
+			}
 		}
 	}
 	w.line(2, "iifname %q ip daddr @public accept", uplink)
@@ -127,8 +181,11 @@ func (w *writer) baseChains(nics []world.NIC, links map[string]string) {
 	w.line(2, "type filter hook input priority filter; policy drop;")
 	w.line(2, `iifname "lo" accept`)
 	w.line(2, "ct state established,related accept")
-	w.line(2, "iifname . ip saddr @owners ip daddr { %s, %s } meta l4proto . th dport { tcp . 53, udp . 53, tcp . 80 } accept",
-		resolverAddress, metadataAddress)
+	var services []string
+	for _, a := range servicesOf(cloud) {
+		services = append(services, a.String())
+	}
+	w.line(2, "iifname . ip saddr @owners ip daddr { %s } meta l4proto . th dport { tcp . 53, udp . 53, tcp . 80 } accept", strings.Join(services, ", "))
 	w.line(1, "}")
 
 	w.line(1, "chain forward {")
@@ -146,6 +203,11 @@ func (w *writer) baseChains(nics []world.NIC, links map[string]string) {
 	w.line(2, "type nat hook prerouting priority dstnat;")
 	if len(dnat) > 0 {
 		w.line(2, "iifname %q dnat to ip daddr map { %s }", uplink, strings.Join(dnat, ", "))
+	}
+	if len(inside) > 0 {
+		// Not only from outside: a machine whose public address is its own doesn't change it on the way out, so that the
+		// same connection, coming back in, would be taken for one that is known and needs no mapping.
+		w.line(2, "dnat to ip daddr map { %s }", strings.Join(inside, ", "))
 	}
 	w.line(1, "}")
 	w.line(1, "chain srcnat {")
@@ -271,7 +333,7 @@ func validate(n world.Network) error {
 	if n.ID == "" {
 		return fmt.Errorf("a network without an id")
 	}
-	ids, addresses, publics, routed := map[string]bool{}, map[netip.Addr]string{}, map[netip.Addr]string{}, map[netip.Prefix]string{}
+	ids, private, publics, routed := map[string]bool{}, map[netip.Addr]string{}, map[netip.Addr]string{}, map[netip.Prefix]string{}
 	for _, nic := range n.NICs {
 		if nic.ID == "" || ids[nic.ID] {
 			return fmt.Errorf("interface ids must be unique and not empty: %q", nic.ID)
@@ -280,15 +342,19 @@ func validate(n world.Network) error {
 		if err := validateNIC(nic); err != nil {
 			return fmt.Errorf("interface %s: %w", nic.ID, err)
 		}
-		if other := addresses[nic.Address.Addr()]; other != "" {
-			return fmt.Errorf("interface %s: address %s belongs to interface %s", nic.ID, nic.Address.Addr(), other)
+		for _, a := range addresses(nic) {
+			if other := private[a.Addr()]; other != "" {
+				return fmt.Errorf("interface %s: address %s belongs to interface %s", nic.ID, a.Addr(), other)
+			}
+			private[a.Addr()] = nic.ID
 		}
-		addresses[nic.Address.Addr()] = nic.ID
-		if other := publics[nic.Public]; other != "" {
-			return fmt.Errorf("interface %s: public address %s belongs to interface %s", nic.ID, nic.Public, other)
-		}
-		if nic.Public.IsValid() {
-			publics[nic.Public] = nic.ID
+		for _, a := range append([]world.Alias{{Public: nic.Public}}, nic.Others...) {
+			if other := publics[a.Public]; other != "" {
+				return fmt.Errorf("interface %s: public address %s belongs to interface %s", nic.ID, a.Public, other)
+			}
+			if a.Public.IsValid() {
+				publics[a.Public] = nic.ID
+			}
 		}
 		for _, p := range nic.Routed {
 			if other := routed[p.Masked()]; other != "" {
@@ -301,11 +367,15 @@ func validate(n world.Network) error {
 }
 
 func validateNIC(nic world.NIC) error {
-	if !nic.Address.IsValid() || !nic.Address.Addr().Is4() {
-		return fmt.Errorf("address %s is no IPv4 address with a prefix", nic.Address)
+	for _, a := range addresses(nic) {
+		if !a.IsValid() || !a.Addr().Is4() {
+			return fmt.Errorf("address %s is no IPv4 address with a prefix", a)
+		}
 	}
-	if nic.Public.IsValid() && (!Internet.Contains(nic.Public) || Home.Contains(nic.Public)) {
-		return fmt.Errorf("public address %s is not in %s, or in %s", nic.Public, Internet, Home)
+	for _, a := range append([]world.Alias{{Public: nic.Public}}, nic.Others...) {
+		if a.Public.IsValid() && (!Internet.Contains(a.Public) || Home.Contains(a.Public)) {
+			return fmt.Errorf("public address %s is not in %s, or in %s", a.Public, Internet, Home)
+		}
 	}
 	for _, p := range nic.Routed {
 		if !p.IsValid() || !p.Addr().Is4() || p.Bits() == 0 {

@@ -106,7 +106,7 @@ func clone(n world.Network) *world.Network {
 	n.NICs = slices.Clone(n.NICs)
 	for i := range n.NICs {
 		nic := &n.NICs[i]
-		nic.Routed = slices.Clone(nic.Routed)
+		nic.Routed, nic.Others = slices.Clone(nic.Routed), slices.Clone(nic.Others)
 		for _, rules := range []*[]world.Rule{&nic.Inbound, &nic.Outbound} {
 			*rules = slices.Clone(*rules)
 			for j := range *rules {
@@ -137,7 +137,7 @@ func (r *router) start() (err error) {
 	if err != nil {
 		return err
 	}
-	for _, a := range []netip.Addr{metadataAddress, resolverAddress} {
+	for _, a := range servicesOf(r.at.cloud) {
 		if err := ns.addAddress("lo", netip.PrefixFrom(a, 32)); err != nil {
 			return err
 		}
@@ -202,8 +202,8 @@ func (r *router) links(n world.Network) map[string]string {
 
 // sameWire reports whether an interface can stay as it is.
 func sameWire(a, b world.NIC) bool {
-	return a.Machine == b.Machine && a.Device == b.Device && strings.EqualFold(a.MAC, b.MAC) && a.Address == b.Address &&
-		a.Gateway == b.Gateway && a.MTU == b.MTU
+	return a.Machine == b.Machine && a.Device == b.Device && strings.EqualFold(a.MAC, b.MAC) &&
+		slices.Equal(addresses(a), addresses(b)) && a.Gateway == b.Gateway && a.NoDefault == b.NoDefault && a.MTU == b.MTU
 }
 
 // load replaces the router's whole ruleset at once.

@@ -37,7 +37,7 @@ func startServices(ns *namespace, config Config, cloud, network string) (_ *serv
 			return nil, fmt.Errorf("metadata service: %w", err)
 		}
 	}
-	for _, a := range []netip.Addr{metadataAddress, resolverAddress} {
+	for _, a := range servicesOf(cloud) {
 		if err := s.serveDNS(ns, netip.AddrPortFrom(a, 53).String()); err != nil {
 			return nil, fmt.Errorf("resolver: %w", err)
 		}
@@ -56,20 +56,26 @@ func (s *services) serveMetadata(ns *namespace, config Config, cloud, network st
 	if cloud == "aws" {
 		options = func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, 1) }
 	}
-	l, err := ns.listen("tcp4", netip.AddrPortFrom(metadataAddress, 80).String(), options)
-	if err != nil {
-		return err
+	at := []netip.Addr{metadataAddress}
+	if cloud == "azure" {
+		at = append(at, wireServer)
 	}
 	logger := config.Logger.With("network", network, "service", "metadata")
 	s.web = &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
-	go func() {
-		if err := s.web.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("ended", "error", err)
+	for _, a := range at {
+		l, err := ns.listen("tcp4", netip.AddrPortFrom(a, 80).String(), options)
+		if err != nil {
+			return err
 		}
-	}()
+		go func() {
+			if err := s.web.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				logger.Error("ended", "error", err)
+			}
+		}()
+	}
 	return nil
 }
 

@@ -54,7 +54,7 @@ func (r *router) plug(ctx context.Context, nic world.NIC, link string) (err erro
 	if err := ns.configure(nic, ordinal*routeMetric); err != nil {
 		return fmt.Errorf("%s in machine %s: %w", nic.Device, nic.Machine, err)
 	}
-	if w.index, err = r.face(nic, link); err != nil {
+	if w.index, err = r.attend(nic, link); err != nil {
 		return fmt.Errorf("link %s: %w", link, err)
 	}
 	return errors.Join(r.ns.awaitUp(ctx, link), ns.awaitUp(ctx, nic.Device))
@@ -97,9 +97,9 @@ func (r *router) pair(nic world.NIC, link string, ns *namespace) error {
 	})
 }
 
-// face sets up the router's end: it is the gateway, answers for every address as a cloud's network does, and knows
-// where the machine's address and hardware address are. It returns the link's index.
-func (r *router) face(nic world.NIC, name string) (index int, err error) {
+// attend sets up the router's end: it is the gateway, answers for every address as a cloud's network does, and knows
+// where the machine's addresses and hardware address are. It returns the link's index.
+func (r *router) attend(nic world.NIC, name string) (index int, err error) {
 	conf, neigh := "ipv4/conf/"+name, "ipv4/neigh/"+name
 	if err := r.ns.sysctl(conf+"/proxy_arp=1", neigh+"/proxy_delay=0"); err != nil {
 		return 0, err
@@ -118,22 +118,26 @@ func (r *router) face(nic world.NIC, name string) (index int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	address := nic.Address.Addr()
-	neighbour := &netlink.Neigh{LinkIndex: link.Attrs().Index, IP: address.AsSlice(), HardwareAddr: mac, State: netlink.NUD_PERMANENT}
-	if err := r.ns.nl.NeighSet(neighbour); err != nil {
-		return 0, fmt.Errorf("neighbour %s: %w", address, err)
-	}
-	route := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(netip.PrefixFrom(address, 32)), Scope: netlink.SCOPE_LINK}
-	if err := r.ns.nl.RouteAdd(route); err != nil {
-		return 0, fmt.Errorf("route to %s: %w", address, err)
+	for _, a := range addresses(nic) {
+		address := a.Addr()
+		neighbour := &netlink.Neigh{LinkIndex: link.Attrs().Index, IP: address.AsSlice(), HardwareAddr: mac, State: netlink.NUD_PERMANENT}
+		if err := r.ns.nl.NeighSet(neighbour); err != nil {
+			return 0, fmt.Errorf("neighbour %s: %w", address, err)
+		}
+		route := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(netip.PrefixFrom(address, 32)), Scope: netlink.SCOPE_LINK}
+		if err := r.ns.nl.RouteAdd(route); err != nil {
+			return 0, fmt.Errorf("route to %s: %w", address, err)
+		}
 	}
 	return link.Attrs().Index, nil
 }
 
 // configure sets up the machine's end, as the cloud's DHCP would.
 func (n *namespace) configure(nic world.NIC, metric int) error {
-	if err := n.addAddress(nic.Device, nic.Address); err != nil {
-		return err
+	for _, a := range addresses(nic) {
+		if err := n.addAddress(nic.Device, a); err != nil {
+			return err
+		}
 	}
 	link, err := n.nl.LinkByName(nic.Device)
 	if err != nil {
@@ -141,6 +145,9 @@ func (n *namespace) configure(nic world.NIC, metric int) error {
 	}
 	if err := n.nl.LinkSetUp(link); err != nil {
 		return fmt.Errorf("up: %w", err)
+	}
+	if nic.NoDefault {
+		return nil
 	}
 	index, source := link.Attrs().Index, nic.Address.Addr().AsSlice()
 	onLink := []netip.Addr{metadataAddress}
@@ -204,7 +211,9 @@ func (r *router) rangeRoute(p netip.Prefix, drop bool, w *wire) *netlink.Route {
 
 // unplug removes an interface, and its machine's namespace with the last one.
 func (r *router) unplug(id string, w *wire) error {
-	r.markStale(w.nic.Address.Addr())
+	for _, a := range addresses(w.nic) {
+		r.markStale(a.Addr())
+	}
 	for p, drop := range w.routes {
 		if !drop {
 			continue // goes with the link

@@ -18,6 +18,9 @@ func NewPool(prefix netip.Prefix) *Pool {
 	return &Pool{prefix: prefix.Masked(), used: map[netip.Addr]bool{}}
 }
 
+// Prefix is the range that the addresses are of.
+func (p *Pool) Prefix() netip.Prefix { return p.prefix }
+
 // Take returns a free address; the error says that the range is used up.
 func (p *Pool) Take() (netip.Addr, error) {
 	p.mu.Lock()

@@ -13,7 +13,8 @@ import (
 type Network struct {
 	// ID is unique in the lab: the cloud's id of the network, and its region where the network has several.
 	ID string
-	// Cloud is "aws" or "gcp", Region the cloud's own region: they say where on earth the router stands.
+	// Cloud is the lab's name of one ("aws", "gcp", …), Region the cloud's own region: they say where on earth the router
+	// stands.
 	Cloud, Region string
 	// NICs are all interfaces of machines in this network and region.
 	NICs []NIC
@@ -36,8 +37,13 @@ type NIC struct {
 	// then the route to it is on-link.
 	Gateway netip.Addr
 	MTU     int
-	// Public is mapped one to one to Address by the router; not valid when there is none.
+	// Public is mapped one to one to Address by the router; not valid when there is none. Where it is Address itself it is
+	// the machine's own, and nothing is mapped.
 	Public netip.Addr
+	// Others are further addresses of the interface.
+	Others []Alias
+	// NoDefault says that the machine's way out doesn't lead over this interface: it reaches only Address's range there.
+	NoDefault bool
 	// Internet says that the cloud's routes lead from here to an internet gateway. Without it or without Public
 	// nothing goes to or comes from the internet.
 	Internet bool
@@ -49,6 +55,15 @@ type NIC struct {
 	// Inbound and Outbound are evaluated in order of Priority (lowest first; on equal priority deny before allow); what no
 	// rule matches is denied. They are stateful: answers to what was let through pass.
 	Inbound, Outbound []Rule
+}
+
+// Alias is a further address of an interface.
+type Alias struct {
+	// Address is the address, with the prefix the machine sees.
+	Address netip.Prefix
+	// Public is mapped one to one to Address by the router, for packets from inside the network too; not valid when there
+	// is none.
+	Public netip.Addr
 }
 
 // Rule is one firewall rule.
@@ -71,7 +86,7 @@ type Machine struct {
 	Hostname string
 	// Name is what its owner calls it, where that isn't its host name; people name it by this in the lab.
 	Name string
-	// Datasource is the metadata service's dialect, as cloud-init calls it: "Ec2" or "GCE".
+	// Datasource is the metadata service's dialect, as cloud-init calls it: "Ec2", "GCE", "Azure", "DigitalOcean".
 	Datasource string
 	// VCPUs and MemoryMiB are the size of its type; they become CPU shares and a memory limit.
 	VCPUs, MemoryMiB int

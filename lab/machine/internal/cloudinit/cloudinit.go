@@ -24,7 +24,7 @@ import (
 
 // Config says where to work.
 type Config struct {
-	// Datasource is "Ec2" or "GCE".
+	// Datasource is "Ec2", "GCE", "Azure" or "DigitalOcean".
 	Datasource string
 	// Console takes what people read in the cloud's console output.
 	Console io.Writer

@@ -61,7 +61,7 @@ func (r *run) accounts() error {
 		errs = append(errs, err)
 	}
 	options := ""
-	if !r.user.KeepRoot {
+	if !r.user.KeepRoot && !r.KeepRoot {
 		options = fmt.Sprintf(`no-port-forwarding,no-agent-forwarding,no-X11-forwarding,command="echo 'Please login as the user \"%s\" rather than the user \"root\".';echo;sleep 10;exit 142" `, login)
 	}
 	return errors.Join(append(errs, r.authorize("root", keys, options))...)

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/skyweld/skyweld/lab/machine/cloudconfig"
 )
 
 const (
@@ -33,6 +35,8 @@ type metadata struct {
 	Keys     []string
 	UserKeys map[string][]string
 	UserData []byte
+	// KeepRoot says that the cloud's own data for its images lets root in with the default user's keys.
+	KeepRoot bool
 }
 
 // errAbsent says that the service has no such thing, which is an answer.
@@ -41,15 +45,16 @@ var errAbsent = errors.New("is not there")
 // service asks a metadata service. Requests always go to its address; names are only in the Host header, so that booting
 // needs no resolver.
 type service struct {
-	client *http.Client
-	base   string
-	header http.Header
+	address string
+	client  *http.Client
+	base    string
+	header  http.Header
 }
 
 func newService(address, host string) *service {
 	dialer := &net.Dialer{Timeout: 2 * time.Second}
 	return &service{
-		base: "http://" + host, header: http.Header{},
+		address: address, base: "http://" + host, header: http.Header{},
 		client: &http.Client{
 			Timeout: 5 * time.Second,
 			Transport: &http.Transport{
@@ -122,6 +127,10 @@ func fetch(ctx context.Context, datasource, address string) (metadata, error) {
 		return fetchEC2(ctx, newService(address, "169.254.169.254"))
 	case "GCE":
 		return fetchGCE(ctx, newService(address, "metadata.google.internal"))
+	case "Azure":
+		return fetchAzure(ctx, newService(address, "169.254.169.254"))
+	case "DigitalOcean":
+		return fetchDigitalOcean(ctx, newService(address, "169.254.169.254"))
 	}
 	return metadata{}, fmt.Errorf("no data source is called %q", datasource)
 }
@@ -226,4 +235,36 @@ func (m *metadata) addGoogleKeys(text string) {
 			m.UserKeys[account] = append(m.UserKeys[account], key)
 		}
 	}
+}
+
+// fetchDigitalOcean reads the one document that DigitalOcean's metadata service has
+// (https://docs.digitalocean.com/reference/api/metadata/).
+func fetchDigitalOcean(ctx context.Context, s *service) (metadata, error) {
+	m := metadata{Source: "DataSourceDigitalOcean"}
+	text, err := s.ask(ctx, http.MethodGet, "/metadata/v1.json")
+	if err != nil {
+		return m, err
+	}
+	var doc struct {
+		ID       json.Number `json:"droplet_id"`
+		Hostname string      `json:"hostname"`
+		Keys     []string    `json:"public_keys"`
+		UserData string      `json:"user_data"`
+		Vendor   string      `json:"vendor_data"`
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.ID == "" {
+		return m, errors.New("metadata service: /metadata/v1.json is no description of a Droplet")
+	}
+	m.InstanceID, m.Hostname, m.UserData = doc.ID.String(), doc.Hostname, []byte(doc.UserData)
+	for _, k := range doc.Keys {
+		m.Keys = appendKeys(m.Keys, k)
+	}
+	if doc.Vendor != "" {
+		vendor, err := cloudconfig.Parse([]byte(doc.Vendor))
+		if err != nil {
+			return m, fmt.Errorf("metadata service: the vendor data: %w", err)
+		}
+		m.KeepRoot = vendor.KeepRoot
+	}
+	return m, nil
 }

@@ -34,7 +34,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, ok := c.paths[path]
 	switch {
-	case !google && !amazon:
+	case !google && !amazon && path != "/metadata/v1.json" && r.Header.Get("Metadata") != "true" && r.Header.Get("X-Ms-Version") == "":
 		http.Error(w, "no", http.StatusForbidden)
 	case !ok:
 		http.NotFound(w, r)
@@ -85,6 +85,19 @@ func TestFetch(t *testing.T) {
 			"/computeMetadata/v1/instance/attributes/?recursive=true": `{"user-data":"aGk=","user-data-encoding":"base64","block-project-ssh-keys":"TRUE"}`,
 			"/computeMetadata/v1/project/attributes/?recursive=true":  `{"ssh-keys":"ops:ssh-ed25519 BBBB o"}`,
 		}, metadata{Source: "DataSourceGCELocal", InstanceID: "42", UserKeys: map[string][]string{}, UserData: []byte("hi")}},
+		{"Azure", "Azure", map[string]string{
+			"/metadata/instance?api-version=2021-08-01&extended=true": `{"compute":{"vmId":"1-2","userData":"bm8=","osProfile":{"computerName":"cp-1"},"publicKeys":[{"keyData":"ssh-ed25519 AAAA one\n"}]}}`,
+			"/machine/?comp=ovfenv": `<Environment xmlns="http://schemas.dmtf.org/ovf/environment/1"><ProvisioningSection xmlns="http://schemas.microsoft.com/windowsazure">` +
+				`<LinuxProvisioningConfigurationSet><CustomData>aGk=</CustomData></LinuxProvisioningConfigurationSet></ProvisioningSection></Environment>`,
+		}, metadata{Source: "DataSourceAzure", InstanceID: "1-2", Hostname: "cp-1", Keys: []string{"ssh-ed25519 AAAA one"}, UserData: []byte("hi")}},
+		{"Azure without custom data", "Azure", map[string]string{"/metadata/instance?api-version=2021-08-01&extended=true": `{"compute":{"vmId":"1-2","userData":"aGk="}}`},
+			metadata{Source: "DataSourceAzure", InstanceID: "1-2", UserData: []byte("hi")}},
+		{"DigitalOcean", "DigitalOcean", map[string]string{"/metadata/v1.json": `{"droplet_id":520000001,"hostname":"demo-cp-1","user_data":"#cloud-config\n",
+			"vendor_data":"#cloud-config\nmanage_etc_hosts: true\ndisable_root: false\n","public_keys":["ssh-ed25519 AAAA one\n"],"region":"nyc3"}`},
+			metadata{Source: "DataSourceDigitalOcean", InstanceID: "520000001", Hostname: "demo-cp-1", Keys: []string{"ssh-ed25519 AAAA one"},
+				UserData: []byte("#cloud-config\n"), KeepRoot: true}},
+		{"DigitalOcean with the least", "DigitalOcean", map[string]string{"/metadata/v1.json": `{"droplet_id":1}`},
+			metadata{Source: "DataSourceDigitalOcean", InstanceID: "1", UserData: []byte{}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -103,7 +116,7 @@ func TestFetch(t *testing.T) {
 
 func TestFetchGivesUp(t *testing.T) {
 	address := serve(t, &cloud{})
-	for _, datasource := range []string{"Ec2", "GCE", "NoCloud"} {
+	for _, datasource := range []string{"Ec2", "GCE", "DigitalOcean", "NoCloud"} {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		if _, err := fetch(ctx, datasource, address); err == nil {
 			t.Errorf("%s: no error", datasource)

@@ -39,7 +39,7 @@ const (
 
 // Config is what init needs to know.
 type Config struct {
-	// Datasource is the metadata service's dialect: "Ec2" or "GCE".
+	// Datasource is the metadata service's dialect: "Ec2", "GCE" or "DigitalOcean".
 	Datasource string
 	// Hang and Taken are faults: nothing is started, and ports where connections are taken and never answered.
 	Hang  bool

@@ -1,0 +1,60 @@
+package azure
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// again has requests that only read repeated while Azure throttles them or is in trouble. All others are tried once.
+type again struct{ next http.RoundTripper }
+
+func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet {
+		return a.next.RoundTrip(r)
+	}
+	var answer *http.Response
+	err := cloud.ReadAgain(r.Context(), isBusy, func() (err error) {
+		if answer, err = a.next.RoundTrip(r); err != nil {
+			return err
+		}
+		return refusal(answer)
+	})
+	if isBusy(err) {
+		err = nil // the answer tells
+	}
+	return answer, err
+}
+
+var errBusy = errors.New("busy")
+
+func isBusy(err error) bool { return errors.Is(err, errBusy) }
+
+// refusal reads the answers that mean that Azure is busy, and puts what it read back.
+func refusal(answer *http.Response) error {
+	if answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < 500 {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	copied := *answer
+	copied.Body = io.NopCloser(bytes.NewReader(body))
+	e, ok := errors.AsType[*azcore.ResponseError](runtime.NewResponseError(&copied))
+	if !ok {
+		return nil
+	}
+	if c := classifyAnswer(e).Class; c == cloud.Throttled || c == cloud.Unavailable {
+		return errBusy
+	}
+	return nil
+}

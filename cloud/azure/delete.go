@@ -1,0 +1,231 @@
+package azure
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v7"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// Delete removes an object and waits for it. Removing what is gone is success, and so is removing what was made again
+// under the same name: that is another thing, and stays. What is in the way of each kind, and how that is got past, is in
+// docs/teardown.md.
+func (d *Driver) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
+	at, err := parseID(o.ID)
+	if err == nil {
+		at.kind = o.Kind
+		err = unlessGone(d.remove(ctx, owner, at))
+	}
+	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), err)
+}
+
+func (d *Driver) remove(ctx context.Context, owner cloud.Owner, at place) error {
+	if err := cloud.CheckUID(owner.UID); err != nil {
+		return invalid("%v", err)
+	}
+	switch at.kind {
+	case kindMachine:
+		return d.removeMachine(ctx, owner, at)
+	case kindDisk:
+		return d.removeDisk(ctx, at)
+	}
+	w := &work{d: d, owner: owner, res: cloud.Resource{Kind: at.kind}}
+	now, err := w.getAt(ctx, at)
+	if err != nil {
+		return err
+	}
+	if made, err := parseID(now.object.ID); err != nil || !at.same(made) {
+		return err
+	}
+	switch at.kind {
+	case kindGroup:
+		return d.removeGroup(ctx, owner, at)
+	case kindSecurity:
+		p, err := d.securities.BeginDelete(ctx, at.group, at.name, nil)
+		return done(ctx, p, err)
+	case kindNetwork:
+		return d.removeNetwork(ctx, at)
+	case kindAddress:
+		p, err := d.addresses.BeginDelete(ctx, at.group, at.name, nil)
+		return done(ctx, p, err)
+	case kindInterface:
+		p, err := d.interfaces.BeginDelete(ctx, at.group, at.name, nil)
+		return done(ctx, p, err)
+	}
+	return invalid("the driver makes no resources of kind %q", at.kind)
+}
+
+// conflict is the error of something that is in the way, by name.
+func conflict(code, format string, args ...any) error {
+	return &cloud.Error{Class: cloud.Conflict, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// removeNetwork refuses a network whose end would take along what somebody else put into it: Azure deletes empty subnets
+// and peerings with it.
+func (d *Driver) removeNetwork(ctx context.Context, at place) error {
+	x, err := d.networks.Get(ctx, at.group, at.name, nil)
+	if err != nil {
+		return err
+	}
+	if x.Properties != nil {
+		for _, n := range x.Properties.Subnets {
+			if n != nil && val(n.Name) != subnetName {
+				return conflict("InUseSubnetCannotBeDeleted", "its end would delete the subnet %s too, which isn't Skyweld's: delete that first", pathOf(val(n.ID)))
+			}
+		}
+		for _, p := range x.Properties.VirtualNetworkPeerings {
+			if p != nil {
+				return conflict("PeeringExists", "its end would cut the peering %s, which isn't Skyweld's: delete that first", pathOf(val(p.ID)))
+			}
+		}
+	}
+	p, err := d.networks.BeginDelete(ctx, at.group, at.name, nil)
+	return done(ctx, p, err)
+}
+
+func (d *Driver) removeDisk(ctx context.Context, at place) error {
+	x, err := d.disks.Get(ctx, at.group, at.name, nil)
+	if err != nil {
+		return err
+	}
+	if x.Properties != nil && !at.same(place{path: at.path, number: strings.ToLower(val(x.Properties.UniqueID))}) {
+		return nil
+	}
+	p, err := d.disks.BeginDelete(ctx, at.group, at.name, nil)
+	return done(ctx, p, err)
+}
+
+// removeMachine deletes a machine and the disk that was made with it, which somebody may have told to stay.
+func (d *Driver) removeMachine(ctx context.Context, owner cloud.Owner, at place) error {
+	x, err := d.machines.Get(ctx, at.group, at.name, nil)
+	if err != nil {
+		return err
+	}
+	number, disk := "", ""
+	if p := x.Properties; p != nil {
+		number = strings.ToLower(val(p.VMID))
+		if p.StorageProfile != nil && p.StorageProfile.OSDisk != nil && p.StorageProfile.OSDisk.ManagedDisk != nil {
+			disk = val(p.StorageProfile.OSDisk.ManagedDisk.ID)
+		}
+	}
+	if !at.same(place{path: at.path, number: number}) {
+		return nil
+	}
+	if err := deletable(owner, at, &x.VirtualMachine); err != nil {
+		return err
+	}
+	p, err := d.machines.BeginDelete(ctx, at.group, at.name, nil)
+	if err := done(ctx, p, err); err != nil {
+		return err
+	}
+	if left := parsePath(disk); ours(owner, at, left) && left.kind == kindDisk {
+		if err := unlessGone(d.removeDisk(ctx, left)); err != nil {
+			return fmt.Errorf("delete the disk %s that it left: %w", left.name, err)
+		}
+	}
+	return nil
+}
+
+// ours says whether something that comes along with a machine is of our naming and in the machine's group.
+func ours(owner cloud.Owner, machine, x place) bool {
+	return x.group == machine.group && strings.HasPrefix(x.name, owner.ResourceName(""))
+}
+
+// deletable refuses a machine whose end would take along a disk or an interface that isn't its own.
+func deletable(owner cloud.Owner, at place, x *armcompute.VirtualMachine) error {
+	if x.Properties == nil {
+		return nil
+	}
+	if s := x.Properties.StorageProfile; s != nil {
+		for _, disk := range s.DataDisks {
+			if disk != nil && val(disk.DeleteOption) == armcompute.DiskDeleteOptionTypesDelete {
+				return conflict("DeleteOption", "its end would delete the disk %s too, which isn't Skyweld's: detach that first", val(disk.Name))
+			}
+		}
+	}
+	if n := x.Properties.NetworkProfile; n != nil {
+		for _, r := range n.NetworkInterfaces {
+			if r == nil || r.Properties == nil || val(r.Properties.DeleteOption) != armcompute.DeleteOptionsDelete {
+				continue
+			}
+			if nic := parsePath(val(r.ID)); !ours(owner, at, nic) {
+				return conflict("DeleteOption", "its end would delete the interface %s too, which isn't Skyweld's: detach that first", nic.path)
+			}
+		}
+	}
+	return nil
+}
+
+// removeGroup deletes a group that is empty. Deleting a group deletes all that is in it, so it is looked at first: what
+// somebody else put there stops it, by name.
+func (d *Driver) removeGroup(ctx context.Context, owner cloud.Owner, at place) error {
+	group, err := d.groups.Get(ctx, at.group, nil)
+	if err != nil {
+		return err
+	}
+	if tagOf(group.Tags, cloud.TagCluster) != owner.UID {
+		return conflict("OwnerMark", "%s doesn't bear this cluster's mark any more", at.path)
+	}
+	if err := d.wantEmpty(ctx, owner, at); err != nil {
+		return err
+	}
+	if err := d.removeWatcher(ctx, regionName(val(group.Location)), tagOf(group.Tags, tagWatcher)); err != nil {
+		return fmt.Errorf("remove the network watcher that came along: %w", err)
+	}
+	p, err := d.groups.BeginDelete(ctx, at.group, nil)
+	return done(ctx, p, err)
+}
+
+// wantEmpty names what is in a group. Resource Manager's own list may still show what was deleted a moment ago, so what is
+// of our kinds is looked up.
+func (d *Driver) wantEmpty(ctx context.Context, owner cloud.Owner, at place) error {
+	list, err := d.listIn(ctx, at.group)
+	if err != nil {
+		return err
+	}
+	var strange, own []string
+	for _, x := range list {
+		p := parsePath(val(x.ID))
+		if there, err := d.exists(ctx, p); err != nil {
+			return fmt.Errorf("look whether %s is still there: %w", val(x.ID), err)
+		} else if !there {
+			continue
+		}
+		if tagOf(x.Tags, cloud.TagCluster) == owner.UID || ours(owner, at, p) {
+			own = append(own, p.name)
+			continue
+		}
+		strange = append(strange, fmt.Sprintf("%s (%s)", val(x.Name), val(x.Type)))
+	}
+	slices.Sort(strange)
+	slices.Sort(own)
+	switch {
+	case len(strange) > 0:
+		return conflict("ForeignResource", "the group %s holds what isn't Skyweld's, and deleting it would delete that too: %s; move or delete that first",
+			at.group, strings.Join(strange, ", "))
+	case len(own) > 0:
+		return conflict("GroupNotEmpty", "the group %s still holds %s", at.group, strings.Join(own, ", "))
+	}
+	return nil
+}
+
+// exists says whether something is still there. What is of no kind of ours is believed to be.
+func (d *Driver) exists(ctx context.Context, p place) (bool, error) {
+	var err error
+	switch p.kind {
+	case kindSecurity, kindNetwork, kindAddress, kindInterface:
+		_, err = (&work{d: d, res: cloud.Resource{Kind: p.kind}}).getAt(ctx, p)
+	case kindMachine:
+		_, err = d.machines.Get(ctx, p.group, p.name, nil)
+	case kindDisk:
+		_, err = d.disks.Get(ctx, p.group, p.name, nil)
+	}
+	if isClass(err, cloud.NotFound) {
+		return false, nil
+	}
+	return true, err
+}

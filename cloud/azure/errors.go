@@ -1,0 +1,393 @@
+package azure
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// codes gives the codes in answers and in failed operations their class, in small letters. They are those of the
+// documentation of Resource Manager, Compute and Network and of recorded answers; what isn't here is judged by its ending
+// and by the HTTP status.
+var codes = map[string]cloud.Class{
+	"notfound":                     cloud.NotFound,
+	"resourcenotfound":             cloud.NotFound,
+	"resourcegroupnotfound":        cloud.NotFound,
+	"parentresourcenotfound":       cloud.NotFound,
+	"invalidresourcereference":     cloud.NotFound,
+	"referencedresourcenotfound":   cloud.NotFound,
+	"networksecuritygroupnotfound": cloud.NotFound,
+	"subnetnotfound":               cloud.NotFound,
+
+	"privateipaddressinuse":        cloud.AlreadyExists,
+	"privateipaddressisallocated":  cloud.AlreadyExists,
+	"invalidresourcegrouplocation": cloud.AlreadyExists,
+	"invalidresourcelocation":      cloud.AlreadyExists,
+	"propertychangenotallowed":     cloud.AlreadyExists,
+	"resourcealreadyexists":        cloud.AlreadyExists,
+
+	"inusesubnetcannotbedeleted":                 cloud.Conflict,
+	"inusenetworksecuritygroupcannotbedeleted":   cloud.Conflict,
+	"inuseprefixcannotbedeleted":                 cloud.Conflict,
+	"publicipaddresscannotbedeleted":             cloud.Conflict,
+	"publicipaddressinuse":                       cloud.Conflict,
+	"nicinuse":                                   cloud.Conflict,
+	"nicreservedforanothervm":                    cloud.Conflict,
+	"networkinterfaceinuse":                      cloud.Conflict,
+	"vnetinuse":                                  cloud.Conflict,
+	"anotheroperationinprogress":                 cloud.Conflict,
+	"operationpreempted":                         cloud.Conflict,
+	"retryableerror":                             cloud.Conflict,
+	"referencedresourcenotprovisioned":           cloud.Conflict,
+	"resourcegroupbeingdeleted":                  cloud.Conflict,
+	"resourcegroupdeletionblocked":               cloud.Conflict,
+	"resourcegroupdeletiontimeout":               cloud.Conflict,
+	"resourcesbeingmoved":                        cloud.Conflict,
+	"scopelocked":                                cloud.Conflict,
+	"conflict":                                   cloud.Conflict,
+	"preconditionfailed":                         cloud.Conflict,
+	"attachdiskwhilebeingdetached":               cloud.Conflict,
+	"operationnotallowed":                        cloud.Conflict, // but for quotas
+	"canceledandsupersededduetoanotheroperation": cloud.Conflict,
+	"deploymentactive":                           cloud.Conflict,
+
+	"authorizationfailed":               cloud.Denied,
+	"linkedauthorizationfailed":         cloud.Denied,
+	"authenticationfailed":              cloud.Denied,
+	"invalidauthenticationtoken":        cloud.Denied,
+	"invalidauthenticationtokentenant":  cloud.Denied,
+	"expiredauthenticationtoken":        cloud.Denied,
+	"subscriptionnotfound":              cloud.Denied,
+	"invalidsubscriptionid":             cloud.Denied,
+	"subscriptionnotregistered":         cloud.Denied,
+	"missingsubscriptionregistration":   cloud.Denied,
+	"readonlydisabledsubscription":      cloud.Denied,
+	"disallowedoperation":               cloud.Denied,
+	"requestdisallowedbypolicy":         cloud.Denied,
+	"denyassignmentauthorizationfailed": cloud.Denied,
+
+	"quotaexceeded":         cloud.QuotaExceeded,
+	"resourcequotaexceeded": cloud.QuotaExceeded,
+
+	"skunotavailable":                       cloud.Capacity,
+	"allocationfailed":                      cloud.Capacity,
+	"zonalallocationfailed":                 cloud.Capacity,
+	"overconstrainedallocationrequest":      cloud.Capacity,
+	"overconstrainedzonalallocationrequest": cloud.Capacity,
+	"subnetisfull":                          cloud.Capacity,
+
+	"toomanyrequests":               cloud.Throttled,
+	"subscriptionrequeststhrottled": cloud.Throttled,
+	"resourcerequeststhrottled":     cloud.Throttled,
+	"requestthrottled":              cloud.Throttled,
+	"throttled":                     cloud.Throttled,
+
+	"invalidparameter":                    cloud.Invalid,
+	"invalidrequestformat":                cloud.Invalid,
+	"invalidrequestcontent":               cloud.Invalid,
+	"badrequest":                          cloud.Invalid,
+	"netcfginvalidsubnet":                 cloud.Invalid,
+	"availabilityzonenotsupported":        cloud.Invalid,
+	"invalidapiversionparameter":          cloud.Invalid,
+	"noregisteredproviderfound":           cloud.Invalid,
+	"locationnotavailableforresourcetype": cloud.Invalid,
+	"imagenotfound":                       cloud.Invalid,
+	"platformimagenotfound":               cloud.Invalid,
+
+	"internalservererror":              cloud.Unavailable,
+	"internalexecutionerror":           cloud.Unavailable,
+	"internaloperationerror":           cloud.Unavailable,
+	"networkinginternaloperationerror": cloud.Unavailable,
+	"servertimeout":                    cloud.Unavailable,
+	"serviceunavailable":               cloud.Unavailable,
+	"serverbusy":                       cloud.Unavailable,
+	"gatewaytimeout":                   cloud.Unavailable,
+
+	// The machine is there and may run all the same: only its own agent hasn't said so.
+	"osprovisioningtimedout":      cloud.Unknown,
+	"osprovisioninginternalerror": cloud.Unknown,
+	"vmstarttimedout":             cloud.Unknown,
+}
+
+// endings give codes that come in many forms their class ("PublicIPCountLimitReached").
+var endings = []struct {
+	ending string
+	class  cloud.Class
+}{
+	{"limitreached", cloud.QuotaExceeded},
+	{"limitexceeded", cloud.QuotaExceeded},
+	{"quotaexceeded", cloud.QuotaExceeded},
+	{"cannotbedeleted", cloud.Conflict},
+	{"throttled", cloud.Throttled},
+	{"notfound", cloud.NotFound},
+}
+
+// classOfCode judges a code and, where that says nothing, the HTTP status (0 when unknown).
+func classOfCode(code, message string, status int) cloud.Class {
+	low := strings.ToLower(code)
+	if low == "operationnotallowed" && strings.Contains(strings.ToLower(message), "quota") {
+		return cloud.QuotaExceeded
+	}
+	if class, ok := codes[low]; ok {
+		return class
+	}
+	for _, e := range endings {
+		if strings.HasSuffix(low, e.ending) {
+			return e.class
+		}
+	}
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return cloud.Denied
+	case http.StatusNotFound, http.StatusGone:
+		return cloud.NotFound
+	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked:
+		return cloud.Conflict
+	case http.StatusTooManyRequests:
+		return cloud.Throttled
+	case http.StatusNotImplemented:
+		return cloud.Invalid
+	}
+	switch {
+	case status >= 500:
+		return cloud.Unavailable
+	case status >= 400:
+		return cloud.Invalid
+	}
+	return cloud.Unknown
+}
+
+// classify turns any error of the SDK into one with a class; Op is left to the caller.
+func classify(err error) *cloud.Error {
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*azcore.ResponseError](err); ok {
+		return classifyAnswer(e)
+	}
+	if e, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
+		return classifyLogin(e)
+	}
+	out := &cloud.Error{Class: cloud.Unknown, Err: err}
+	if errors.Is(err, context.Canceled) {
+		return out
+	}
+	text, again, ok := cloud.WayError(err)
+	_, login := errors.AsType[*loginError](err)
+	switch {
+	case ok && again:
+		out.Class, out.Message = cloud.Unavailable, text
+	case ok:
+		out.Class, out.Message = cloud.Invalid, text
+	case isNetwork(err):
+		out.Class = cloud.Unavailable
+	case login: // neither the way nor an answer: the credential itself, as when nobody is logged in
+		out.Class, out.Credentials = cloud.Denied, true
+	}
+	return out
+}
+
+// answer is what Resource Manager says about an error: itself, or within what a failed operation looks like.
+type answer struct {
+	Code    string   `json:"code"`
+	Message string   `json:"message"`
+	Details []answer `json:"details"`
+}
+
+// bodyOf reads what an answer says is wrong.
+func bodyOf(resp *http.Response) answer {
+	if resp == nil || resp.Body == nil {
+		return answer{}
+	}
+	text, err := runtime.Payload(resp)
+	if err != nil {
+		return answer{}
+	}
+	var whole struct {
+		answer
+		Error *answer `json:"error"`
+	}
+	if json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &whole) != nil {
+		return answer{}
+	}
+	if whole.Error != nil {
+		return *whole.Error
+	}
+	return whole.answer
+}
+
+// wrappers are codes that say only that something is wrong, and leave what to their details.
+var wrappers = []string{"deploymentfailed", "multipleerrorsoccurred", "resourcedeploymentfailure", "resourceoperationfailure", "invalidtemplatedeployment"}
+
+func classifyAnswer(e *azcore.ResponseError) *cloud.Error {
+	body := bodyOf(e.RawResponse)
+	for contains(wrappers, body.Code) && len(body.Details) > 0 {
+		body = body.Details[0]
+	}
+	out := &cloud.Error{Code: e.ErrorCode, Message: body.Message, Err: withoutBody(e)}
+	if body.Code != "" {
+		out.Code = body.Code
+	}
+	if e.RawResponse != nil {
+		out.RetryAfter = retryAfter(e.RawResponse.Header)
+	}
+	for _, d := range body.Details {
+		if d.Message != "" && !strings.Contains(out.Message, d.Message) {
+			out.Message += "; " + d.Message
+		}
+	}
+	if out.Message == "" {
+		out.Message = "the answer was " + strconv.Itoa(e.StatusCode) + " " + http.StatusText(e.StatusCode)
+	}
+	out.Class = classOfCode(out.Code, out.Message, e.StatusCode)
+	explain(out, e.StatusCode)
+	return out
+}
+
+// explain adds what the user can do, where Azure's own words don't say it.
+func explain(out *cloud.Error, status int) {
+	switch low := strings.ToLower(out.Code); {
+	case low == "missingsubscriptionregistration":
+		out.Message += " Register it once: az provider register --namespace " + namespaceOf(out.Message)
+	case low == "subscriptionnotfound" || low == "invalidsubscriptionid":
+		out.Message += " Check the account's subscription, and that the client has a role in it."
+	case status == http.StatusUnauthorized:
+		out.Credentials, out.Message = true, "the credentials are not valid: "+out.Message
+	case low == "nicreservedforanothervm" && out.RetryAfter == 0:
+		out.RetryAfter = 3 * time.Minute // that is how long Azure keeps it
+	}
+	if found := namedAction.FindStringSubmatch(out.Message); out.Class == cloud.Denied && found != nil {
+		out.Action = found[1]
+	}
+}
+
+// namedAction finds the permission in a refusal: "… does not have authorization to perform action
+// 'Microsoft.Network/virtualNetworks/write' over scope …".
+var namedAction = regexp.MustCompile(`perform action '(Microsoft\.[A-Za-z./]+)'`)
+
+var namedSpace = regexp.MustCompile(`namespace '(Microsoft\.[A-Za-z.]+)'`)
+
+func namespaceOf(message string) string {
+	if m := namedSpace.FindStringSubmatch(message); m != nil {
+		return m[1]
+	}
+	return "Microsoft.Compute (and Microsoft.Network)"
+}
+
+func contains(list []string, code string) bool {
+	for _, c := range list {
+		if strings.EqualFold(c, code) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutBody keeps of the SDK's error what is no secret: its text holds the whole answer, and that may repeat a request.
+func withoutBody(e *azcore.ResponseError) error {
+	return &answeredError{status: e.StatusCode, code: e.ErrorCode}
+}
+
+type answeredError struct {
+	status int
+	code   string
+}
+
+func (e *answeredError) Error() string { return strconv.Itoa(e.status) + " " + e.code }
+
+// classifyLogin judges a refusal of the login service: RFC 6749 has it answer 400 or 401 to credentials that aren't good.
+func classifyLogin(e *azidentity.AuthenticationFailedError) *cloud.Error {
+	out := &cloud.Error{Class: cloud.Denied, Credentials: true, Message: "the credentials were refused"}
+	resp := e.RawResponse
+	if resp == nil {
+		out.Message = strings.TrimSpace(e.Error())
+		return out
+	}
+	var body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if text, err := runtime.Payload(resp); err == nil && json.Unmarshal(text, &body) == nil {
+		out.Code = body.Error
+		if line, _, _ := strings.Cut(body.Description, "\n"); line != "" {
+			out.Message += ": " + strings.TrimSpace(line)
+		}
+	}
+	out.RetryAfter = retryAfter(resp.Header)
+	switch {
+	case resp.StatusCode == http.StatusTooManyRequests:
+		out.Class, out.Credentials, out.Message = cloud.Throttled, false, "too many requests for access tokens"
+	case resp.StatusCode >= 500:
+		out.Class, out.Credentials, out.Message = cloud.Unavailable, false, "the login service answered "+strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)
+	}
+	return out
+}
+
+// isNetwork says whether a call failed on its way. The HTTP client's own wrapper calls everything a network error, so
+// what it wraps is looked at.
+func isNetwork(err error) bool {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+		if u.Timeout() {
+			return true
+		}
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a connection that ends in the middle of an answer
+}
+
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(max(seconds, 0), 3600)) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	// The answer's own date keeps our clock out of it.
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return min(max(at.Sub(now), 0), time.Hour)
+}
+
+// failed says what was being done into an error; nil stays nil.
+func failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := *classify(err)
+	if e.Op == "" {
+		e.Op = op
+	}
+	return &e
+}
+
+func isClass(err error, class cloud.Class) bool { return err != nil && classify(err).Class == class }
+
+// unlessGone takes it for success that something is not there.
+func unlessGone(err error) error {
+	if isClass(err, cloud.NotFound) {
+		return nil
+	}
+	return err
+}

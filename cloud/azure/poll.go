@@ -1,0 +1,85 @@
+package azure
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// Pauses between looks at an operation whose answers don't say how long to wait.
+const (
+	firstPause = 200 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// await waits for the end of an operation that a call has begun, as its headers say: Azure-AsyncOperation, Location, or
+// the resource itself. It takes the call's own error, so that it can stand around the call.
+//
+// Nothing of an operation is kept over a restart of the engine: names are deterministic, and who begins again finds the
+// resource itself with its provisioning state.
+func await[T any](ctx context.Context, p *runtime.Poller[T], err error) (T, error) {
+	var none T
+	if err != nil {
+		return none, err
+	}
+	for wait := firstPause; !p.Done(); wait = min(wait*3/2, lastPause) {
+		resp, err := p.Poll(ctx)
+		if err != nil {
+			return none, lost(err)
+		}
+		if p.Done() {
+			break
+		}
+		next := wait
+		if asked := asksFor(resp); asked >= 0 {
+			next = asked
+		}
+		if err := pause(ctx, next); err != nil {
+			return none, err
+		}
+	}
+	return p.Result(ctx)
+}
+
+// done is await for operations whose result is of no interest.
+func done[T any](ctx context.Context, p *runtime.Poller[T], err error) error {
+	_, err = await(ctx, p, err)
+	return err
+}
+
+// asksFor is how long an answer asks to wait, negative when it doesn't.
+func asksFor(resp *http.Response) time.Duration {
+	if resp == nil || resp.Header.Get("Retry-After") == "" {
+		return -1
+	}
+	return max(retryAfter(resp.Header), firstPause/4)
+}
+
+// lost is the error of a look at an operation. That an operation isn't known says nothing about the resource: it must not
+// be taken for the end of a deletion.
+func lost(err error) error {
+	if !isClass(err, cloud.NotFound) {
+		return err
+	}
+	e := classify(err)
+	return &cloud.Error{Class: cloud.Unknown, Code: e.Code, Message: fmt.Sprintf("the operation is not known any more: %s", e.Message)}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,162 @@
+package azure
+
+import (
+	"slices"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// The kinds of Azure resources the driver makes. A subnet is a part of its network, and a list of networks shows both. A
+// disk comes along with a machine; it is observed only when it outlived that.
+const (
+	kindGroup     cloud.Kind = "resource-group"
+	kindSecurity  cloud.Kind = "network-security-group"
+	kindNetwork   cloud.Kind = "virtual-network"
+	kindAddress   cloud.Kind = "public-ip-address"
+	kindInterface cloud.Kind = "network-interface"
+	kindMachine   cloud.Kind = "virtual-machine"
+	kindDisk      cloud.Kind = "disk"
+	kindWatcher   cloud.Kind = "network-watcher" // in inventories only
+)
+
+// Kinds describes the kinds of resources.
+func (*Driver) Kinds() []cloud.KindInfo {
+	return []cloud.KindInfo{
+		{Kind: kindGroup},
+		{Kind: kindSecurity, Mutable: []string{"rules"}, Access: true},
+		{Kind: kindNetwork},
+		{Kind: kindAddress},
+		{Kind: kindInterface, Mutable: []string{"publicAddress", "securityGroup", "ipForwarding"}},
+		{Kind: kindMachine, Mutable: []string{"diskDelete", "bootDiagnostics"}, Machine: true},
+		{Kind: kindDisk},
+	}
+}
+
+// fieldState stands for a machine that is stopped and is to be started.
+const fieldState = "state"
+
+// mutable returns the fields of a kind that Update can change.
+func mutable(kind cloud.Kind) []string {
+	for _, k := range (*Driver)(nil).Kinds() {
+		if k.Kind == kind {
+			if k.Machine {
+				return append(k.Mutable, fieldState)
+			}
+			return k.Mutable
+		}
+	}
+	return nil
+}
+
+// spec is what all desired states share. References to other resources are keys in desired and observed states.
+type spec interface {
+	clone() spec
+	kind() cloud.Kind
+}
+
+// GroupSpec is a resource group.
+type GroupSpec struct {
+	// Location is where Azure keeps the records of the group.
+	Location string `json:"location"`
+}
+
+// SecuritySpec is a network security group. The rules that Azure puts into each (in from the network, out to anywhere,
+// nothing else) are no part of it.
+type SecuritySpec struct {
+	// Rules are in the order of direction and priority.
+	Rules []Rule `json:"rules"`
+}
+
+// Rule is a security rule. All lists are sorted; "*" stands for everything.
+type Rule struct {
+	Name      string `json:"name"`
+	Direction string `json:"direction"` // Inbound or Outbound
+	// Priority is 100 to 4096; the lowest that matches decides.
+	Priority     int      `json:"priority"`
+	Access       string   `json:"access"`   // Allow or Deny
+	Protocol     string   `json:"protocol"` // Tcp, Udp, Icmp, Esp, Ah or *
+	Sources      []string `json:"sources"`
+	SourcePorts  []string `json:"sourcePorts"`
+	Destinations []string `json:"destinations"`
+	Ports        []string `json:"ports"`
+}
+
+// NetworkSpec is a virtual network with its one subnet.
+type NetworkSpec struct {
+	AddressSpace []string `json:"addressSpace"`
+	Subnet       string   `json:"subnet"`
+}
+
+// AddressSpec is a public address.
+type AddressSpec struct {
+	SKU        string `json:"sku"`
+	Allocation string `json:"allocation"`
+}
+
+// InterfaceSpec is a network interface with one address in the site's subnet.
+type InterfaceSpec struct {
+	Network        string `json:"network"`
+	PrivateAddress string `json:"privateAddress"`
+	// PublicAddress is the key of an address, or empty for none.
+	PublicAddress string `json:"publicAddress"`
+	SecurityGroup string `json:"securityGroup"`
+	// IPForwarding lets packets through that are not from or to the interface's own address.
+	IPForwarding bool `json:"ipForwarding"`
+}
+
+// MachineSpec is a virtual machine. Its image is chosen when it is made, the newest of its family, and not compared later.
+type MachineSpec struct {
+	Interface string `json:"interface"`
+	// Zone is a zone's number, or the region's name where that has none.
+	Zone string `json:"zone"`
+	Type string `json:"type"`
+	// SecurityType is TrustedLaunch: with secure boot and a virtual TPM.
+	SecurityType string `json:"securityType"`
+	DiskGiB      int    `json:"diskGiB"`
+	// DiskDelete lets the disk that it boots from go with it.
+	DiskDelete bool `json:"diskDelete"`
+	// BootDiagnostics keeps what the machine writes to its serial port.
+	BootDiagnostics bool `json:"bootDiagnostics"`
+}
+
+// DiskSpec is a disk that outlived its machine.
+type DiskSpec struct {
+	Zone string `json:"zone"`
+	GiB  int    `json:"gib"`
+}
+
+func (*GroupSpec) kind() cloud.Kind     { return kindGroup }
+func (*SecuritySpec) kind() cloud.Kind  { return kindSecurity }
+func (*NetworkSpec) kind() cloud.Kind   { return kindNetwork }
+func (*AddressSpec) kind() cloud.Kind   { return kindAddress }
+func (*InterfaceSpec) kind() cloud.Kind { return kindInterface }
+func (*MachineSpec) kind() cloud.Kind   { return kindMachine }
+func (*DiskSpec) kind() cloud.Kind      { return kindDisk }
+
+func (s *GroupSpec) clone() spec     { c := *s; return &c }
+func (s *AddressSpec) clone() spec   { c := *s; return &c }
+func (s *InterfaceSpec) clone() spec { c := *s; return &c }
+func (s *MachineSpec) clone() spec   { c := *s; return &c }
+func (s *DiskSpec) clone() spec      { c := *s; return &c }
+
+func (s *NetworkSpec) clone() spec {
+	c := *s
+	c.AddressSpace = slices.Clone(s.AddressSpace)
+	return &c
+}
+
+func (s *SecuritySpec) clone() spec {
+	c := SecuritySpec{Rules: slices.Clone(s.Rules)}
+	for i, r := range c.Rules {
+		c.Rules[i].Sources, c.Rules[i].SourcePorts = slices.Clone(r.Sources), slices.Clone(r.SourcePorts)
+		c.Rules[i].Destinations, c.Rules[i].Ports = slices.Clone(r.Destinations), slices.Clone(r.Ports)
+	}
+	return &c
+}
+
+// sortedStrings is a sorted copy without doubles, never nil.
+func sortedStrings(list []string) []string {
+	out := append([]string{}, list...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,40 @@
+package digitalocean
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// again has requests that only read repeated while DigitalOcean throttles them or is in trouble. All others are tried once.
+type again struct{ next http.RoundTripper }
+
+var errBusy = errors.New("busy")
+
+func isBusy(err error) bool { return errors.Is(err, errBusy) }
+
+func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet {
+		return a.next.RoundTrip(r)
+	}
+	var answer *http.Response
+	err := cloud.ReadAgain(r.Context(), isBusy, func() error {
+		if answer != nil { // the one before, which is not looked at any more
+			answer.Body.Close()
+			answer = nil
+		}
+		var err error
+		if answer, err = a.next.RoundTrip(r); err != nil {
+			return err
+		}
+		if answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode >= 500 {
+			return errBusy
+		}
+		return nil
+	})
+	if isBusy(err) {
+		err = nil // the answer tells
+	}
+	return answer, err
+}

@@ -1,0 +1,170 @@
+package digitalocean
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/skyweld/skyweld/cloud"
+)
+
+// sizes are the droplet sizes behind Skyweld's own, from the public API's list of 2026-08-15. Other names are taken for
+// droplet sizes.
+var sizes = map[string]string{
+	"small":  "s-2vcpu-4gb",  // 2 shared vCPU, 4 GiB, 80 GiB of disk
+	"medium": "g-4vcpu-16gb", // 4 vCPU, 16 GiB, 50 GiB
+	"large":  "g-8vcpu-32gb", // 8 vCPU, 32 GiB, 100 GiB
+}
+
+const (
+	anywhere = "0.0.0.0/0"
+	allPorts = "0"
+)
+
+// Blueprint lays out a site: a tag for each role, a VPC, a firewall for each role's tag, and for each machine a droplet
+// and, on the control plane, a reserved address. A firewall without a rule is left out, as DigitalOcean takes none.
+//
+// A reserved address comes after its droplet: it has no name and no tags, and being made on a droplet that is known is
+// what tells whose it is. It outlives the droplet all the same, and goes to the next one under the same key.
+func (*Driver) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource, error) {
+	if err := checkSite(owner, site); err != nil {
+		return nil, &cloud.Error{Class: cloud.Invalid, Op: "lay out site " + site.Name, Err: err}
+	}
+	l := layout{owner: owner, site: site}
+	l.node = l.tag(roleNode)
+	l.controlPlane = l.tag(roleControlPlane)
+	l.vpc = l.add(l.key("vpc"), "", &VPCSpec{Range: site.Block.Masked().String()})
+	l.firewalls()
+	for _, m := range site.Machines {
+		l.machine(m)
+	}
+	return l.out, nil
+}
+
+// The roles, at the end of their tags' keys.
+const (
+	roleNode         = "node"
+	roleControlPlane = "control-plane"
+)
+
+// layout collects a site's resources and remembers the keys that later ones need.
+type layout struct {
+	owner                   cloud.Owner
+	site                    cloud.Site
+	out                     []cloud.Resource
+	node, controlPlane, vpc string
+	// guards are the firewalls by the tag that they are on.
+	guards map[string]string
+}
+
+func (l *layout) add(key, machine string, s spec, needs ...string) string {
+	l.out = append(l.out, cloud.Resource{
+		Key: key, Kind: s.kind(), Site: l.site.Name, Region: l.site.Region, Machine: machine, DependsOn: slices.Clone(needs), Spec: s,
+	})
+	return key
+}
+
+func (l *layout) key(name string) string { return cutKey(l.site.Name+"-"+name, cloud.MaxKey) }
+
+func (l *layout) tag(role string) string {
+	suffix := "-tag-" + role
+	key := cutKey(l.site.Name, cloud.MaxKey-len(suffix)) + suffix
+	return l.add(key, "", &TagSpec{Name: roleTag(l.owner.UID, key)})
+}
+
+// firewalls lets in what the design says, and everything out: a firewall without outbound rules lets nothing out.
+func (l *layout) firewalls() {
+	l.guards = map[string]string{}
+	all := func(peers ...string) []Rule {
+		return sortRules([]Rule{{Protocol: "tcp", Ports: allPorts, Peers: peers}, {Protocol: "udp", Ports: allPorts, Peers: peers}, {Protocol: "icmp", Ports: allPorts, Peers: peers}})
+	}
+	inbound := append(all("tag:"+l.node), Rule{Protocol: "udp", Ports: strconv.Itoa(l.site.TunnelPort), Peers: []string{anywhere}})
+	if ssh := ranges(l.site.SSHAccess); len(ssh) > 0 {
+		inbound = append(inbound, Rule{Protocol: "tcp", Ports: "22", Peers: ssh})
+	}
+	l.guards[l.node] = l.add(l.key("fw-node"), "", &FirewallSpec{
+		Tags: []string{l.node}, Droplets: []string{}, Inbound: sortRules(inbound), Outbound: all(anywhere),
+	}, l.node)
+	if api := ranges(l.site.APIAccess); len(api) > 0 {
+		l.guards[l.controlPlane] = l.add(l.key("fw-control-plane"), "", &FirewallSpec{
+			Tags: []string{l.controlPlane}, Droplets: []string{}, Inbound: []Rule{{Protocol: "tcp", Ports: "6443", Peers: api}}, Outbound: []Rule{},
+		}, l.controlPlane)
+	}
+}
+
+// ranges lists the IPv4 ranges, sorted. Machines have no IPv6 address.
+func ranges(from []netip.Prefix) []string {
+	out := []string{}
+	for _, p := range from {
+		if p.Addr().Is4() {
+			out = append(out, p.Masked().String())
+		}
+	}
+	return sortedStrings(out)
+}
+
+func (l *layout) machine(m cloud.Machine) {
+	// A droplet waits for its firewalls, as it is open to everybody without; its spec names only their tags.
+	tags, needs := []string{l.node}, []string{l.vpc, l.node, l.guards[l.node]}
+	if m.Role == cloud.ControlPlane {
+		tags, needs = append(tags, l.controlPlane), append(needs, l.controlPlane)
+		if guard := l.guards[l.controlPlane]; guard != "" {
+			needs = append(needs, guard)
+		}
+	}
+	droplet := l.add(l.key("node-"+m.Name), m.Name, &DropletSpec{VPC: l.vpc, Size: dropletSize(m.Size), Tags: sortedStrings(tags)}, needs...)
+	if m.Role == cloud.ControlPlane {
+		l.add(l.key("ip-"+m.Name), m.Name, &ReservedSpec{Droplet: droplet}, droplet)
+	}
+}
+
+func dropletSize(size string) string {
+	if t, ok := sizes[size]; ok {
+		return t
+	}
+	return size
+}
+
+// cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
+func cutKey(key string, limit int) string {
+	if len(key) <= limit {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
+}
+
+var sizePattern = regexp.MustCompile(`^[a-z][a-z0-9_.]*(-[a-z0-9_.]+)+$`)
+
+// checkSite finds everything that DigitalOcean would refuse later, as far as it can be known without asking.
+func checkSite(owner cloud.Owner, site cloud.Site) error {
+	errs := []error{cloud.CheckUID(owner.UID), cloud.CheckKey(site.Name), checkBlock(site)}
+	if site.TunnelPort < 1 || site.TunnelPort > 65535 {
+		errs = append(errs, fmt.Errorf("tunnel port %d: want 1 to 65535", site.TunnelPort))
+	}
+	for _, m := range site.Machines {
+		errs = append(errs, checkMachine(site, m))
+	}
+	return errors.Join(errs...)
+}
+
+func checkMachine(site cloud.Site, m cloud.Machine) error {
+	size := dropletSize(m.Size)
+	switch {
+	case !slices.Contains(site.Zones, m.Zone):
+		return fmt.Errorf("machine %s: zone %q is none of %v", m.Name, m.Zone, site.Zones)
+	case !site.Block.Contains(m.Address):
+		return fmt.Errorf("machine %s: address %s is not in %s", m.Name, m.Address, site.Block)
+	case !sizePattern.MatchString(size):
+		return fmt.Errorf("machine %s: size %q: want small, medium, large or a droplet size", m.Name, m.Size)
+	case strings.HasPrefix(size, "gpu-"):
+		return fmt.Errorf("machine %s: droplet size %s has GPUs, which need another image than Skyweld's", m.Name, size)
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+// Command gen makes the embedded tables of package arm: locations and sizes from a folder of published facts, and the
+// API's routes from the official SDK's clients. It is run by go generate and is no part of the program.
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const header = `# Azure's locations, machine sizes and what is offered where. Facts only; made by lab/arm/gen.
+# locations, zones: prices below, recorded answers and Microsoft's public lists, 2026-11; see SKYWELD_DATA's regions.csv
+# sizes: kubernetes/autoscaler @ 55c37cd5eb55, static Azure SKU list (Apache-2.0), 2026-03-17
+# offers: sizes with a price in a location, Azure/karpenter-provider-azure @ 352646f59929 (Apache-2.0), 2026-06-18
+# location,name,display name,city,latitude,longitude,zones,restricted | size,name,vcpu,MiB,arch,gpus
+# offer,size,locations as a hexadecimal bit set in the order of the location lines, lowest bit first
+`
+
+func main() {
+	log.SetFlags(0)
+	data := flag.String("data", os.Getenv("SKYWELD_DATA"), "folder with regions.csv, machine_types/azure.csv and prices/azure.csv.gz; empty for the routes only")
+	out := flag.String("out", ".", "folder to write catalogue.csv.gz and routes.txt.gz to")
+	flag.Parse()
+	err := writeRoutes(filepath.Join(*out, "routes.txt.gz"))
+	if *data != "" {
+		err = errors.Join(err, writeCatalogue(*data, filepath.Join(*out, "catalogue.csv.gz")))
+	}
+	if err != nil {
+		log.Fatalf("gen: %v", err)
+	}
+}
+
+func writeCatalogue(data, path string) error {
+	regions, err1 := read(filepath.Join(data, "regions.csv"))
+	sizes, err2 := read(filepath.Join(data, "machine_types", "azure.csv"))
+	prices, err3 := read(filepath.Join(data, "prices", "azure.csv.gz"))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	b.WriteString(header)
+	w := csv.NewWriter(&b)
+	var names []string
+	for _, r := range regions {
+		if r["cloud"] != "azure" {
+			continue
+		}
+		display, err := displayName(r["region"])
+		if err != nil {
+			return err
+		}
+		names = append(names, r["region"])
+		w.Write([]string{"location", r["region"], display, r["city"], r["lat"], r["lon"], r["zones"], fmt.Sprint(r["access"] == "restricted")})
+	}
+	offers := map[string]*big.Int{}
+	for _, p := range prices {
+		bit := slices.Index(names, p["region"])
+		if bit < 0 {
+			continue
+		}
+		if offers[p["type"]] == nil {
+			offers[p["type"]] = new(big.Int)
+		}
+		offers[p["type"]].SetBit(offers[p["type"]], bit, 1)
+	}
+	for _, t := range sizes {
+		w.Write([]string{"size", t["type"], t["vcpu"], t["memory_mib"], t["arch"], t["gpu"]})
+	}
+	for _, t := range sizes {
+		if o := offers[t["type"]]; o != nil {
+			w.Write([]string{"offer", t["type"], o.Text(16)})
+		}
+	}
+	w.Flush()
+	return compress(path, b.Bytes(), w.Error())
+}
+
+// words are those that names of locations are made of.
+var words = strings.Fields("Africa Asia Australia Austria Belgium Brazil Canada Central Chile Denmark East Europe France Germany India Indonesia " +
+	"Israel Italy Japan Jio Korea Malaysia Mexico North Norway Poland Qatar South Southeast Spain Sweden Switzerland Taiwan UAE UK US West " +
+	"New Zealand Northwest 2 3")
+
+// displayName is a location's name in words: "eastus2" is "East US 2".
+func displayName(name string) (string, error) {
+	var out []string
+	for rest := name; rest != ""; {
+		best := ""
+		for _, w := range words {
+			if strings.HasPrefix(rest, strings.ToLower(w)) && len(w) > len(best) {
+				best = w
+			}
+		}
+		if best == "" {
+			return "", fmt.Errorf("location %s: no word begins %q: add it to the list of words", name, rest)
+		}
+		out, rest = append(out, best), rest[len(best):]
+	}
+	return strings.Join(out, " "), nil
+}
+
+func compress(path string, data []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	var z bytes.Buffer
+	gz, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err = gz.Write(data); err == nil {
+		err = gz.Close()
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, z.Bytes(), 0o644)
+}
+
+// read returns the rows of a CSV file, gzipped or not, by the names in its header line.
+func read(path string) ([]map[string]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(path, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	rows, err := csv.NewReader(r).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return nil, fmt.Errorf("%s: no rows: %w", path, err)
+	}
+	var list []map[string]string
+	for _, row := range rows[1:] {
+		m := map[string]string{}
+		for i, name := range rows[0] {
+			m[name] = row[i]
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
