@@ -2,7 +2,7 @@
 # A cluster across the clouds of a lab on this machine (up), and back to nothing (down). Both can be run again at any point.
 #
 # DEMO_DIR      folder of it all (default: skyweld-demo in the user's state folder)
-# DEMO_CLOUDS   "aws gcp" (default), "aws" or "gcp"
+# DEMO_CLOUDS   "aws gcp azure digitalocean" (default) or some of these
 # DEMO_PROFILE  how slow the lab's clouds are: instant, fast (default) or real
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,7 +13,7 @@ before() { printf '%s/before/%s\n' "$base" "$1"; }
 
 up() {
 	need_root "make demo"
-	choose_clouds "${DEMO_CLOUDS:-aws gcp}"
+	choose_clouds "${DEMO_CLOUDS:-$all_clouds}"
 	local bundle plan failed=0
 	bundle=$(bundle_dir)
 

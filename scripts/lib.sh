@@ -128,16 +128,18 @@ stop_engine() {
 	return 1
 }
 
+all_clouds="aws gcp azure digitalocean"
+
 # choose_clouds NAMES: the clouds of the demo's cluster, in order, into the array clouds.
 choose_clouds() {
 	local c seen=' '
 	read -ra clouds <<<"$1"
 	for c in "${clouds[@]}"; do
-		[[ $c == aws || $c == gcp ]] || die "DEMO_CLOUDS: found \"$c\": want aws, gcp or both, like DEMO_CLOUDS=\"aws gcp\""
+		[[ " $all_clouds " == *" $c "* ]] || die "DEMO_CLOUDS: found \"$c\": want one or more of $all_clouds, like DEMO_CLOUDS=\"aws gcp\""
 		[[ $seen != *" $c "* ]] || die "DEMO_CLOUDS: \"$c\" is there twice"
 		seen+="$c "
 	done
-	((${#clouds[@]} > 0)) || die "DEMO_CLOUDS names no cloud: want aws, gcp or both"
+	((${#clouds[@]} > 0)) || die "DEMO_CLOUDS names no cloud: want one or more of $all_clouds"
 }
 
 # add_accounts adds the account my-CLOUD of each cloud with what 'lab env' exports, unless it is there.
@@ -149,9 +151,9 @@ add_accounts() {
 	done
 }
 
-# cluster_file prints the demo's cluster: three control-plane nodes dealt to the clouds in turn, and three workers.
+# cluster_file prints the demo's cluster: three control-plane nodes dealt to the clouds in turn, and a worker in each.
 cluster_file() {
-	local c
+	local c i groups=(web api jobs batch)
 	cat <<-END
 		apiVersion: skyweld.dev/v1alpha1
 		kind: Cluster
@@ -166,9 +168,10 @@ cluster_file() {
 	cat <<-END
 		  controlPlane: {replicas: 3, size: small}
 		  workers:
-		    - {name: web, site: ${clouds[0]}, size: small, count: 2}
-		    - {name: batch, site: ${clouds[-1]}, size: small, count: 1, labels: {team: data}}
 	END
+	for i in "${!clouds[@]}"; do
+		printf '    - {name: %s, site: %s, size: small, count: 1}\n' "${groups[i]}" "${clouds[i]}"
+	done
 }
 
 # creation_runs prints, in JSON, the runs that made the cluster: all up to the first that did steps and succeeded.
