@@ -38,7 +38,7 @@ type suffering struct {
 type network struct {
 	world.Network
 	real world.Physical
-	cut  bool // it was set with a machine cut off
+	cut  bool // it was set with a machine, or all of it, cut off
 }
 
 func newSuffering(set *fault.Set) *suffering {
@@ -89,7 +89,7 @@ var inside = []netip.Prefix{
 }
 
 // confine takes the way out from the interfaces of machines without internet, before all rules of the cloud: what comes
-// in from there is still answered.
+// in from there is still answered. A network that is cut off has neither.
 func (s *suffering) confine(n world.Network) (world.Network, bool) {
 	cut := false
 	nics := slices.Clone(n.NICs)
@@ -101,11 +101,11 @@ func (s *suffering) confine(n world.Network) (world.Network, bool) {
 			}, nic.Outbound...)
 		}
 	}
-	n.NICs = nics
-	return n, cut
+	n.NICs, n.Cut = nics, s.set.Cut(n.Cloud, n.Region)
+	return n, cut || n.Cut
 }
 
-// follow sets the networks anew whose machines get the internet back.
+// follow sets the networks anew that lose the internet, or whose machines get it back.
 func (s *suffering) follow(ctx context.Context, failed func(error)) {
 	for {
 		changed := s.set.Changed()

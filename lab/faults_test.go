@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +146,41 @@ func TestNoInternet(t *testing.T) {
 	if err := f.RemoveNetwork(t.Context(), "n"); err != nil || f.refresh(t.Context()) != nil || len(real.networks) != 0 {
 		t.Errorf("a removed network came back: %v", err)
 	}
+}
+
+// TestCutOff holds that a cloud's networks are cut off when their cloud or region is, those that come later too, and no
+// longer than that.
+func TestCutOff(t *testing.T) {
+	f, real := newFaulty(t)
+	set := func(id, region string) {
+		t.Helper()
+		if err := f.SetNetwork(t.Context(), world.Network{ID: id, Cloud: "aws", Region: region}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(east, west, later bool) {
+		t.Helper()
+		if err := f.refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := []bool{real.networks["e"].Cut, real.networks["w"].Cut, real.networks["l"].Cut}; !slices.Equal(got, []bool{east, west, later}) {
+			t.Errorf("cut off: east %t, west %t, later %t", got[0], got[1], got[2])
+		}
+	}
+	set("e", "us-east-1")
+	set("w", "us-west-2")
+	r, err := f.set.Add(fault.Rule{Cloud: "aws", Kind: fault.CutOff, Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set("l", "us-east-1")
+	want(true, false, true)
+	f.set.Remove(r.ID)
+	want(false, false, false)
+	if _, err := f.set.Add(fault.Rule{Cloud: "aws", Kind: fault.CutOff}); err != nil {
+		t.Fatal(err)
+	}
+	want(true, true, true)
 }
 
 // TestFaultRoutes goes through the lab's own socket's part for faults.

@@ -33,11 +33,12 @@ Kinds:
   skyweld lab fault add aws deny --action RunInstances
   skyweld lab fault add gcp drop-answer --action instances.insert --times 1
   skyweld lab fault add gcp down --for 2m
+  skyweld lab fault cloud-down gcp
   skyweld lab fault add aws no-ssh --machine '*-demo-web-*'
   skyweld lab fault list
   skyweld lab fault remove --all`,
 	}
-	c.AddCommand(labFaultAdd(dir), labFaultList(dir), labFaultRemove(dir))
+	c.AddCommand(labFaultAdd(dir), labFaultCloudDown(dir), labFaultList(dir), labFaultRemove(dir))
 	return c
 }
 
@@ -94,6 +95,44 @@ func labFaultAdd(dir *string) *cobra.Command {
 	f.DurationVar(&lasts, "for", 0, "be over after this time")
 	f.Float64Var(&r.Rate, "rate", 0, "strike by chance only: above 0, at most 1")
 	f.Uint64Var(&r.Seed, "seed", 0, "begin the row of chances here, to have the same again (default: chosen, and shown)")
+	outputFlag(c, s)
+	return c
+}
+
+// labFaultCloudDown is the drill of losing a cloud: two faults at once.
+func labFaultCloudDown(dir *string) *cobra.Command {
+	var region string
+	var lasts time.Duration
+	s := &settings{}
+	c := &cobra.Command{
+		Use: "cloud-down CLOUD", Short: "Lose a whole cloud: its API is down, its machines are cut off",
+		Long:    "Lose a whole cloud, or a region of it: the faults down and cut-off at once. The machines run on, and see only those of their own network.",
+		Example: "  sudo skyweld lab fault cloud-down gcp\n  sudo skyweld lab fault cloud-down azure --region eastus --for 2m",
+		Args:    args("CLOUD"),
+		RunE: func(c *cobra.Command, a []string) error {
+			if c.Flags().Changed("for") && lasts == 0 {
+				return usageError{errors.New("--for: found 0: want more, or leave it out")}
+			}
+			if err := runningLab(*dir); err != nil {
+				return err
+			}
+			var made []fault.Rule
+			for _, kind := range []fault.Kind{fault.Down, fault.CutOff} {
+				r, err := lab.AddFault(c.Context(), *dir, fault.Rule{Cloud: a[0], Kind: kind, Region: region, For: fault.Duration(lasts)})
+				if err != nil {
+					return err
+				}
+				made = append(made, r)
+			}
+			return s.print(c.OutOrStdout(), items(made), func(w io.Writer) {
+				for _, r := range made {
+					fmt.Fprintf(w, "fault %d: %s\n", r.ID, faultText(r))
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&region, "region", "", "only this region")
+	c.Flags().DurationVar(&lasts, "for", 0, "be over after this time")
 	outputFlag(c, s)
 	return c
 }

@@ -355,3 +355,46 @@ func TestDistance(t *testing.T) {
 		t.Errorf("%v and %v inside a region", inside, looped)
 	}
 }
+
+// TestCutOff holds that a network that is cut off is heard by nobody else and hears nobody, in what was open before too,
+// while its own machines see each other; and that all is as before when it is back.
+func TestCutOff(t *testing.T) {
+	needRoot(t)
+	f := testFabric(t, t.TempDir())
+	n := site("aws")
+	set(t, f, n)
+	set(t, f, site("gcp"))
+	for _, machine := range []string{"aws1", "gcp1"} {
+		serve(t, f, machine, 7000)
+	}
+	within(t, f, "gcp2", func() error {
+		c, err := net.Dial("udp4", "198.18.1.11:7000")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		says := func(wait time.Duration) bool {
+			_, _ = c.Write([]byte("?"))
+			_ = c.SetReadDeadline(time.Now().Add(wait))
+			_, err := c.Read(make([]byte, 64))
+			return err == nil
+		}
+		if !says(patient) {
+			t.Error("no answer before")
+		}
+		n.Cut = true
+		set(t, f, n)
+		if says(impatient) {
+			t.Error("what was open is still answered")
+		}
+		return nil
+	})
+	for from, to := range map[string]string{"gcp2": "198.18.1.11:7000", "aws2": "198.18.2.11:7000"} {
+		wantSilence(t, f, from, "tcp4", to)
+	}
+	wantAnswer(t, f, "aws2", "tcp4", "10.64.0.11:7000", "10.64.0.12")
+	n.Cut = false
+	set(t, f, n)
+	wantAnswer(t, f, "gcp2", "tcp4", "198.18.1.11:7000", "198.18.2.12")
+	wantAnswer(t, f, "aws2", "tcp4", "198.18.2.11:7000", "198.18.1.12")
+}

@@ -32,6 +32,8 @@ type port struct {
 	at   place
 	file *os.File
 	gone atomic.Bool
+	// cut is a port that nothing leaves and nothing reaches.
+	cut atomic.Bool
 
 	mu    sync.Mutex
 	lines map[*port]*line
@@ -121,7 +123,7 @@ func (p *port) carry(frame []byte) {
 	}
 	owners := *p.net.owners.Load()
 	to := owners[packet.dst]
-	if to == nil || owners[packet.src] != p {
+	if to == nil || owners[packet.src] != p || p.cut.Load() || to.cut.Load() {
 		return
 	}
 	p.count(to, packet)

@@ -56,6 +56,7 @@ func (r *router) set(ctx context.Context, n world.Network) error {
 	if err := r.start(); err != nil {
 		return err
 	}
+	r.port.cut.Store(n.Cut)
 	links := r.links(n)
 	if err := r.load(ctx, ruleset(n, links)); err != nil {
 		return err

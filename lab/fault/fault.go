@@ -29,6 +29,11 @@ const (
 	Down       Kind = "down"
 )
 
+// What can happen to networks.
+const (
+	CutOff Kind = "cut-off"
+)
+
 // What can happen to a machine.
 const (
 	NoBoot       Kind = "no-boot"
@@ -57,6 +62,7 @@ var Kinds = []About{
 	{Delay, false, "carry the request out, late: delay 2s"},
 	{Hang, false, "never answer, until the client or the fault goes"},
 	{Down, false, "refuse connections to the whole cloud, or cut those about a --region"},
+	{CutOff, false, "the cloud's networks, or those of a --region, reach no other, and nobody reaches them"},
 	{NoBoot, true, "the machine runs and its system never comes up"},
 	{NoSSH, true, "port 22 takes connections, and nothing ever answers there"},
 	{KubeadmFails, true, "port 10250, which the kubelet needs, is taken"},
@@ -156,8 +162,8 @@ func (r Rule) Check() error {
 		return fmt.Errorf("kind: %s takes no time", r.Kind)
 	case r.Machine != "" && (r.Action != "" || r.Region != ""):
 		return fmt.Errorf("--machine: a machine's fault takes neither --action nor --region")
-	case r.Kind == Down && (r.Action != "" || r.After != 0 || r.Times != 0 || r.Rate != 0):
-		return fmt.Errorf("kind: down is about a whole cloud or region, and takes no --action, --after, --times or --rate")
+	case (r.Kind == Down || r.Kind == CutOff) && (r.Action != "" || r.After != 0 || r.Times != 0 || r.Rate != 0):
+		return fmt.Errorf("kind: %s is about a whole cloud or region, and takes no --action, --after, --times or --rate", r.Kind)
 	case r.After < 0:
 		return fmt.Errorf("--after: found %d: want 1 or more", r.After)
 	case r.Times < 0:
@@ -184,7 +190,7 @@ func names(want func(About) bool) string {
 
 // about says whether the rule is about a request.
 func (r Rule) about(cloud string, what Request) bool {
-	return r.Cloud == cloud && r.Machine == "" && (r.Region == "" || r.Region == what.Region) && (r.Action == "" || matches(r.Action, what.Action))
+	return r.Cloud == cloud && r.Machine == "" && r.Kind != CutOff && (r.Region == "" || r.Region == what.Region) && (r.Action == "" || matches(r.Action, what.Action))
 }
 
 // matches compares a pattern with an action, and with what follows its service.

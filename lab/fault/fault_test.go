@@ -242,6 +242,22 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// TestCutOff holds that networks are cut off by cloud or region, and that no request suffers from it.
+func TestCutOff(t *testing.T) {
+	c := newCloud(t)
+	all := c.add(Rule{Kind: CutOff})
+	c.want("/Run", "fine")
+	if cloud := all.Cloud; !c.Cut(cloud, "east") || !c.Cut(cloud, "west") || c.Cut("another", "east") {
+		t.Error("want all networks of that cloud to be cut off, and no others")
+	}
+	c.Remove(all.ID)
+	one := c.add(Rule{Kind: CutOff, Region: "east"})
+	c.want("/Run?region=east", "fine")
+	if !c.Cut(one.Cloud, "east") || c.Cut(one.Cloud, "west") {
+		t.Error("want the networks of that region to be cut off, and no others")
+	}
+}
+
 func TestFor(t *testing.T) {
 	s := NewSet()
 	now := time.Unix(1e9, 0)

@@ -185,6 +185,15 @@ func (s *Set) Down(cloud string) bool {
 	})
 }
 
+// Cut says whether a cloud's networks in a region are cut off from all others.
+func (s *Set) Cut(cloud, region string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.rules, func(e *entry) bool {
+		return e.Cloud == cloud && e.Kind == CutOff && (e.Region == "" || e.Region == region) && !s.over(e)
+	})
+}
+
 // Machine returns the rules that strike a machine which is about to boot. Names are all it goes by, its id first.
 func (s *Set) Machine(cloud string, names ...string) []Rule {
 	s.mu.Lock()

@@ -18,6 +18,8 @@ type Network struct {
 	Cloud, Region string
 	// NICs are all interfaces of machines in this network and region.
 	NICs []NIC
+	// Cut says that nothing leaves for the internet or comes from there, answers neither.
+	Cut bool
 }
 
 // NIC is one network interface. A network carries only packets whose source and destination are addresses of its
