@@ -146,7 +146,7 @@ func preferOwn(own netip.Addr, near, far []netip.AddrPort) []netip.AddrPort {
 // nodeLabels are all labels of a node that are ours to set.
 func nodeLabels(n spec.Node, f *Facts) map[string]string {
 	labels := map[string]string{
-		"topology.kubernetes.io/region":    f.Region,
+		kube.TopologyRegion:                f.Region,
 		"topology.kubernetes.io/zone":      f.CloudZone,
 		"node.kubernetes.io/instance-type": f.Type,
 		"skyweld.dev/site":                 n.Site,

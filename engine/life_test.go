@@ -10,6 +10,7 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/kube"
 )
 
 func TestLife(t *testing.T) {
@@ -18,6 +19,9 @@ func TestLife(t *testing.T) {
 	s.ready(uid)
 	if n := len(s.world.etcd); n != 3 {
 		t.Errorf("etcd has %d members", n)
+	}
+	if got := s.world.dnsTopology; got != kube.TopologyRegion {
+		t.Errorf("the name servers differ in %q", got)
 	}
 	if got := s.runs(uid, 9); len(got) != 1 {
 		t.Errorf("a creation took the runs %v", got)

@@ -29,6 +29,7 @@ type Kubernetes interface {
 	CreateToken(ctx context.Context, token string, expires time.Time) error
 	SetPodCIDR(ctx context.Context, node, cidr string) error
 	SetLabels(ctx context.Context, node string, labels map[string]string) error
+	SpreadDNS(ctx context.Context, topologyKey string) error
 	Cordon(ctx context.Context, node string) error
 	Drain(ctx context.Context, node string) error
 	DeleteNode(ctx context.Context, node string) error

@@ -349,7 +349,31 @@ func (r *run) awaitReady(ctx context.Context, name string) error {
 	if err := r.saveFacts(ctx, &joined); err != nil {
 		return err
 	}
-	return r.labelNode(ctx, name)
+	if err := r.labelNode(ctx, name); err != nil {
+		return err
+	}
+	if key := r.dnsTopology(); key != "" {
+		_, err = retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) { return struct{}{}, client.SpreadDNS(ctx, key) })
+	}
+	return err
+}
+
+// dnsTopology is the label in which the nodes of the cluster's name servers are to differ: regions, where it has several.
+// It is empty for a cluster of one node.
+func (r *run) dnsTopology() string {
+	regions := map[string]bool{}
+	for _, n := range r.nodes {
+		if f := r.facts.get(n.Name); f != nil {
+			regions[f.Region] = true
+		}
+	}
+	switch {
+	case len(regions) > 1:
+		return kube.TopologyRegion
+	case len(r.nodes) > 1:
+		return kube.TopologyHostname
+	}
+	return ""
 }
 
 func (r *run) labelNode(ctx context.Context, name string) error {

@@ -36,16 +36,28 @@ func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *store.C
 	if old != nil {
 		spec.Inherit(old.Spec, c)
 	}
+	rules, err := e.blockRules(ctx, c, old)
+	if err != nil {
+		return nil, nil, err
+	}
+	unknown := e.chooseBlocks(hurried(ctx), c, rules, len(errs) == 0)
 	spec.Default(c)
 	found, later := e.places(ctx, c)
 	later = append(spec.Validate(c), later...)
 	later = append(later, tooFar(c, found)...)
-	later = append(later, e.sizes(ctx, c, found)...)
+	if taken := forbidden(c, rules); len(taken) > 0 {
+		later = append(later, taken...)
+	} else {
+		later = append(later, e.sizes(ctx, c, found)...)
+	}
 	if old != nil {
 		later = append(later, spec.Immutable(old.Spec, c)...)
 	}
 	if errs = errs.With(spec.Locate(file, later)); len(errs) > 0 {
 		return nil, nil, errs
+	}
+	if unknown != nil {
+		return nil, nil, unknown
 	}
 	return c, old, e.installable()
 }

@@ -39,6 +39,8 @@ type world struct {
 	said  []string                 // what was done, in order
 	sick  map[string]bool          // nodes that Kubernetes calls NotReady though their machine runs
 	fail  func(node, command string) error
+	// dnsTopology is the label in which the nodes of CoreDNS differ.
+	dnsTopology string
 	// from is where the engine comes from: firewalls are held to that when it is set. unreachable keeps SSH from a node.
 	from        netip.Addr
 	unreachable func(ctx context.Context, node string) error
@@ -347,6 +349,13 @@ func (k fakeKubernetes) SetLabels(ctx context.Context, name string, labels map[s
 		n := k.w.nodes[name]
 		n.Labels = labels
 		k.w.nodes[name] = n
+		return nil
+	})
+}
+
+func (k fakeKubernetes) SpreadDNS(ctx context.Context, topologyKey string) error {
+	return k.ask(ctx, func() error {
+		k.w.dnsTopology = topologyKey
 		return nil
 	})
 }
