@@ -55,8 +55,9 @@ bench: ## figures: speed, memory
 	scripts/bench.sh memory
 
 .PHONY: bench-create
-bench-create: build bundle ## how long creation takes, beside bare kubeadm on the same machines (root)
+bench-create: build bundle ## how long creation takes, beside bare kubeadm and with clouds as slow as they are (root)
 	scripts/bench.sh create
+	scripts/bench.sh overlap
 
 .PHONY: fuzz
 fuzz: ## feed every parser FUZZTIME of made-up input, one after another (default 1000000x)

@@ -464,5 +464,6 @@ func (s *Server) run(ctx context.Context, id int64) (Run, error) {
 		}
 		v.Steps = append(v.Steps, RunStep{ID: st.ID, Action: st.Action, Kind: st.Kind, Key: st.Key, Site: st.Site, Reason: st.Reason, State: string(st.State), Error: st.Error, Started: st.Started, Ended: st.Ended, After: st.Depends})
 	}
+	v.CriticalPath = CriticalPath(v.Steps)
 	return v, nil
 }

@@ -151,6 +151,8 @@ type Run struct {
 	Calls   int64     `json:"calls"`
 	// Steps is there when one run is asked for.
 	Steps []RunStep `json:"steps,omitempty"`
+	// CriticalPath is there with the steps: the ids of those that the run took as long as it did for (see the function).
+	CriticalPath []string `json:"criticalPath,omitempty"`
 	// Total and Done count its steps.
 	Total int `json:"total"`
 	Done  int `json:"done"`

@@ -151,7 +151,8 @@ add_accounts() {
 	done
 }
 
-# cluster_file prints the demo's cluster: three control-plane nodes dealt to the clouds in turn, and a worker in each.
+# cluster_file [WORKERS]: prints the demo's cluster: three control-plane nodes dealt to the clouds in turn, and a worker,
+# or so many, in each.
 cluster_file() {
 	local c i groups=(web api jobs batch)
 	cat <<-END
@@ -170,7 +171,7 @@ cluster_file() {
 		  workers:
 	END
 	for i in "${!clouds[@]}"; do
-		printf '    - {name: %s, site: %s, size: small, count: 1}\n' "${groups[i]}" "${clouds[i]}"
+		printf '    - {name: %s, site: %s, size: small, count: %d}\n' "${groups[i]}" "${clouds[i]}" "${1:-1}"
 	done
 }
 

@@ -1,5 +1,6 @@
 # The time of a cluster's creation by phase. Input: runs as 'skyweld get runs CLUSTER RUN -o json' writes them, in order.
-# A phase lasts from the start of its first step to the end of its last; phases may overlap.
+# A phase lasts from the start of its first step to the end of its last; phases may overlap. With what=sites it is the
+# time until a site has all it needs of its cloud, with what=path the steps of the last run's critical path.
 
 function seconds(t,    y, m, d) { # of an RFC 3339 time in UTC, since some day long ago
 	y = substr(t, 1, 4) + 0; m = substr(t, 6, 2) + 0; d = substr(t, 9, 2) + 0
@@ -9,7 +10,7 @@ function seconds(t,    y, m, d) { # of an RFC 3339 time in UTC, since some day l
 }
 
 function phase() {
-	if (step["kind"] == "instance" || step["kind"] == "address-association") return "machines"
+	if (step["kind"] ~ /^(instance|address-association|virtual-machine|droplet|reserved-ip)$/) return "machines"
 	if (step["kind"] != "node") return "network"
 	if (step["action"] == "prepare" || step["action"] == "configure") return "prepare and configure"
 	if (step["action"] == "init" || step["action"] == "join") return "kubeadm " step["action"]
@@ -25,8 +26,18 @@ function took(step_or_phase) { return sprintf("%.1fs", step_or_phase) }
 /^  "started": / { if (!begin) begin = seconds(value) }
 /^  "ended": / { finish = seconds(value) }
 /^    [{]/ { split("", step) }
-/^      "(action|kind|key|state|started|ended)": / { step[key] = value }
+/^      "(id|action|kind|key|site|state|started|ended)": / { step[key] = value }
+/^  "criticalPath": / { path = "" }
+/^    "/ {
+	gsub(/[", ]/, "")
+	path = path (path == "" ? "" : ", ") name[$0] " " lasted[$0]
+}
 /^    [}]/ {
+	if (step["state"] == "done") {
+		name[step["id"]] = step["action"] " " step["key"]
+		lasted[step["id"]] = took(seconds(step["ended"]) - seconds(step["started"]))
+		if (step["kind"] != "node" && seconds(step["ended"]) > made[step["site"]]) made[step["site"]] = seconds(step["ended"])
+	}
 	p = phase()
 	if (p == "" || step["state"] != "done") next
 	a = seconds(step["started"]); b = seconds(step["ended"])
@@ -37,6 +48,9 @@ function took(step_or_phase) { return sprintf("%.1fs", step_or_phase) }
 }
 END {
 	if (!begin || !finish) exit
+	if (what == "path") print path
+	if (what == "sites") for (site in made) printf "%s\t%.1f\n", site, made[site] - begin
+	if (what) exit
 	if (!raw) printf "%-22s %8s %8s %8s  %5s  %s\n", "PHASE", "FROM", "TO", "TOOK", "STEPS", "LONGEST STEP"
 	n = split("network,machines,prepare and configure,kubeadm init,kubeadm join", order, ",")
 	for (i = 1; i <= n; i++) {

@@ -14,6 +14,7 @@ make --no-print-directory build vet
 if command -v node >/dev/null && command -v npm >/dev/null; then
 	scripts/strangers.sh >/dev/null || echo "SKIPPED: the lab under the clouds' JavaScript clients: scripts/strangers.sh could not install them"
 fi
+scripts/strangers.sh az >/dev/null || echo "SKIPPED: the lab under Azure's command line: scripts/strangers.sh az could not unpack it"
 (cd bundle && go test ./...)
 # One package at a time for what makes namespaces and clusters: their times are bounded, and the machine may be small.
 # shellcheck disable=SC2046

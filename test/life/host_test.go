@@ -94,7 +94,7 @@ func (w *world) memory() {
 	if total > 7<<10 {
 		w.t.Errorf("the lab has %d MiB: want at most %d", total, 7<<10)
 	} else {
-		w.t.Logf("the lab with six nodes has %d MiB", total)
+		w.t.Logf("the lab with seven nodes has %d MiB", total)
 	}
 }
 

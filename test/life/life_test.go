@@ -1,5 +1,6 @@
-// Package life_test is one whole life of a cluster over two clouds, on the lab, through the real binary: made while the
-// engine is killed, looked at with strangers' clients, grown, shrunk, hurt, mended and deleted, with nothing left behind.
+// Package life_test is one whole life of a cluster over four clouds, on the lab, through the real binary: made while the
+// engine is killed, looked at with strangers' clients, one cloud after the other lost, grown, shrunk, hurt, mended and
+// deleted, with nothing left behind.
 // It needs root and the bundle.
 package life_test
 
@@ -23,10 +24,14 @@ spec:
   sites:
     - {name: aws, account: my-aws}
     - {name: gcp, account: my-gcp}
+    - {name: azure, account: my-azure}
+    - {name: digitalocean, account: my-digitalocean}
   controlPlane: {replicas: 3, size: small}
   workers:
-    - {name: web, site: aws, size: small, count: 2}
-    - {name: batch, site: gcp, size: small, count: 1}
+    - {name: web, site: aws, size: small, count: 1}
+    - {name: api, site: gcp, size: small, count: 1}
+    - {name: jobs, site: azure, size: small, count: 1}
+    - {name: batch, site: digitalocean, size: small, count: 1}
 `
 
 const probes = `
@@ -56,8 +61,9 @@ func TestLife(t *testing.T) {
 	hostBefore := hostState(t)
 	w.startLab()
 	w.startEngine()
-	w.must("account", "add", "aws", "my-aws", "--from-env")
-	w.must("account", "add", "gcp", "my-gcp", "--from-env")
+	for _, c := range clouds {
+		w.must("account", "add", c, "my-"+c, "--from-env")
+	}
 	before := w.inventory()
 	strangersBefore := w.strangers()
 	file := filepath.Join(w.dir, "cluster.yaml")
@@ -92,9 +98,9 @@ func TestLife(t *testing.T) {
 	if len(again.Steps) != 0 {
 		t.Errorf("what get prints isn't what is there: %v", ids(again.Steps))
 	}
-	w.noDoubles(6)
+	w.noDoubles(7)
 	w.kubeconfig()
-	w.wantNodes(6)
+	w.wantNodes(7)
 
 	t.Log("the network")
 	w.kubectlIn(probes, "apply", "-f", "-")
@@ -105,24 +111,26 @@ func TestLife(t *testing.T) {
 	w.onlyTunnelBetweenSites(crossed)
 	w.strangersSee()
 
+	for _, c := range controlPlaneClouds {
+		w.loseCloud(c)
+	}
+
 	t.Log("grow, shrink")
-	w.must("node", "add", "life", "--group", "batch", "--wait")
+	w.must("node", "add", "life", "--group", "jobs", "--wait")
+	w.wantNodes(8)
+	w.must("node", "remove", "life-jobs-1", "--wait")
 	w.wantNodes(7)
-	w.must("node", "remove", "life-web-1", "--wait")
-	w.wantNodes(6)
-	if out := w.must("ssh", "life-batch-1", "--", "/opt/skyweld/bin/skyweld", "agent", "status"); strings.Contains(out, "life-web-1") {
+	if out := w.must("ssh", "life-batch-1", "--", "/opt/skyweld/bin/skyweld", "agent", "status"); strings.Contains(out, "life-jobs-1") {
 		t.Errorf("a peer still has the removed node in its config: %s", out)
 	}
-	if slices.ContainsFunc(w.inventory()["my-aws"], func(l string) bool {
-		return strings.Contains(l, "life-web-1") && !strings.Contains(l, "terminated")
-	}) {
-		t.Error("the removed node's machine is still in the account")
+	if slices.ContainsFunc(w.inventory()["my-azure"], func(l string) bool { return strings.Contains(l, "life-jobs-1") }) {
+		t.Error("something of the removed node is still in the account")
 	}
 
 	t.Log("a machine terminated behind its back")
-	w.terminate("life-web-2")
+	w.terminate("life-web-1")
 	w.must("reconcile", "life", "--wait")
-	w.wantNodes(6)
+	w.wantNodes(7)
 	w.memory()
 
 	t.Log("delete")
@@ -254,7 +262,7 @@ func (w *world) noDoubles(nodes int) {
 			if i.Cluster == "" {
 				continue
 			}
-			if i.Kind == "instance" {
+			if slices.Contains([]string{"instance", "virtual-machine", "droplet"}, i.Kind) {
 				machines++
 			}
 			if i.Name != "" && seen[i.Kind+"/"+i.Name] {

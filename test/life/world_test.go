@@ -3,6 +3,7 @@ package life_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -76,13 +77,13 @@ func newWorld(t *testing.T) *world {
 func (w *world) startLab() {
 	w.t.Helper()
 	w.must("lab", "start", "--detach", "--profile", "fast")
+	w.env = slices.DeleteFunc(w.env, func(v string) bool { // as the lab's own lines for a shell unset them
+		return strings.HasPrefix(v, "REQUESTS_CA_BUNDLE=") || strings.HasPrefix(v, "CURL_CA_BUNDLE=") || strings.HasPrefix(v, "AWS_PROFILE=")
+	})
 	exports := regexp.MustCompile(`(?m)^export ([A-Z0-9_]+)='(.*)'$`)
 	for _, m := range exports.FindAllStringSubmatch(w.must("lab", "env"), -1) {
 		w.env = append(w.env, m[1]+"="+m[2])
 	}
-	w.env = slices.DeleteFunc(w.env, func(v string) bool {
-		return strings.HasPrefix(v, "REQUESTS_CA_BUNDLE=") || strings.HasPrefix(v, "CURL_CA_BUNDLE=") || strings.HasPrefix(v, "AWS_PROFILE=")
-	})
 }
 
 func (w *world) startEngine() {
@@ -133,6 +134,17 @@ func (w *world) command(stdin io.Reader, name string, args ...string) (string, e
 	return out.String(), err
 }
 
+// quietly runs a program that may well fail; the error has what it said.
+func (w *world) quietly(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	var out, errs bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = w.env, &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%w: %s", err, strings.TrimSpace(errs.String()))
+	}
+	return out.String(), nil
+}
+
 func (w *world) must(args ...string) string {
 	w.t.Helper()
 	out, err := w.try(args...)
@@ -153,7 +165,7 @@ func (w *world) kubectl(args ...string) string { return w.kubectlIn("", args...)
 
 func (w *world) kubectlIn(stdin string, args ...string) string {
 	w.t.Helper()
-	out, err := w.command(strings.NewReader(stdin), filepath.Join(w.dir, "kubectl"), args...)
+	out, err := w.command(strings.NewReader(stdin), w.path("kubectl"), args...)
 	if err != nil {
 		w.t.Fatalf("kubectl %s failed: %s", strings.Join(args, " "), out)
 	}
@@ -162,30 +174,35 @@ func (w *world) kubectlIn(stdin string, args ...string) string {
 
 func (w *world) kubeconfig() {
 	w.t.Helper()
-	write(w.t, filepath.Join(w.dir, "kubeconfig"), w.must("kubeconfig", "life"))
+	write(w.t, w.path("kubeconfig"), w.must("kubeconfig", "life"))
 }
 
-// wantNodes wants exactly so many nodes, all Ready, of the right version, with private addresses of both sites.
+// path is a file of the test's own folder.
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+// siteOf is the site of a node.
+func (w *world) siteOf(node string) string {
+	return strings.TrimSpace(w.kubectl("get", "node", node, "-o", `jsonpath={.metadata.labels.skyweld\.dev/site}`))
+}
+
+// wantNodes wants exactly so many nodes, all Ready, of the right version, with private addresses of all sites, in four
+// regions.
 func (w *world) wantNodes(n int) {
 	w.t.Helper()
-	out := w.kubectl("get", "nodes", "-o", "wide", "--no-headers")
+	out := w.kubectl("get", "nodes", "-o", "wide", "--no-headers", "-L", "topology.kubernetes.io/region")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	aws, gcp := 0, 0
+	blocks, regions := map[string]int{}, map[string]int{}
 	for _, l := range lines {
 		f := strings.Fields(l)
-		if len(f) < 6 || f[1] != "Ready" || f[4] != "v1.36.3" {
+		if len(f) < 7 || f[1] != "Ready" || f[4] != "v1.36.3" {
 			w.t.Errorf("node %s", l)
 			continue
 		}
-		if strings.HasPrefix(f[5], "10.64.") {
-			aws++
-		}
-		if strings.HasPrefix(f[5], "10.65.") {
-			gcp++
-		}
+		blocks[f[5][:len("10.64.")]]++
+		regions[f[len(f)-1]]++
 	}
-	if len(lines) != n || aws == 0 || gcp == 0 || aws+gcp != n {
-		w.t.Errorf("want %d nodes at two sites, got:\n%s", n, out)
+	if len(lines) != n || len(blocks) != len(clouds) || len(regions) != len(clouds) {
+		w.t.Errorf("want %d nodes at %d sites in as many regions, got:\n%s", n, len(clouds), out)
 	}
 }
 
@@ -268,7 +285,8 @@ func jsonNumber(id int64) string {
 func (w *world) inventory() map[string][]string {
 	w.t.Helper()
 	out := map[string][]string{}
-	for _, account := range []string{"my-aws", "my-gcp"} {
+	for _, c := range clouds {
+		account := "my-" + c
 		var list struct{ Items []json.RawMessage }
 		w.json(&list, "inventory", account, "-o", "json")
 		for _, i := range list.Items {
