@@ -81,6 +81,34 @@ func TestMesh(t *testing.T) {
 	w.cleans(a1)
 }
 
+// TestMeshTwoInterfaces holds the same where machines have their public address themselves, on another interface than the
+// private one: nodes are known by the private one, peers of the same site are reached over its interface and others over
+// the public one, and nothing that should be in the tunnel leaves by either.
+func TestMeshTwoInterfaces(t *testing.T) {
+	w := newWorld(t, "a1", "d1", "d2")
+	a1, d1, d2 := w.machines[0], w.machines[1], w.machines[2]
+	for _, m := range w.machines {
+		m.start()
+	}
+	configs := w.configs(1, a1, d1, d2)
+	for _, m := range w.machines {
+		if _, err := m.apply(configs[m.member.Name]); err != nil {
+			t.Fatalf("%v\n%s", err, m.log)
+		}
+	}
+	for _, from := range w.machines {
+		for _, to := range w.machines {
+			if from != to {
+				w.reaches(from, to)
+			}
+		}
+	}
+	if counter := w.dropped(); !strings.Contains(counter, "packets 0 ") {
+		t.Errorf("the fabric dropped packets that should have been in the tunnel, or left by another interface: %s", counter)
+	}
+	w.cleans(d1)
+}
+
 // measures checks that latency is measured inside the tunnel.
 func (w *world) measures(from, to *namespaceMachine) {
 	w.t.Helper()

@@ -42,7 +42,8 @@ type namespaceMachine struct {
 }
 
 // newWorld makes a router that carries the private addresses within a site, translates public ones one to one between
-// sites, and drops whatever else there is.
+// sites, and drops whatever else there is. In site d public addresses are the machines' own, on an interface beside the
+// private one, and not translated.
 func newWorld(t *testing.T, names ...string) *world {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -55,7 +56,7 @@ func newWorld(t *testing.T, names ...string) *world {
 	}
 	w := &world{
 		t: t, prefix: fmt.Sprintf("swagent%d", os.Getpid()), key: ed25519.NewKeyFromSeed(make([]byte, 32)),
-		sites: map[string]netip.Prefix{"a": netip.MustParsePrefix("10.64.0.0/16"), "b": netip.MustParsePrefix("10.65.0.0/16")},
+		sites: map[string]netip.Prefix{"a": netip.MustParsePrefix("10.64.0.0/16"), "b": netip.MustParsePrefix("10.65.0.0/16"), "d": netip.MustParsePrefix("10.67.0.0/16")},
 	}
 	router := w.namespace("router")
 	w.in(router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1")
@@ -65,16 +66,28 @@ func newWorld(t *testing.T, names ...string) *world {
 	var rules strings.Builder
 	fmt.Fprintf(&rules, "table ip fabric {\ncounter dropped { }\nchain pre { type nat hook prerouting priority dstnat;\n")
 	for _, m := range w.machines {
-		fmt.Fprintf(&rules, "ip daddr %s dnat to %s\n", m.member.Public, m.member.Address)
+		if !m.ownPublic() {
+			fmt.Fprintf(&rules, "ip daddr %s dnat to %s\n", m.member.Public, m.member.Address)
+		}
 	}
 	fmt.Fprintf(&rules, "}\nchain post { type nat hook postrouting priority srcnat;\n")
 	var known []string
 	for _, m := range w.machines {
-		fmt.Fprintf(&rules, "ip saddr %s ip daddr != %s snat to %s\n", m.member.Address, w.sites[m.member.Site], m.member.Public)
 		known = append(known, m.member.Address.String())
+		if m.ownPublic() {
+			known = append(known, m.member.Public.String())
+			continue
+		}
+		fmt.Fprintf(&rules, "ip saddr %s ip daddr != %s snat to %s\n", m.member.Address, w.sites[m.member.Site], m.member.Public)
 	}
 	fmt.Fprintf(&rules, "}\nchain carry { type filter hook forward priority filter; policy drop;\n")
 	fmt.Fprintf(&rules, "ip saddr != { %[1]s } counter name dropped drop\nip daddr != { %[1]s } counter name dropped drop\n", strings.Join(known, ", "))
+	for _, m := range w.machines {
+		if m.ownPublic() {
+			fmt.Fprintf(&rules, "iifname v%[1]s ip saddr != %[2]s counter name dropped drop\niifname p%[1]s ip saddr != %[3]s counter name dropped drop\noifname p%[1]s accept\n",
+				m.member.Name, m.member.Address, m.member.Public)
+		}
+	}
 	for _, block := range w.sites {
 		fmt.Fprintf(&rules, "ip saddr %[1]s ip daddr %[1]s accept\n", block)
 	}
@@ -105,17 +118,31 @@ func (w *world) machine(router, name string, number int) *namespaceMachine {
 	gateway := base
 	gateway[3] = 1
 	gw, wire := netip.AddrFrom4(gateway).String(), "v"+name
-	w.host("ip", "-n", router, "link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", m.netns)
-	w.host("ip", "-n", router, "addr", "add", gw+"/32", "dev", wire)
-	w.host("ip", "-n", router, "link", "set", wire, "up")
-	w.host("ip", "-n", router, "route", "add", m.member.Address.String()+"/32", "dev", wire)
-	w.host("ip", "-n", m.netns, "addr", "add", m.member.Address.String()+"/32", "dev", "eth0")
-	w.host("ip", "-n", m.netns, "link", "set", "eth0", "up")
-	w.host("ip", "-n", m.netns, "route", "add", gw, "dev", "eth0", "scope", "link")
-	w.host("ip", "-n", m.netns, "route", "add", "default", "via", gw, "src", m.member.Address.String())
+	if m.ownPublic() {
+		m.plug(router, "p"+name, "eth0", "198.18.67.1", m.member.Public, "default")
+		m.plug(router, wire, "eth1", gw, m.member.Address, w.sites[site].String())
+	} else {
+		m.plug(router, wire, "eth0", gw, m.member.Address, "default")
+	}
 	m.hold()
 	m.pod()
 	return m
+}
+
+// ownPublic says whether the machine itself has its public address.
+func (m *namespaceMachine) ownPublic() bool { return m.member.Site == "d" }
+
+// plug makes an interface with an address, and a route by its gateway.
+func (m *namespaceMachine) plug(router, wire, device, gateway string, address netip.Addr, to string) {
+	w := m.world
+	w.host("ip", "-n", router, "link", "add", wire, "type", "veth", "peer", "name", device, "netns", m.netns)
+	w.host("ip", "-n", router, "addr", "add", gateway+"/32", "dev", wire)
+	w.host("ip", "-n", router, "link", "set", wire, "up")
+	w.host("ip", "-n", router, "route", "add", address.String()+"/32", "dev", wire)
+	w.host("ip", "-n", m.netns, "addr", "add", address.String()+"/32", "dev", device)
+	w.host("ip", "-n", m.netns, "link", "set", device, "up")
+	w.host("ip", "-n", m.netns, "route", "add", gateway, "dev", device, "scope", "link")
+	w.host("ip", "-n", m.netns, "route", "add", to, "via", gateway, "src", address.String())
 }
 
 // hold gives the machine folders of its own where the agent writes.

@@ -11,12 +11,15 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/spec"
 )
 
 // refusal is one thing that would keep an account from carrying out a plan.
 type refusal struct {
 	account string
 	sites   []string
+	// fields are those of the cluster file that ask for the machine type in question, each with what was found in it.
+	fields []string
 	cloud.Problem
 }
 
@@ -30,7 +33,11 @@ func (r *Refused) Error() string {
 		if p.Region != "" {
 			where += ", " + p.Region
 		}
-		lines = append(lines, "  "+where+"): "+p.Problem.String())
+		where += "): "
+		if len(p.fields) > 0 {
+			where += strings.Join(p.fields, ", ") + ": "
+		}
+		lines = append(lines, "  "+where+p.Problem.String())
 	}
 	return strings.Join(lines, "\n")
 }
@@ -82,7 +89,8 @@ func (s *survey) preflight(ctx context.Context) error {
 			s.note("account %s: %s", name, n)
 		}
 		for _, p := range found[i].Problems {
-			refused.problems = append(refused.problems, refusal{name, s.sitesOf(name, p, requests[name].Create), p})
+			create := requests[name].Create
+			refused.problems = append(refused.problems, refusal{name, s.sitesOf(name, p, create), s.fieldsOf(p, create), p})
 		}
 	}
 	if len(refused.problems) > 0 {
@@ -112,10 +120,14 @@ type accountRequest struct {
 
 func (s *survey) preflightRequests() map[string]*accountRequest {
 	out := map[string]*accountRequest{}
+	roles := map[string]cloud.Role{}
+	for _, n := range s.nodes {
+		roles[n.Name] = cloud.Role(n.Role)
+	}
 	of := func(site string) *accountRequest {
 		st := s.sites[site]
 		if out[st.account.Name] == nil {
-			out[st.account.Name] = &accountRequest{driver: st.driver, PreflightRequest: cloud.PreflightRequest{Owner: s.owner}}
+			out[st.account.Name] = &accountRequest{driver: st.driver, PreflightRequest: cloud.PreflightRequest{Owner: s.owner, Roles: roles}}
 		}
 		return out[st.account.Name]
 	}
@@ -144,5 +156,32 @@ func (s *survey) sitesOf(account string, p cloud.Problem, create []cloud.Resourc
 		}
 	}
 	slices.Sort(out)
+	return out
+}
+
+// fieldsOf are the fields of the cluster file that a problem with a machine type comes from, with what was found in each.
+func (s *survey) fieldsOf(p cloud.Problem, create []cloud.Resource) []string {
+	if p.MachineType == "" {
+		return nil
+	}
+	machines := map[string]bool{}
+	for _, r := range create {
+		if slices.Contains(p.Keys, r.Key) {
+			machines[r.Machine] = true
+		}
+	}
+	var out []string
+	for _, n := range s.nodes {
+		if !machines[n.Name] {
+			continue
+		}
+		field := "spec.controlPlane.size"
+		if i := slices.IndexFunc(s.spec.Spec.Workers, func(w spec.Workers) bool { return w.Name == n.Group }); i >= 0 {
+			field = fmt.Sprintf("spec.workers[%d].size", i)
+		}
+		if text := fmt.Sprintf("%s: found %q", field, n.Size); !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
 	return out
 }

@@ -47,7 +47,7 @@ func TestRefused(t *testing.T) {
 	all := []string{
 		"nothing was begun", "site one (account acc-aws, us-east-1): permission create subnet: the account lacks it",
 		"site one (account acc-aws, us-east-1): quota network: the limit is 1 of kind network, of which 1 are used, and this needs 1 more",
-		"site two (account acc-gcp, us-east4): machine type t2: us-east4 has no such type; the nearest are t4, t8",
+		"site two (account acc-gcp, us-east4): spec.workers[0].size: found \"small\": machine type t2: us-east4 has no such type; the nearest are t4, t8",
 	}
 	_, err := s.engine.Plan(t.Context(), []byte(smallFile))
 	if refused, ok := errors.AsType[*Refused](err); !ok || len(refused.Problems()) != 3 {

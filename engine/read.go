@@ -195,8 +195,8 @@ func tooFar(c *spec.Cluster, sites []placed) spec.Errors {
 		a.site.Name, a.place, b.site.Name, b.place, worst, source)}}
 }
 
-// sizes are the problems of machine sizes that a site's cloud will not take. The cloud's driver is asked with one machine
-// of each group and site; it asks nobody.
+// sizes are the problems of machine sizes that a site's cloud will not take, or that are no good for a role. The cloud's
+// driver is asked with one machine of each group and site; it asks nobody.
 func (e *Engine) sizes(ctx context.Context, c *spec.Cluster, sites []placed) spec.Errors {
 	var errs spec.Errors
 	for _, p := range sites {
@@ -209,7 +209,11 @@ func (e *Engine) sizes(ctx context.Context, c *spec.Cluster, sites []placed) spe
 			continue
 		}
 		check := func(path, name, size string, role cloud.Role) {
-			if err := fits(driver, c, p, cloud.Machine{Name: name, Role: role, Size: size}); err != nil {
+			err := fits(driver, c, p, cloud.Machine{Name: name, Role: role, Size: size})
+			if err == nil {
+				err = cloud.CheckSize(cloud.Provider(p.place.Cloud), size, role)
+			}
+			if err != nil {
 				errs = append(errs, spec.Error{Path: path, Value: fmt.Sprintf("%q", size), Message: fmt.Sprintf("%s for site %s", err, p.site.Name)})
 			}
 		}

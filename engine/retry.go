@@ -32,10 +32,11 @@ func retry[T any](ctx context.Context, p patience, do func(context.Context) (T, 
 			return v, nil
 		}
 		limit, again := retryLimit[cloud.ClassOf(err)]
-		if !again || time.Since(start) > min(limit, p.step) || ctx.Err() != nil || errors.Is(err, store.ErrFenced) || errors.Is(err, errDeleteAsked) {
+		e, ok := errors.AsType[*cloud.Error](err)
+		if !again || ok && e.Held || time.Since(start) > min(limit, p.step) || ctx.Err() != nil || errors.Is(err, store.ErrFenced) || errors.Is(err, errDeleteAsked) {
 			return v, backoff.Permanent(err)
 		}
-		if e, ok := errors.AsType[*cloud.Error](err); ok && e.RetryAfter > 0 {
+		if ok && e.RetryAfter > 0 {
 			return v, errors.Join(err, backoff.RetryAfter(int(e.RetryAfter/time.Second)+1))
 		}
 		return v, err

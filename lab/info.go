@@ -112,6 +112,9 @@ func (i *Info) credentials(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, tokenFile), []byte(i.GCPToken), 0o600); err != nil {
 		return fmt.Errorf("the lab's token: %w", err)
 	}
+	if err := i.azCLI(dir); err != nil {
+		return err
+	}
 	path := filepath.Join(dir, keyFile)
 	if data, err := os.ReadFile(path); err == nil && strings.Contains(string(data), i.gcpURL()) {
 		return nil
@@ -160,8 +163,9 @@ func (i Info) Env(dir string) [][2]string {
 		{"AZURE_RESOURCE_MANAGER_ENDPOINT", i.azureURL()},
 		{"AZURE_RESOURCE_MANAGER_AUDIENCE", i.azureURL()},
 		{"AZURE_DISABLE_INSTANCE_DISCOVERY", "true"},
-		{"AZURE_CONFIG_DIR", filepath.Join(dir, "az")},
+		{"AZURE_CONFIG_DIR", filepath.Join(dir, azFolder)},
 		{"REQUESTS_CA_BUNDLE", ca},
+		{"NODE_EXTRA_CA_CERTS", ca},
 		{"DIGITALOCEAN_TOKEN", i.DigitalOceanToken},
 		{"DIGITALOCEAN_ACCESS_TOKEN", i.DigitalOceanToken}, // doctl's name of it
 		{"DIGITALOCEAN_API_URL", i.digitalOceanURL()},

@@ -72,7 +72,7 @@ type Identity struct {
 	Architecture string `json:"architecture"`
 	// KernelWireGuard says whether the tunnel runs in the kernel.
 	KernelWireGuard bool `json:"kernelWireGuard"`
-	// MTU of the interface with the default route, in bytes.
+	// MTU of the interface with the default route, in bytes; of several the smallest.
 	MTU int `json:"mtu"`
 	// Machine is the machine id (/etc/machine-id), Boot the boot id.
 	Machine string `json:"machine"`

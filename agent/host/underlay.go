@@ -39,17 +39,23 @@ func Underlays(address netip.Addr) ([]string, error) {
 	return names, nil
 }
 
-// UnderlayMTU is the MTU, in bytes, of the device with the default route; 0 when there is none.
+// UnderlayMTU is the MTU, in bytes, of the device with the default route, of several the smallest; 0 when there is none.
 func UnderlayMTU() (int, error) {
 	outward, err := defaultRoutes()
-	if err != nil || len(outward) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	link, err := netlink.LinkByIndex(outward[0])
-	if err != nil {
-		return 0, fmt.Errorf("read device of the default route: %w", err)
+	smallest := 0
+	for _, index := range outward {
+		link, err := netlink.LinkByIndex(index)
+		if err != nil {
+			return 0, fmt.Errorf("read device of the default route: %w", err)
+		}
+		if mtu := link.Attrs().MTU; smallest == 0 || mtu < smallest {
+			smallest = mtu
+		}
 	}
-	return link.Attrs().MTU, nil
+	return smallest, nil
 }
 
 func defaultRoutes() ([]int, error) {

@@ -36,10 +36,18 @@ func accountAdd(s *settings) *cobra.Command {
 			}
 			return providerNames(), cobra.ShellCompDirectiveNoFileComp
 		},
-		Long: `Add an account under a NAME of your choice, with the credentials that the cloud's own tools would use here. CLOUD is aws (the AWS_* variables, or the profile in ~/.aws) or gcp (the application default credentials, and the project). They are checked with the cloud, encrypted, and kept by the engine; nothing is made in the account.
+		Long: `Add an account under a NAME of your choice, with the credentials that the cloud's own tools would use here. CLOUD is one of
+
+  aws           the AWS_* variables, or the profile in ~/.aws
+  gcp           the application default credentials, and the project
+  azure         AZURE_SUBSCRIPTION_ID with AZURE_TENANT_ID, AZURE_CLIENT_ID and
+                AZURE_CLIENT_SECRET, or what az is logged in with
+  digitalocean  DIGITALOCEAN_TOKEN or DIGITALOCEAN_ACCESS_TOKEN
+
+They are checked with the cloud, encrypted, and kept by the engine; nothing is made in the account.
 
 What permissions they need is in docs/accounts; 'skyweld account check' names those that are missing.`,
-		Example: "  AWS_PROFILE=work skyweld account add aws my-aws --from-env\n  GOOGLE_CLOUD_PROJECT=my-project skyweld account add gcp my-gcp --from-env",
+		Example: "  AWS_PROFILE=work skyweld account add aws my-aws --from-env\n  GOOGLE_CLOUD_PROJECT=my-project skyweld account add gcp my-gcp --from-env\n  AZURE_SUBSCRIPTION_ID=… skyweld account add azure my-azure --from-env\n  DIGITALOCEAN_TOKEN=dop_v1_… skyweld account add digitalocean my-do --from-env",
 		RunE: func(c *cobra.Command, a []string) error {
 			if !fromEnv {
 				return usageError{errors.New("--from-env is missing: it says that the credentials are to be read from the environment and the cloud's usual files")}
@@ -225,7 +233,7 @@ func accountCheck(s *settings) *cobra.Command {
 				return err
 			}
 			if len(r.Missing) > 0 {
-				return fmt.Errorf("account %s lacks %s", a[0], counted(len(r.Missing), "permission"))
+				return fmt.Errorf("account %s lacks %s: the policies in docs/accounts have all that Skyweld needs", a[0], counted(len(r.Missing), "permission"))
 			}
 			return nil
 		},
@@ -234,19 +242,38 @@ func accountCheck(s *settings) *cobra.Command {
 	return c
 }
 
+// manyQuotas is how many are shown whether used or not: Google has five for each of its regions.
+const manyQuotas = 20
+
+// reportTable writes what a check has found. What the cloud itself said about each missing permission is long and says
+// little more than its name; the other forms of output have it.
 func reportTable(w io.Writer, r cloud.Report) {
 	fmt.Fprintf(w, "account:\t%s\nidentity:\t%s\nregions:\t%d\n", r.Account, r.Identity, len(r.Regions))
 	if len(r.Missing) == 0 {
 		fmt.Fprintln(w, "permissions:\tnone is missing")
 	}
 	for _, m := range r.Missing {
-		fmt.Fprintf(w, "missing:\t%s %s %s\n", m.Action, m.Region, m.Detail)
+		text := m.Action
+		if m.Region != "" {
+			text += " in " + m.Region
+		}
+		if m.Advice != "" {
+			text += " (" + m.Advice + ")"
+		}
+		fmt.Fprintf(w, "missing:\t%s\n", text)
 	}
-	if len(r.Quotas) > 0 {
+	shown := r.Quotas
+	if len(shown) > manyQuotas {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(q cloud.Quota) bool { return q.Region != "" && q.Used == 0 })
+	}
+	if hidden := len(r.Quotas) - len(shown); hidden > 0 {
+		fmt.Fprintf(w, "quotas:\t%d, of which %d aren't shown, as nothing of them is used (-o json has all)\n", len(r.Quotas), hidden)
+	}
+	if len(shown) > 0 {
 		fmt.Fprintln(w) // columns of their own
 		row(w, "USED", "LIMIT", "REGION", "QUOTA")
 	}
-	for _, q := range r.Quotas {
+	for _, q := range shown {
 		used := "?"
 		if q.Used >= 0 {
 			used = fmt.Sprintf("%g", q.Used)

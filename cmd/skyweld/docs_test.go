@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/skyweld/skyweld/sizes"
 )
 
 var update = flag.Bool("update", false, "write docs/cli.md anew")
@@ -65,7 +68,7 @@ What a command answers goes to standard output, all else to standard error: prog
 | ` + "`NO_COLOR`" + ` | when set and not empty: no colours, unless ` + "`--color=always`" + ` is given |
 | ` + "`TERM`" + ` | ` + "`dumb`" + ` or not set: no colours |
 
-` + "`account add`" + ` reads what the clouds' own tools read: ` + "`AWS_*`" + ` and the files that they name, ` + "`GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_CLOUD_PROJECT`" + ` and gcloud's files. ` + "`skyweld lab env`" + ` sets what the lab needs of all of these.
+` + "`account add`" + ` reads what the clouds' own tools read: ` + "`AWS_*`" + ` and the files that they name, ` + "`GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_CLOUD_PROJECT`" + ` and gcloud's files, ` + "`AZURE_*`" + `, and ` + "`DIGITALOCEAN_TOKEN`" + `. ` + "`skyweld lab env`" + ` sets what the lab needs of all of these.
 
 ## Files
 
@@ -78,14 +81,25 @@ What a command answers goes to standard output, all else to standard error: prog
 | ` + "`name`" + ` | the engine's own name, locked while it runs |
 
 The command line keeps no files of its own.
-
-## Commands
-
 `
+
+// markdownSizes is the table of the sizes.
+func markdownSizes(b *bytes.Buffer) {
+	b.WriteString("\n## Sizes of machines\n\n" + ofSizes + "\n\n")
+	row := func(cells []string) { fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | ")) }
+	row(sizeColumns)
+	row(slices.Repeat([]string{"---"}, len(sizeColumns)))
+	for _, cells := range sizeRows() {
+		row(cells)
+	}
+	b.WriteString("\n" + strings.Join(sizes.Sources(), " ") + "\n")
+}
 
 func reference() []byte {
 	var b bytes.Buffer
 	b.WriteString(about)
+	markdownSizes(&b)
+	b.WriteString("\n## Commands\n\n")
 	root, _ := newRoot()
 	root.InitDefaultHelpCmd()
 	walk(root, func(c *cobra.Command) {

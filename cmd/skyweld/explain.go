@@ -33,14 +33,14 @@ func explainCommand(s *settings) *cobra.Command {
 	var recursive, example bool
 	c := &cobra.Command{
 		Use: "explain [FIELD]", Short: "Describe the fields of the cluster file", Args: args("[FIELD]"),
-		Long: `Describe a field of the cluster file: its type, its default, what is allowed, whether it can change once the cluster exists, and an example. Without FIELD it shows the tree of all fields. A field that has others lists them.
+		Long: `Describe a field of the cluster file: its type, its default, what is allowed, whether it can change once the cluster exists, and an example. Without FIELD it shows the tree of all fields. A field that has others lists them; the size of machines shows what small, medium and large are at each cloud.
 
 FIELD is a path like spec.workers.count, with or without indices, or the end of one that only one field has. It asks no engine.
 
 A cluster file to begin with, as --example prints it:
 
 ` + indented(exampleFile),
-		Example: "  skyweld explain --example > cluster.yaml\n  skyweld explain\n  skyweld explain spec.controlPlane.replicas\n  skyweld explain spec.workers --recursive\n  skyweld explain maxRTT",
+		Example: "  skyweld explain --example > cluster.yaml\n  skyweld explain\n  skyweld explain spec.controlPlane.replicas\n  skyweld explain spec.controlPlane.size\n  skyweld explain spec.workers --recursive\n  skyweld explain maxRTT",
 		ValidArgsFunction: func(_ *cobra.Command, before []string, _ string) (out []string, _ cobra.ShellCompDirective) {
 			if len(before) == 0 {
 				for _, f := range spec.Fields() {
@@ -140,6 +140,9 @@ func (e explainer) field(path string, recursive bool) error {
 	f, within, _ := spec.Explain(path)
 	if err := e.facts(f); err != nil {
 		return err
+	}
+	if strings.HasSuffix(path, ".size") {
+		return e.sizes()
 	}
 	if len(within) == 0 {
 		return nil

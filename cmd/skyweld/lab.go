@@ -253,8 +253,8 @@ func withoutProxy(hosts string) string {
 
 func labEnv(dir *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "env", Short: "Print shell exports that point aws, gcloud and skyweld at the lab", Args: args(),
-		Long:    `Print lines for a shell that point programs at the lab: addresses and credentials for aws, gcloud and the clouds' SDKs, and for 'skyweld serve' and 'skyweld account add' also the proxy to the lab's machines and the bundle that they install. Evaluate them in every terminal that is to use the lab.`,
+		Use: "env", Short: "Print shell exports that point tools and skyweld at the lab", Args: args(),
+		Long:    `Print lines for a shell that point programs at the lab: addresses and credentials for aws, gcloud, doctl and the SDKs of all four clouds, and for 'skyweld serve' and 'skyweld account add' also the proxy to the lab's machines and the bundle that they install. Evaluate them in every terminal that is to use the lab. doctl can only be told to trust the lab's certificate by SSL_CERT_FILE, which all programs heed: set it to the lab's ca.pem for that command alone.`,
 		Example: "  eval \"$(sudo skyweld lab env)\"\n  eval \"$(sudo skyweld lab env --dir /var/tmp/second-lab)\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			i, err := lab.Read(*dir)
@@ -265,7 +265,7 @@ func labEnv(dir *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(c.OutOrStdout(), "unset AWS_PROFILE AWS_SESSION_TOKEN REQUESTS_CA_BUNDLE CURL_CA_BUNDLE")
+			fmt.Fprintln(c.OutOrStdout(), "unset AWS_PROFILE AWS_SESSION_TOKEN AZURE_TOKEN_CREDENTIALS REQUESTS_CA_BUNDLE CURL_CA_BUNDLE")
 			for _, v := range i.Env(abs) {
 				if v[0] == "NO_PROXY" {
 					fmt.Fprint(c.OutOrStdout(), withoutProxy(v[1]))

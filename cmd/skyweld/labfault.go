@@ -24,14 +24,17 @@ func labFault(dir *string) *cobra.Command {
 		Long: `A fault is a rule that the lab keeps until it is removed, is over, or the lab stops: what goes wrong, at which cloud, for
 which requests or machines. Clouds answer with their own errors.
 
-Actions are called as the clouds do: ec2:RunInstances, sts:GetCallerIdentity, compute.instances.insert; the endpoint
-that gives out Google's tokens is oauth2.token. The service may be left out, and * and ? stand for anything.
+Actions are called as the clouds do: ec2:RunInstances, sts:GetCallerIdentity, compute.instances.insert,
+VirtualMachines.CreateOrUpdate, droplet:create (DigitalOcean's scopes); the endpoint that gives out Google's tokens is
+oauth2.token. The service may be left out, and * and ? stand for anything.
 
 Kinds:
 ` + strings.TrimRight(kinds.String(), "\n"),
 		Example: `  skyweld lab fault add aws throttle --rate 0.3
   skyweld lab fault add aws deny --action RunInstances
   skyweld lab fault add gcp drop-answer --action instances.insert --times 1
+  skyweld lab fault add azure deny --action VirtualMachines.CreateOrUpdate
+  skyweld lab fault add digitalocean quota --action droplet:create
   skyweld lab fault add gcp down --for 2m
   skyweld lab fault cloud-down gcp
   skyweld lab fault add aws no-ssh --machine '*-demo-web-*'

@@ -142,8 +142,8 @@ func newRoot() (*cobra.Command, *settings) {
 An engine does the work ('skyweld serve', which keeps running); all other commands ask it. 'skyweld explain' describes the cluster file, and prints one to begin with. To try everything without an account at a cloud, start with 'skyweld lab --help'.`,
 		Example: `  # A first cluster, from nothing to kubectl
   skyweld serve                                # in a terminal of its own
-  skyweld account add aws my-aws --from-env    # one account of each cloud
-  skyweld account add gcp my-gcp --from-env
+  skyweld account add aws my-aws --from-env    # one account of each cloud:
+  skyweld account add gcp my-gcp --from-env    # aws, gcp, azure, digitalocean
   skyweld explain --example > cluster.yaml     # then change it
   skyweld plan -f cluster.yaml                 # what would be done
   skyweld apply -f cluster.yaml --wait

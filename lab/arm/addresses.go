@@ -14,18 +14,20 @@ type publicAddress struct {
 }
 
 type publicAddressProperties struct {
-	ProvisioningState        string `json:"provisioningState,omitempty"`
-	ResourceGUID             string `json:"resourceGuid,omitempty"`
-	IPAddress                string `json:"ipAddress,omitempty"`
-	PublicIPAddressVersion   string `json:"publicIPAddressVersion,omitempty"`
-	PublicIPAllocationMethod string `json:"publicIPAllocationMethod,omitempty"`
-	IdleTimeoutInMinutes     int    `json:"idleTimeoutInMinutes,omitempty"`
-	DeleteOption             string `json:"deleteOption,omitempty"`
-	IPTags                   []ref  `json:"ipTags"`
-	IPConfiguration          *ref   `json:"ipConfiguration,omitempty"`
-	DdosSettings             *struct {
-		ProtectionMode string `json:"protectionMode,omitempty"`
-	} `json:"ddosSettings,omitempty"`
+	ProvisioningState        string        `json:"provisioningState,omitempty"`
+	ResourceGUID             string        `json:"resourceGuid,omitempty"`
+	IPAddress                string        `json:"ipAddress,omitempty"`
+	PublicIPAddressVersion   string        `json:"publicIPAddressVersion,omitempty"`
+	PublicIPAllocationMethod string        `json:"publicIPAllocationMethod,omitempty"`
+	IdleTimeoutInMinutes     int           `json:"idleTimeoutInMinutes,omitempty"`
+	DeleteOption             string        `json:"deleteOption,omitempty"`
+	IPTags                   []ref         `json:"ipTags"`
+	IPConfiguration          *ref          `json:"ipConfiguration,omitempty"`
+	DdosSettings             *ddosSettings `json:"ddosSettings,omitempty"`
+}
+
+type ddosSettings struct {
+	ProtectionMode string `json:"protectionMode,omitempty"`
 }
 
 // freedAddress is an address that goes back to its location's pool.
@@ -124,6 +126,9 @@ func admitAddress(in *publicAddress) *apiError {
 	*p = publicAddressProperties{
 		ProvisioningState: stateUpdating, PublicIPAddressVersion: "IPv4", PublicIPAllocationMethod: "Static", IdleTimeoutInMinutes: max(p.IdleTimeoutInMinutes, 4),
 		DeleteOption: p.DeleteOption, DdosSettings: p.DdosSettings,
+	}
+	if p.DdosSettings == nil {
+		p.DdosSettings = &ddosSettings{ProtectionMode: "VirtualNetworkInherited"}
 	}
 	return nil
 }

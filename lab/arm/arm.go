@@ -33,6 +33,8 @@ type Config struct {
 	// Quotas overrides limits by Azure's name of the usage ("cores", "PublicIPAddresses", "standardBSFamily"), or for one
 	// location only ("eastus/cores").
 	Quotas map[string]int
+	// Withheld are sizes that the subscription can't have, by location ("eastus") or by a location's zone ("eastus/2").
+	Withheld map[string][]string
 	// PageSize is how many resources a page of a list has; 250 when zero.
 	PageSize int
 	// Denied says whether the caller lacks the permission for an operation ("network.Subnets.Delete"); nil for none
@@ -192,6 +194,9 @@ func (s *Service) settle() (gone []string) {
 	for _, r := range s.st.all() {
 		if st := r.state(); *st != stateFailed {
 			*st = stateSucceeded
+			if m, ok := r.(*machine); ok {
+				m.Kept.Unmade = false
+			}
 		}
 	}
 	for _, n := range s.st.Networks {

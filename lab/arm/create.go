@@ -48,14 +48,21 @@ func (s *Service) putMachine(c *call) (*answer, *apiError) {
 	if err := matchMachine(c, given, nil); err != nil {
 		return nil, err
 	}
-	if err := s.newMachine(in); err != nil {
-		return nil, err
+	taken := s.newMachine(in)
+	if taken != nil && taken.code != diskExists {
+		return nil, taken
 	}
 	s.st.Machines[key(in.ID)] = in
 	id, vmID := in.ID, in.Properties.VMID
 	op, err := s.begin(job{
 		family: computeFamily, location: in.Location, target: id,
-		work: func(ctx context.Context) *apiError { return s.boot(ctx, id, vmID, bootTime) },
+		work: func(ctx context.Context) *apiError {
+			if taken != nil {
+				s.sleep(updateTime)
+				return taken
+			}
+			return s.boot(ctx, id, vmID, bootTime)
+		},
 		ended: func(failure *apiError) {
 			if m := s.st.Machines[key(id)]; m != nil && m.Properties.VMID == vmID {
 				settleMachine(m, failure)
@@ -72,6 +79,7 @@ func (s *Service) putMachine(c *call) (*answer, *apiError) {
 
 // settleMachine ends a machine's creation, unless it is being deleted meanwhile.
 func settleMachine(m *machine, failure *apiError) {
+	m.Kept.Unmade = failure != nil
 	if m.Properties.ProvisioningState == stateDeleting {
 		return
 	}
@@ -81,6 +89,10 @@ func settleMachine(m *machine, failure *apiError) {
 	}
 	m.changed()
 }
+
+// diskExists is the code of a creation whose disk can't be had under its name. Azure finds that out only when it makes the
+// disk: the machine's record is there by then, and stays as one that failed.
+const diskExists = "ConflictingUserInput"
 
 // newMachine checks a new machine, takes its interfaces and makes its disks.
 func (s *Service) newMachine(in *machine) *apiError {
@@ -105,10 +117,14 @@ func (s *Service) newMachine(in *machine) *apiError {
 	}
 	p := &in.Properties
 	p.ProvisioningState, p.VMID, p.TimeCreated, p.InstanceView = stateCreating, newUUID(), stamp(), nil
-	in.Kept = &kept{CustomData: p.OSProfile.CustomData, Power: powerStarting, Since: stamp(), Incarnation: 1}
+	in.Kept = &kept{CustomData: p.OSProfile.CustomData, Power: powerStarting, Since: stamp(), Incarnation: 1, Unmade: true}
 	completeProfile(p.OSProfile)
 	in.changed()
-	return s.makeDisks(in, size)
+	err = s.makeDisks(in, size)
+	if err != nil {
+		in.Kept.Power = "" // where it is recorded all the same, it never runs
+	}
+	return err
 }
 
 // completeProfile takes secrets out and puts in what Azure puts in.
@@ -155,6 +171,10 @@ func (s *Service) checkSize(in *machine) (Size, *apiError) {
 			"Please try another size or deploy to a different location or different zone. See https://aka.ms/azureskunotavailable for details.", size.Name, in.Location)
 		return size, e
 	}
+	if zone, out := s.withheld(in.Location, in.Zones, size.Name); out {
+		return size, refuse(http.StatusConflict, "SkuNotAvailable", "The requested size for resource '%s' is currently not available in location '%s' zones '%s' for subscription '%s'. "+
+			"Please try another size or deploy to a different location or zones. See https://aka.ms/azureskunotavailable for details.", in.ID, in.Location, zone, s.cfg.Subscription)
+	}
 	return size, nil
 }
 
@@ -188,6 +208,9 @@ func (s *Service) takeInterfaces(in *machine) *apiError {
 		}
 		if m := s.machineOf(n); m != nil {
 			return refuse(http.StatusBadRequest, "NicInUse", "Network Interface %s is used by existing resource %s. In order to use the network interface, it must be dissociated from the resource.", n.ID, m.ID)
+		}
+		if err := s.reservedFor(n, in.ID); err != nil {
+			return err
 		}
 		net, _ := s.findSubnet(n.primary().Properties.Subnet.ID)
 		if i > 0 && net != in1 {
@@ -284,6 +307,9 @@ func (s *Service) changeMachine(c *call, in, old *machine) (*answer, *apiError) 
 	if err := s.identify(in, old); err != nil {
 		return nil, err
 	}
+	if err := s.changeDisks(in, old); err != nil {
+		return nil, err
+	}
 	old.Tags, old.Identity = in.Tags, in.Identity
 	if in.Properties.UserData != "" {
 		old.Properties.UserData = in.Properties.UserData
@@ -320,8 +346,6 @@ func (s *Service) checkChanges(in, old *machine) *apiError {
 		return changed("imageReference")
 	case len(in.Zones) > 0 && !slices.Equal(in.Zones, old.Zones):
 		return changed("zones")
-	case len(is.StorageProfile.DataDisks) > 0 && len(is.StorageProfile.DataDisks) != len(was.StorageProfile.DataDisks):
-		return unsupported("Attaching and detaching data disks of a virtual machine is not supported.")
 	}
 	if list := is.NetworkProfile.NetworkInterfaces; len(list) > 0 {
 		same := slices.EqualFunc(list, was.NetworkProfile.NetworkInterfaces, func(a, b machineInterface) bool { return key(a.ID) == key(b.ID) })

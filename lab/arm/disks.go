@@ -145,8 +145,11 @@ func (s *Service) diskFor(in *machine, d *machineDisk, os bool, image image) (*d
 		d.Name = in.Name + "_OsDisk_1_" + strings.ReplaceAll(newUUID(), "-", "")
 	}
 	id := s.idOf(group, diskType, d.Name)
+	if d.ManagedDisk == nil {
+		d.ManagedDisk = &managedDisk{}
+	}
 	if s.st.Disks[key(id)] != nil {
-		return nil, refuse(http.StatusConflict, "ConflictingUserInput", "Disk '%s' already exists in resource group '%s'. Only CreateOption.Attach is supported.", d.Name, strings.ToUpper(group))
+		return nil, refuse(http.StatusConflict, diskExists, "Disk '%s' already exists in resource group '%s'. Only CreateOption.Attach is supported.", d.Name, strings.ToUpper(group))
 	}
 	r := &disk{head: head{Name: d.Name, ID: id, Type: diskType, Location: in.Location, Zones: in.Zones, Tags: in.Tags}}
 	r.Properties.DiskSizeGB = d.DiskSizeGB
@@ -161,9 +164,6 @@ func (s *Service) diskFor(in *machine, d *machineDisk, os bool, image image) (*d
 		}
 	} else {
 		r.Properties.CreationData = &creationData{CreateOption: "Empty"}
-	}
-	if d.ManagedDisk == nil {
-		d.ManagedDisk = &managedDisk{}
 	}
 	if d.ManagedDisk.StorageAccountType == "" {
 		d.ManagedDisk.StorageAccountType = "Standard_LRS"
@@ -180,6 +180,62 @@ func (s *Service) diskFor(in *machine, d *machineDisk, os bool, image image) (*d
 		d.Caching = map[bool]string{true: "ReadWrite", false: "None"}[os]
 	}
 	return r, nil
+}
+
+// changeDisks attaches the disks that a change lists beside a machine's data disks, and detaches those that it doesn't list
+// any more. A change that doesn't speak of them leaves them.
+func (s *Service) changeDisks(in, old *machine) *apiError {
+	list := in.Properties.StorageProfile.DataDisks
+	if list == nil {
+		return nil
+	}
+	all := []*machineDisk{}
+	for _, d := range list {
+		now, err := s.attached(old, d)
+		if err != nil {
+			return err
+		}
+		all = append(all, now)
+	}
+	old.Properties.StorageProfile.DataDisks = all
+	return nil
+}
+
+// attached is a data disk of a machine as a change wants it: one that the machine has, or one that is to be had.
+func (s *Service) attached(m *machine, d *machineDisk) (*machineDisk, *apiError) {
+	for _, own := range m.Properties.StorageProfile.DataDisks {
+		if own.ManagedDisk != nil && (d.ManagedDisk != nil && key(d.ManagedDisk.ID) == key(own.ManagedDisk.ID) || d.Name != "" && strings.EqualFold(d.Name, own.Name)) {
+			now := clone(own)
+			if d.DeleteOption != "" {
+				now.DeleteOption = d.DeleteOption
+			}
+			return now, nil
+		}
+	}
+	if !strings.EqualFold(d.CreateOption, "Attach") || d.ManagedDisk == nil {
+		return nil, unsupported("Data disks can only be attached to virtual machine %s, which is there already.", m.Name)
+	}
+	r := s.st.Disks[key(d.ManagedDisk.ID)]
+	switch {
+	case r == nil:
+		return nil, refuse(http.StatusNotFound, "NotFound", "Disk %s is not found.", lastName(d.ManagedDisk.ID))
+	case d.Lun == nil:
+		return nil, invalidParameter("dataDisk.lun", "Required parameter 'dataDisk.lun' is missing (null).")
+	}
+	if other := s.machineWith(r); other != nil {
+		return nil, refuse(http.StatusConflict, "ConflictingUserInput", "Disk '%s' cannot be attached as the disk is already owned by VM '%s'.", r.ID, other.ID)
+	}
+	now := &machineDisk{
+		Lun: d.Lun, Name: r.Name, CreateOption: "Attach", Caching: d.Caching, DeleteOption: d.DeleteOption, DiskSizeGB: r.Properties.DiskSizeGB,
+		ManagedDisk: &managedDisk{StorageAccountType: r.SKU.Name, ID: r.ID},
+	}
+	if now.DeleteOption == "" {
+		now.DeleteOption = "Detach"
+	}
+	if now.Caching == "" {
+		now.Caching = "None"
+	}
+	return now, nil
 }
 
 // putDisk makes or changes a disk of its own.

@@ -76,10 +76,13 @@ func invalidParameter(target, format string, args ...any) *apiError {
 	return e
 }
 
-// notReady says that a resource named in a request is being changed. Azure says so as if of too many requests.
+// notReady says that a resource named in a request is being changed. Azure says so as if of too many requests, and says what
+// it is about in the details only.
 func notReady(named, state, by string) *apiError {
-	return refuse(http.StatusTooManyRequests, "ReferencedResourceNotProvisioned",
-		"Cannot proceed with operation because resource %s used by resource %s is not in Succeeded state. Resource is in %s state.", named, by, state)
+	e := refuse(http.StatusTooManyRequests, "RetryableError", "A retryable error occurred.")
+	e.details = []errorDetail{{"ReferencedResourceNotProvisioned", fmt.Sprintf(
+		"Cannot proceed with operation because resource %s used by resource %s is not in Succeeded state. Resource is in %s state.", named, by, state)}}
+	return e
 }
 
 // unsupported refuses a part of the real API that the lab doesn't have: better than to accept it and do nothing.

@@ -22,14 +22,24 @@ func (s *Service) listGroups(c *call) (*answer, *apiError) {
 	defer s.mu.Unlock()
 	var out []any
 	for _, g := range ordered(s.st.Groups) {
-		if name == "" || g.Tags[name] == value {
+		if name == "" || tagged(g.Tags, name, value) {
 			out = append(out, clone(g))
 		}
 	}
 	return s.page(c, out)
 }
 
-var tagForm = regexp.MustCompile(`^\s*tagName eq '([^']*)'(?: and tagValue eq '([^']*)')?\s*$`)
+var tagForm = regexp.MustCompile(`(?i)^\s*tagName eq '([^']*)'(?: and tagValue eq '([^']*)')?\s*$`)
+
+// tagged says whether tags have one of a name, in any case as Azure's are, and of a value; "" for any value.
+func tagged(tags map[string]string, name, value string) bool {
+	for n, v := range tags {
+		if strings.EqualFold(n, name) && (value == "" || v == value) {
+			return true
+		}
+	}
+	return false
+}
 
 // tagFilter reads the one filter that lists of groups know.
 func tagFilter(filter string) (name, value string, err *apiError) {
@@ -278,8 +288,8 @@ func genericView(r record, expand string) map[string]any {
 }
 
 var (
-	typeForm  = regexp.MustCompile(`^\s*resourceType eq '([^']*)'\s*$`)
-	groupForm = regexp.MustCompile(`^\s*resourceGroup eq '([^']*)'\s*$`)
+	typeForm  = regexp.MustCompile(`(?i)^\s*resourceType eq '([^']*)'\s*$`)
+	groupForm = regexp.MustCompile(`(?i)^\s*resourceGroup eq '([^']*)'\s*$`)
 )
 
 // resourceFilter reads the filters of lists of resources: by tag, by type, by group, and several types with "or".
@@ -288,10 +298,7 @@ func resourceFilter(filter string) (func(*head) bool, *apiError) {
 		return func(*head) bool { return true }, nil
 	}
 	if m := tagForm.FindStringSubmatch(filter); m != nil {
-		return func(h *head) bool {
-			value, ok := h.Tags[m[1]]
-			return ok && (m[2] == "" || value == m[2])
-		}, nil
+		return func(h *head) bool { return tagged(h.Tags, m[1], m[2]) }, nil
 	}
 	if m := groupForm.FindStringSubmatch(filter); m != nil {
 		return func(h *head) bool { return strings.EqualFold(parseID(h.ID).group, m[1]) }, nil

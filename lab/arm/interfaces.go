@@ -12,6 +12,32 @@ type nic struct {
 	head
 	Properties nicProperties `json:"properties"`
 	Kind       string        `json:"kind,omitempty"`
+	// Reserved is for whom it is kept; answers don't show it.
+	Reserved *reservation `json:"reserved,omitempty"`
+}
+
+// reservation keeps an interface for a machine whose creation came to nothing: should that be made again, Azure has the
+// interface's place on a host still.
+type reservation struct {
+	Machine string    `json:"machine"`
+	Since   time.Time `json:"since"`
+}
+
+// reservedTime is how long Azure keeps an interface.
+const reservedTime = 180 * time.Second
+
+// reservedFor refuses to touch an interface that is kept for another machine than the given one.
+func (s *Service) reservedFor(n *nic, machine string) *apiError {
+	if n.Reserved == nil || key(n.Reserved.Machine) == key(machine) {
+		return nil
+	}
+	left := s.cfg.Profile.Delay(reservedTime) - time.Since(n.Reserved.Since)
+	if left <= 0 {
+		return nil
+	}
+	seconds := int((left + time.Second - 1) / time.Second)
+	return inUse("NicReservedForAnotherVm", "Nic(s) in request is reserved for another Virtual Machine for %d seconds. Please provide another nic(s) or retry after %d seconds. Reserved VM: %s",
+		seconds, seconds, n.Reserved.Machine)
 }
 
 type nicProperties struct {
@@ -82,7 +108,7 @@ func (n *nic) address() netip.Addr {
 
 func (s *Service) interfaceView(n *nic) *nic {
 	v := clone(n)
-	v.Properties.VirtualMachine, v.Properties.Primary = nil, nil
+	v.Reserved, v.Properties.VirtualMachine, v.Properties.Primary = nil, nil, nil
 	if m := s.machineOf(n); m != nil {
 		v.Properties.VirtualMachine = &ref{m.ID}
 		primary := key(m.Properties.NetworkProfile.NetworkInterfaces[0].ID) == key(n.ID)
@@ -161,7 +187,7 @@ func (s *Service) admitInterface(in, old *nic) *apiError {
 	if len(given.IPConfigurations) == 0 {
 		return refuse(http.StatusBadRequest, "NetworkInterfaceMustHaveAtLeastOneIpConfiguration", "Network interface %s must have one or more IP configurations.", in.ID)
 	}
-	in.Kind = "Regular"
+	in.Kind, in.Reserved = "Regular", nil
 	in.Properties = nicProperties{
 		ProvisioningState: stateSucceeded, ResourceGUID: newUUID(), IPConfigurations: given.IPConfigurations, DNSSettings: given.DNSSettings,
 		EnableAcceleratedNetworking: given.EnableAcceleratedNetworking, EnableIPForwarding: given.EnableIPForwarding, NetworkSecurityGroup: given.NetworkSecurityGroup,
@@ -169,7 +195,7 @@ func (s *Service) admitInterface(in, old *nic) *apiError {
 	}
 	in.Properties.DNSSettings.AppliedDNSServers, in.Properties.DNSSettings.InternalFQDN = nil, ""
 	if old != nil {
-		in.Properties.ResourceGUID, in.Properties.MACAddress = old.Properties.ResourceGUID, old.Properties.MACAddress
+		in.Properties.ResourceGUID, in.Properties.MACAddress, in.Reserved = old.Properties.ResourceGUID, old.Properties.MACAddress, old.Reserved
 	}
 	in.Properties.DNSSettings.InternalDomainNameSuffix = strings.ReplaceAll(in.Properties.ResourceGUID, "-", "")[:26] + ".bx.internal.cloudapp.net"
 	if r := given.NetworkSecurityGroup; r != nil {

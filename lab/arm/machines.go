@@ -34,6 +34,8 @@ type kept struct {
 	Version    int    `json:"version"`
 	// Incarnation counts the machine's boots, for the wire server.
 	Incarnation int `json:"incarnation"`
+	// Unmade says that the machine's creation hasn't succeeded.
+	Unmade bool `json:"unmade,omitempty"`
 }
 
 type machineProperties struct {
@@ -175,7 +177,9 @@ func (s *Service) machineView(m *machine, status bool) *machine {
 	v.Kept, v.Properties.UserData = nil, ""
 	if m.Properties.ProvisioningState == stateCreating {
 		for _, d := range v.disks() {
-			d.ManagedDisk.ID = "" // the disks aren't made yet, as far as anybody sees
+			if d.ManagedDisk != nil {
+				d.ManagedDisk.ID = "" // the disks aren't made yet, as far as anybody sees
+			}
 		}
 	}
 	if m.Kept.Power == powerDeallocated {

@@ -247,7 +247,7 @@ func (s *Service) serveIdentity(w http.ResponseWriter, q url.Values, m *machine)
 	case resource == "":
 		writeJSON(w, http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": "Required query variable 'resource' is missing"})
 		return
-	case m.Identity == nil:
+	case m.Identity == nil, q.Get("client_id") != "" && !strings.EqualFold(q.Get("client_id"), m.Identity.PrincipalID):
 		writeJSON(w, http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": "Identity not found"})
 		return
 	}

@@ -33,7 +33,7 @@ func TestPolling(t *testing.T) {
 	}
 	// While it goes on, nothing of the network can be written.
 	_, err = l.subnets.BeginCreateOrUpdate(ctx, "site", "net", "a", armnetwork.Subnet{Properties: &armnetwork.SubnetPropertiesFormat{AddressPrefix: ptr("10.64.0.0/20")}}, nil)
-	refused(t, err, http.StatusTooManyRequests, "AnotherOperationInProgress")
+	refused(t, err, http.StatusConflict, "AnotherOperationInProgress")
 	token, err := p.ResumeToken()
 	must(t, err)
 	done[armnetwork.VirtualNetworksClientCreateOrUpdateResponse](t)(l.networks.BeginCreateOrUpdate(ctx, "", "", armnetwork.VirtualNetwork{}, &armnetwork.VirtualNetworksClientBeginCreateOrUpdateOptions{ResumeToken: token}))

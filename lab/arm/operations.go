@@ -332,6 +332,6 @@ func (s *Service) free(id string) *apiError {
 	if o := s.st.Operations[op]; o != nil {
 		place = s.cfg.BaseURL() + s.subscriptionPath() + "/providers/Microsoft.Network/locations/" + o.Location + "/operations/" + op
 	}
-	return refuse(http.StatusTooManyRequests, "AnotherOperationInProgress",
+	return refuse(http.StatusConflict, "AnotherOperationInProgress",
 		"Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: %s.", place)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 )
 
 // removable says why a resource can't go: something uses it. What is going too may use it: that is for groups as a whole;
@@ -40,6 +41,7 @@ func (s *Service) removable(r record, going func(id string) bool) *apiError {
 		if m := s.machineOf(r); m != nil && keeps(m.ID) {
 			return inUse("NicInUse", "Network Interface %s is used by existing resource %s. In order to delete the network interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.", r.ID, m.ID)
 		}
+		return s.reservedFor(r, "")
 	case *disk:
 		if m := s.machineWith(r); m != nil && keeps(m.ID) {
 			return refuse(http.StatusConflict, "OperationNotAllowed", "Disk %s is attached to VM %s.", r.Name, m.ID)
@@ -96,7 +98,13 @@ func (s *Service) remove(id string) *apiError {
 func (s *Service) removeParts(m *machine) {
 	for _, r := range m.Properties.NetworkProfile.NetworkInterfaces {
 		n := s.st.Interfaces[key(r.ID)]
-		if n == nil || !strings.EqualFold(r.Properties.DeleteOption, "Delete") {
+		if n == nil {
+			continue
+		}
+		if !strings.EqualFold(r.Properties.DeleteOption, "Delete") {
+			if m.Kept.Unmade {
+				n.Reserved = &reservation{m.ID, time.Now()}
+			}
 			continue
 		}
 		delete(s.st.Interfaces, key(r.ID))

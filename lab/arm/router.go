@@ -257,7 +257,8 @@ func (s *Service) dispatch(w http.ResponseWriter, r *http.Request) (*answer, *ap
 
 // route finds the operation of a request.
 func (s *Service) route(r *http.Request) (*call, *apiError) {
-	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	// Clients that put paths together of parts that may be empty double a slash; Azure takes it for one.
+	parts := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
 	found := s.table.find(r.Method, parts)
 	if found == nil {
 		e := &apiError{status: http.StatusNotFound, code: "InvalidResourceType", gateway: true, message: fmt.Sprintf(

@@ -19,6 +19,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v8"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
+	"github.com/skyweld/skyweld/internal/armsdk"
 	"github.com/skyweld/skyweld/lab/arm"
 	"github.com/skyweld/skyweld/lab/world"
 	"github.com/skyweld/skyweld/lab/world/paper"
@@ -61,7 +62,7 @@ type lab struct {
 func open(t *testing.T, change func(*arm.Config)) *lab {
 	t.Helper()
 	l := &lab{dir: t.TempDir()}
-	l.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.ServeHTTP(w, r) }))
+	l.server = httptest.NewTLSServer(newJudge(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.ServeHTTP(w, r) })))
 	t.Cleanup(l.server.Close)
 	l.config = arm.Config{
 		Physical: paper.New(), Dir: l.dir, Subscription: subscription, Tenant: tenant, ClientID: clientID, ClientSecret: secret,
@@ -83,6 +84,14 @@ func open(t *testing.T, change func(*arm.Config)) *lab {
 	l.credential = credential
 	l.connect(t, credential)
 	return l
+}
+
+// newJudge returns a judge of what the lab answers to the SDK and to wrong requests, by the models of the SDK.
+func newJudge(t *testing.T) *armsdk.Judge {
+	t.Helper()
+	doc, err := armsdk.Load()
+	must(t, err)
+	return armsdk.NewJudge(doc, false, func(call, problem string) { t.Errorf("%s: %s", call, problem) })
 }
 
 // restart opens the service on the records of before.

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -60,7 +61,9 @@ func (s *Service) listSKUs(c *call) (*answer, *apiError) {
 		}
 		for _, t := range s.cat.Sizes {
 			if s.cat.Offered(l.Name, t.Name) {
-				out = append(out, skuView(l, t))
+				v := skuView(l, t)
+				v["restrictions"] = s.restrictions(l, t)
+				out = append(out, v)
 			}
 		}
 		for _, name := range []string{"Premium_LRS", "StandardSSD_LRS", "Standard_LRS"} {
@@ -89,6 +92,39 @@ func skuView(l Location, t Size) map[string]any {
 			capability("GPUs", strconv.Itoa(t.GPUs)), capability("CpuArchitectureType", archName(t.Arch)), capability("PremiumIO", truth(premium)), capability("HyperVGenerations", "V1,V2"),
 			capability("MaxNetworkInterfaces", strconv.Itoa(max(2, min(8, t.VCPUs)))), capability("AcceleratedNetworkingEnabled", truth(t.VCPUs > 1)),
 		},
-		"restrictions": []any{},
 	}
+}
+
+// withheld says in which of some zones the subscription can't have a size, or that it can't in the whole location.
+func (s *Service) withheld(location string, zones []string, size string) (zone string, out bool) {
+	if slices.Contains(s.cfg.Withheld[location], size) {
+		return "", true
+	}
+	i := slices.IndexFunc(zones, func(z string) bool { return slices.Contains(s.cfg.Withheld[location+"/"+z], size) })
+	if i < 0 {
+		return "", false
+	}
+	return zones[i], true
+}
+
+// restrictions are where in a location the subscription can't have a size, the whole location first.
+func (s *Service) restrictions(l Location, t Size) []any {
+	out := []any{}
+	add := func(kind string, info map[string]any) {
+		info["locations"] = []string{l.Name}
+		out = append(out, map[string]any{"type": kind, "values": []string{l.Name}, "restrictionInfo": info, "reasonCode": "NotAvailableForSubscription"})
+	}
+	if _, all := s.withheld(l.Name, nil, t.Name); all {
+		add("Location", map[string]any{})
+	}
+	var zones []string
+	for _, z := range l.Zones {
+		if slices.Contains(s.cfg.Withheld[l.Name+"/"+z], t.Name) {
+			zones = append(zones, z)
+		}
+	}
+	if len(zones) > 0 {
+		add("Zone", map[string]any{"zones": zones})
+	}
+	return out
 }

@@ -196,11 +196,12 @@ func (s *Service) view(r record) any {
 	return r
 }
 
-// later shows a resource as it is when the answer is sent, or as it was when it is gone by then.
+// later shows a resource as it is when the answer is sent, or as it was when it is gone by then. That something failed is for
+// the operation to say, with the reason.
 func (s *Service) later(r record) func() any {
 	id, before := r.meta().ID, s.view(r)
 	return func() any {
-		if now := s.find(id); now != nil {
+		if now := s.find(id); now != nil && *now.state() != stateFailed {
 			return s.view(now)
 		}
 		return before

@@ -59,7 +59,7 @@ type dropletView struct {
 	Networks    map[string]any `json:"networks"`
 	Region      regionView     `json:"region"`
 	Tags        []string       `json:"tags"`
-	VPC         string         `json:"vpc_uuid"`
+	VPC         string         `json:"vpc_uuid,omitempty"` // not there before the Droplet has its place
 }
 
 func (c *call) dropletView(d *droplet) dropletView {
@@ -68,7 +68,7 @@ func (c *call) dropletView(d *droplet) dropletView {
 	v := dropletView{
 		ID: d.ID, Name: d.Name, Memory: size.Memory, VCPUs: size.VCPUs, Disk: size.Disk, Disks: size.Disks, Locked: c.pending(d.ID) != nil,
 		Status: d.Status, Created: stamp(d.Created), Features: []string{}, BackupIDs: []int{}, SnapshotIDs: []int{}, Image: c.imageView(image),
-		VolumeIDs: c.volumesOf(d.ID), Size: size, SizeSlug: d.Size, Region: c.regionView(d.Region), Tags: append([]string{}, d.Tags...), VPC: d.VPC,
+		VolumeIDs: c.volumesOf(d.ID), Size: size, SizeSlug: d.Size, Region: c.regionView(d.Region), Tags: append([]string{}, d.Tags...),
 	}
 	for feature, has := range map[string]bool{"monitoring": d.Monitoring, "droplet_agent": d.Agent, "private_networking": true} {
 		if has {
@@ -78,7 +78,7 @@ func (c *call) dropletView(d *droplet) dropletView {
 	slices.Sort(v.Features)
 	v4 := []networkView{}
 	if d.Placed {
-		v4 = c.networkViews(d)
+		v4, v.VPC = c.networkViews(d), d.VPC
 	}
 	v.Networks = map[string]any{"v4": v4, "v6": []networkView{}}
 	return v
@@ -251,7 +251,10 @@ func (c *call) model(in creation, names []string) (*droplet, *apiError) {
 func (c *call) modelPlace(d *droplet, in creation, count int) *apiError {
 	v := c.defaultVPC(in.Region)
 	if in.VPC != "" {
-		if v = c.rec.VPCs[in.VPC]; v == nil || v.Region != in.Region {
+		switch v = c.rec.VPCs[in.VPC]; {
+		case v == nil:
+			return errNotFound
+		case v.Region != in.Region:
 			return unprocessable("Failed to resolve VPC")
 		}
 	} else if v == nil {

@@ -69,7 +69,7 @@ func (d dialect) regionOf(r *http.Request) string {
 // full are the words in which a quota that is full is told.
 var full = map[string]*apiError{
 	"droplet:create":       unprocessable("creating this/these droplet(s) will exceed your droplet limit"),
-	"reserved_ip:create":   unprocessable("You have reached your reserved IP limit of 0."),
+	"reserved_ip:create":   errReservedLimit,
 	"block_storage:create": forbidden("failed to create volume: volume limit exceeded"),
 }
 
@@ -104,7 +104,7 @@ func refusal(action string, kind fault.Kind) *apiError {
 	case fault.Throttle:
 		return errTooMany
 	case fault.Deny:
-		return forbidden("You are missing the required permission %s.", action)
+		return errScope
 	case fault.Expire:
 		return errUnauthorized
 	case fault.Error:

@@ -217,6 +217,7 @@ func (s *Service) checkNamed(droplets []int, tags []string) *apiError {
 	return nil
 }
 
+// checkRule finds what is wrong with a rule. One that names nobody is none of that: the API takes it, and it lets nobody in.
 func (s *Service) checkRule(r rule) *apiError {
 	if !contains([]string{"tcp", "udp", "icmp"}, r.Protocol) {
 		return unprocessable("invalid protocol %q: must be tcp, udp or icmp", r.Protocol)
@@ -225,9 +226,6 @@ func (s *Service) checkRule(r rule) *apiError {
 		return unprocessable("invalid ports %q", r.Ports)
 	}
 	p := r.Peers
-	if len(p.Addresses)+len(p.Tags)+len(p.Droplets)+len(p.LoadBalancers)+len(p.Kubernetes) == 0 {
-		return unprocessable("a rule needs at least one source or destination")
-	}
 	for _, a := range p.Addresses {
 		if _, err := netip.ParsePrefix(a); err == nil {
 			continue

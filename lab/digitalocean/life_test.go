@@ -220,7 +220,7 @@ func TestMachineFails(t *testing.T) {
 		return must[*godo.Action](t)(l.Actions.Get(ctx, resp.Links.Actions[0].ID)).Status == "errored"
 	})
 	_, _, err = l.Droplets.Get(ctx, d.ID)
-	l.refused(err, http.StatusNotFound, "The resource you requested could not be found.")
+	l.refused(err, http.StatusNotFound, "The resource you were accessing could not be found.")
 	l.drawing.fail = nil
 	if public, _ := l.droplet("b", "").PublicIPv4(); public != l.service.gateway(testRegion).Next().String() {
 		t.Errorf("address %s; want the one that was given back", public)

@@ -21,7 +21,9 @@ func newRate(l Limits, clock func() time.Time) *rate { return &rate{limits: l, c
 // keptTimes bounds how much is remembered where nothing is limited.
 const keptTimes = 100_000
 
-// admit counts a request, writes the headers that every answer has, and says whether there were too many.
+// admit counts a request, writes the headers that every answer has, and says whether there were too many. Each request
+// counts for an hour of its own. After too many in a minute nothing is said to be left, and for how long, as the API's
+// document has it; after too many in an hour only when the oldest will be forgotten.
 func (r *rate) admit(h http.Header) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,32 +31,29 @@ func (r *rate) admit(h http.Header) bool {
 	for len(r.times) > 0 && now.Sub(r.times[0]) >= time.Hour || len(r.times) >= keptTimes {
 		r.times = r.times[1:]
 	}
-	wait := r.wait(now)
-	if wait <= 0 {
+	minute := r.minute(now)
+	ok := minute <= 0 && len(r.times) < r.limits.PerHour
+	if ok {
 		r.times = append(r.times, now)
 	}
-	reset := now.Add(time.Hour)
+	reset, remaining := now.Add(time.Hour), max(r.limits.PerHour-len(r.times), 0)
 	if len(r.times) > 0 {
 		reset = r.times[0].Add(time.Hour)
 	}
-	h.Set("Ratelimit-Limit", strconv.Itoa(r.limits.PerHour))
-	h.Set("Ratelimit-Remaining", strconv.Itoa(max(r.limits.PerHour-len(r.times), 0)))
-	h.Set("Ratelimit-Reset", strconv.FormatInt(reset.Unix(), 10))
-	if wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	if minute > 0 {
+		remaining = 0
+		h.Set("Retry-After", strconv.Itoa(int((minute+time.Second-1)/time.Second)))
 	}
-	return wait <= 0
+	h.Set("Ratelimit-Limit", strconv.Itoa(r.limits.PerHour))
+	h.Set("Ratelimit-Remaining", strconv.Itoa(remaining))
+	h.Set("Ratelimit-Reset", strconv.FormatInt(reset.Unix(), 10))
+	return ok
 }
 
-// wait is how long a request would have to wait.
-func (r *rate) wait(now time.Time) time.Duration {
+// minute is how long it takes until the last minute has room for a request.
+func (r *rate) minute(now time.Time) time.Duration {
 	if n := len(r.times); n >= r.limits.PerMinute {
-		if left := time.Minute - now.Sub(r.times[n-r.limits.PerMinute]); left > 0 {
-			return left
-		}
-	}
-	if len(r.times) >= r.limits.PerHour {
-		return time.Hour - now.Sub(r.times[0])
+		return time.Minute - now.Sub(r.times[n-r.limits.PerMinute])
 	}
 	return 0
 }

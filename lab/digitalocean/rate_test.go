@@ -24,13 +24,13 @@ func TestRate(t *testing.T) {
 	now = now.Add(10 * time.Second)
 	admit(true, "3", "")
 	admit(true, "2", "")
-	admit(false, "2", "50")
+	admit(false, "0", "50")
 	now = now.Add(50 * time.Second)
 	admit(true, "1", "")
-	admit(false, "1", "10")
+	admit(false, "0", "10")
 	now = now.Add(10 * time.Minute)
 	admit(true, "0", "")
-	admit(false, "0", "2940")
+	admit(false, "0", "")
 	now = now.Add(49 * time.Minute)
 	admit(true, "0", "")
 }
@@ -53,7 +53,7 @@ func TestAuthentication(t *testing.T) {
 		}
 	}
 	_, resp, err = l.Regions.List(ctx, nil)
-	l.refused(err, http.StatusTooManyRequests, "API rate limit exceeded.")
+	l.refused(err, http.StatusTooManyRequests, "API Rate limit exceeded.")
 	if resp.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
@@ -77,13 +77,13 @@ func TestFaults(t *testing.T) {
 		status  int
 		message string
 	}{
-		{fault.Rule{Kind: fault.Throttle}, l.get, 429, "API rate limit exceeded."},
-		{fault.Rule{Kind: fault.Deny, Action: "account:read"}, l.get, 403, "You are missing the required permission account:read."},
+		{fault.Rule{Kind: fault.Throttle}, l.get, 429, "API Rate limit exceeded."},
+		{fault.Rule{Kind: fault.Deny, Action: "account:read"}, l.get, 403, "You are not authorized to perform this operation"},
 		{fault.Rule{Kind: fault.Expire}, l.get, 401, "Unable to authenticate you."},
 		{fault.Rule{Kind: fault.Error}, l.get, 500, "Unexpected server-side error"},
 		{fault.Rule{Kind: fault.Quota, Action: "*:create"}, l.create, 422, "creating this/these droplet(s) will exceed your droplet limit"},
 		{fault.Rule{Kind: fault.Capacity, Region: testRegion}, l.create, 422, "Size is not available in this region."},
-		{fault.Rule{Kind: fault.Deny, Region: testRegion, Action: "droplet:delete"}, func() error { _, err := l.Droplets.Delete(ctx, d.ID); return err }, 403, "You are missing the required permission droplet:delete."},
+		{fault.Rule{Kind: fault.Deny, Region: testRegion, Action: "droplet:delete"}, func() error { _, err := l.Droplets.Delete(ctx, d.ID); return err }, 403, "You are not authorized to perform this operation"},
 	} {
 		c.rule.Cloud = cloudName
 		if _, err := set.Add(c.rule); err != nil {

@@ -116,6 +116,8 @@ type tag struct {
 	Name    string
 	Created time.Time
 	Last    string // the URI of what was tagged last
+	// Ghosts are ids of Droplets that were never there: the API takes them all the same, and counts them.
+	Ghosts []string `json:",omitempty"`
 }
 
 type reservedIP struct {

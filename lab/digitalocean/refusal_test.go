@@ -37,9 +37,9 @@ func TestVPCs(t *testing.T) {
 		{"x", testRegion, "10.0.0.0/15", "IP range must be between /28 and /16 in size"},
 		{"x", testRegion, "10.64.0.0/29", "IP range must be between /28 and /16 in size"},
 		{"x", testRegion, "100.64.0.0/20", "IP range must be in a private range as defined in RFC1918"},
-		{"x", testRegion, "10.17.0.0/20", "This range/size overlaps with 10.17.0.0/16, which is reserved for DigitalOcean's use. Enter a different range/size."},
-		{"x", testRegion, "10.244.0.0/20", "This range/size overlaps with 10.244.0.0/16, which is reserved for DigitalOcean's use. Enter a different range/size."},
-		{"x", testRegion, "10.64.0.0/16", "This range/size overlaps with another VPC network in your account: taken. Enter a different range/size."},
+		{"x", testRegion, "10.17.0.0/20", "This range/size overlaps with the range reserved for DigitalOcean internal use"},
+		{"x", testRegion, "10.244.0.0/20", "This range/size overlaps with the range reserved for DigitalOcean internal use"},
+		{"x", testRegion, "10.64.0.0/16", "This range/size overlaps with another VPC network in your account: taken 10.64.16.0/20."},
 	} {
 		_, _, err := l.VPCs.Create(ctx, &godo.VPCCreateRequest{Name: c.name, RegionSlug: c.region, IPRange: c.ipRange})
 		l.refused(err, http.StatusUnprocessableEntity, c.want)
@@ -83,7 +83,7 @@ func TestDropletRefusals(t *testing.T) {
 		return got.Droplet != nil && !got.Locked
 	})
 	_, _, err = l.ReservedIPs.Create(ctx, &godo.ReservedIPCreateRequest{Region: testRegion})
-	l.refused(err, http.StatusUnprocessableEntity, "You have reached your reserved IP limit of 1.")
+	l.refused(err, http.StatusUnprocessableEntity, "creating this reserved IP will exceed your Reserved IP limit")
 	l.completed(must[*godo.Action](t)(l.ReservedIPActions.Assign(ctx, ip.IP, b.ID))) // it moves
 	l.completed(must[*godo.Action](t)(l.ReservedIPActions.Unassign(ctx, ip.IP)))
 	_, _, err = l.ReservedIPActions.Unassign(ctx, ip.IP)
@@ -111,7 +111,6 @@ func TestFirewallRefusals(t *testing.T) {
 		`invalid protocol "esp": must be tcp, udp or icmp`: func(r *godo.FirewallRequest) { r.InboundRules[0].Protocol = "esp" },
 		`invalid ports "90-80"`:                            func(r *godo.FirewallRequest) { r.InboundRules[0].PortRange = "90-80" },
 		"duplicate rule: protocol tcp, ports 22":           func(r *godo.FirewallRequest) { r.InboundRules = append(r.InboundRules, ssh) },
-		"a rule needs at least one source or destination":  func(r *godo.FirewallRequest) { r.InboundRules[0].Sources = &godo.Sources{} },
 		`invalid address "everywhere"`: func(r *godo.FirewallRequest) {
 			r.InboundRules[0].Sources = &godo.Sources{Addresses: []string{"everywhere"}}
 		},
@@ -142,7 +141,7 @@ func TestFirewallRefusals(t *testing.T) {
 		t.Errorf("tag %+v", tag.Resources)
 	}
 	_, _, err = l.Tags.Get(ctx, "WEB")
-	l.refused(err, http.StatusNotFound, "The resource you requested could not be found.")
+	l.refused(err, http.StatusNotFound, "The resource you were accessing could not be found.")
 }
 
 // TestKeysAndProjects goes through what has no part in machines.

@@ -80,7 +80,7 @@ func (c *call) createReserved() (answer, *apiError) {
 		return answer{}, errNotFound
 	}
 	if len(c.rec.Reserved) >= c.cfg.Limits.ReservedIPs {
-		return answer{}, unprocessable("You have reached your reserved IP limit of %d.", c.cfg.Limits.ReservedIPs)
+		return answer{}, errReservedLimit
 	}
 	ip, err := c.cfg.Pools(in.Region).Take()
 	if err != nil {

@@ -37,7 +37,7 @@ func (c *call) tagged(name, uri string) string {
 }
 
 func (c *call) tagView(t *tag) fields {
-	droplets, volumes := 0, 0
+	droplets, volumes := len(t.Ghosts), 0
 	for _, d := range c.rec.Droplets {
 		if hasTag(d.Tags, t.Name) {
 			droplets++
@@ -138,7 +138,8 @@ func (c *call) untagResources() (answer, *apiError) {
 	return c.eachResource(func(t *tag, tags *[]string, _ string) { *tags = without(*tags, t.Name) })
 }
 
-// eachResource changes the tags of the resources that a request names, of all or of none.
+// eachResource changes the tags of the resources that a request names, of all or of none. Droplets that aren't there are
+// taken for some that are.
 func (c *call) eachResource(change func(t *tag, tags *[]string, uri string)) (answer, *apiError) {
 	t, err := c.tagOf()
 	if err != nil {
@@ -158,14 +159,18 @@ func (c *call) eachResource(change func(t *tag, tags *[]string, uri string)) (an
 		uri  string
 	}
 	var all []found
+	ghosts := map[string]*[]string{} // the tags of what isn't there
 	for _, r := range in.Resources {
 		switch r.Type {
 		case "droplet":
 			id, _ := strconv.Atoi(r.ID)
 			if d := c.rec.Droplets[id]; d != nil {
 				all = append(all, found{&d.Tags, c.base + "/v2/droplets/" + r.ID})
-				continue
+			} else {
+				ghosts[r.ID] = new([]string)
+				all = append(all, found{ghosts[r.ID], c.base + "/v2/droplets/" + r.ID})
 			}
+			continue
 		case "volume":
 			if v := c.rec.Volumes[r.ID]; v != nil {
 				all = append(all, found{&v.Tags, c.base + "/v2/volumes/" + r.ID})
@@ -176,6 +181,11 @@ func (c *call) eachResource(change func(t *tag, tags *[]string, uri string)) (an
 	}
 	for _, f := range all {
 		change(t, f.tags, f.uri)
+	}
+	for id, tags := range ghosts {
+		if t.Ghosts = without(t.Ghosts, id); len(*tags) > 0 {
+			t.Ghosts = with(t.Ghosts, id)
+		}
 	}
 	c.changed()
 	return nothing()

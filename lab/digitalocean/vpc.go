@@ -141,17 +141,17 @@ func (s *Service) checkRange(region, text string) (netip.Prefix, *apiError) {
 	}
 	for _, r := range append([]netip.Prefix{anchorRange(region)}, taken...) {
 		if r.Overlaps(p) {
-			return p, unprocessable("This range/size overlaps with %s, which is reserved for DigitalOcean's use. Enter a different range/size.", r)
+			return p, unprocessable("This range/size overlaps with the range reserved for DigitalOcean internal use")
 		}
 	}
 	var others []string
 	for _, v := range sorted(s.rec.VPCs) {
 		if v.Range.Overlaps(p) {
-			others = append(others, v.Name)
+			others = append(others, v.Name+" "+v.Range.String())
 		}
 	}
 	if len(others) > 0 {
-		return p, unprocessable("This range/size overlaps with another VPC network in your account: %s. Enter a different range/size.", strings.Join(others, ", "))
+		return p, unprocessable("This range/size overlaps with another VPC network in your account: %s.", strings.Join(others, ", "))
 	}
 	return p, nil
 }

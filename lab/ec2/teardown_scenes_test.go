@@ -35,47 +35,47 @@ var vpcScenes = map[string]func(*lab) scene{
 	"aws-vpc-subnet": func(l *lab) scene {
 		vpc := l.bare()
 		subnet := *must(l.CreateSubnet(ctx, &awsec2.CreateSubnetInput{VpcId: &vpc, CidrBlock: aws.String("10.7.0.0/24")}))(l.t).Subnet.SubnetId
-		return scene{try: l.deleteVPC(vpc), clear: l.deleteSubnet(subnet)}
+		return scene{Try: l.deleteVPC(vpc), Clear: l.deleteSubnet(subnet)}
 	},
 	"aws-vpc-gateway": func(l *lab) scene {
 		s := site{vpc: l.bare(), igw: *must(l.CreateInternetGateway(ctx, &awsec2.CreateInternetGatewayInput{}))(l.t).InternetGateway.InternetGatewayId}
 		l.do(send(l.AttachInternetGateway, &awsec2.AttachInternetGatewayInput{InternetGatewayId: &s.igw, VpcId: &s.vpc}))
-		return scene{try: l.deleteVPC(s.vpc), clear: l.detachGateway(s)}
+		return scene{Try: l.deleteVPC(s.vpc), Clear: l.detachGateway(s)}
 	},
 	"aws-vpc-table": func(l *lab) scene {
 		vpc := l.bare()
 		table := *must(l.CreateRouteTable(ctx, &awsec2.CreateRouteTableInput{VpcId: &vpc}))(l.t).RouteTable.RouteTableId
-		return scene{try: l.deleteVPC(vpc), clear: l.deleteTable(table)}
+		return scene{Try: l.deleteVPC(vpc), Clear: l.deleteTable(table)}
 	},
 	"aws-vpc-group": func(l *lab) scene {
 		vpc := l.bare()
-		return scene{try: l.deleteVPC(vpc), clear: l.deleteGroup(l.group(vpc, "nodes"))}
+		return scene{Try: l.deleteVPC(vpc), Clear: l.deleteGroup(l.group(vpc, "nodes"))}
 	},
 	"aws-vpc-instance": func(l *lab) scene {
 		s := l.usual()
 		i := l.runOne(s)
-		return scene{try: l.deleteVPC(s.vpc), clear: inTurn(l.ended(*i.InstanceId), l.deleteSubnet(s.subnet), l.deleteTable(s.table),
+		return scene{Try: l.deleteVPC(s.vpc), Clear: inTurn(l.ended(*i.InstanceId), l.deleteSubnet(s.subnet), l.deleteTable(s.table),
 			l.deleteGroup(s.group), l.detachGateway(s))}
 	},
 	"aws-vpc-main-table": func(l *lab) scene {
 		vpc := l.bare()
 		table, _, _, _ := l.defaults(vpc)
-		return scene{try: l.deleteVPC(vpc), other: l.exists(table)}
+		return scene{Try: l.deleteVPC(vpc), Other: l.exists(table)}
 	},
 	"aws-vpc-default-group": func(l *lab) scene {
 		vpc := l.bare()
 		_, _, group, _ := l.defaults(vpc)
-		return scene{try: l.deleteVPC(vpc), other: l.exists(group)}
+		return scene{Try: l.deleteVPC(vpc), Other: l.exists(group)}
 	},
 	"aws-vpc-acl": func(l *lab) scene {
 		vpc := l.bare()
 		_, _, _, acl := l.defaults(vpc)
-		return scene{try: l.deleteVPC(vpc), other: l.exists(acl)}
+		return scene{Try: l.deleteVPC(vpc), Other: l.exists(acl)}
 	},
 	"aws-vpc-dhcp": func(l *lab) scene {
 		vpc := l.bare()
 		dhcp := must(l.DescribeVpcs(ctx, &awsec2.DescribeVpcsInput{VpcIds: []string{vpc}}))(l.t).Vpcs[0].DhcpOptionsId
-		return scene{try: l.deleteVPC(vpc), other: l.exists(*dhcp)}
+		return scene{Try: l.deleteVPC(vpc), Other: l.exists(*dhcp)}
 	},
 	"aws-subnet-instance": func(l *lab) scene {
 		s := l.usual()
@@ -83,64 +83,64 @@ var vpcScenes = map[string]func(*lab) scene{
 		// A stopped instance is in the way as much as a running one.
 		l.do(send(l.StopInstances, &awsec2.StopInstancesInput{InstanceIds: []string{*i.InstanceId}}))
 		l.waitState(*i.InstanceId, types.InstanceStateNameStopped)
-		return scene{try: l.deleteSubnet(s.subnet), clear: l.ended(*i.InstanceId)}
+		return scene{Try: l.deleteSubnet(s.subnet), Clear: l.ended(*i.InstanceId)}
 	},
 	"aws-subnet-interface": func(l *lab) scene {
 		s := l.usual()
-		return scene{try: l.deleteSubnet(s.subnet), clear: l.deleteInterface(l.idle(s))}
+		return scene{Try: l.deleteSubnet(s.subnet), Clear: l.deleteInterface(l.idle(s))}
 	},
 	"aws-subnet-association": func(l *lab) scene {
 		s := l.usual()
 		table := must(l.DescribeRouteTables(ctx, &awsec2.DescribeRouteTablesInput{RouteTableIds: []string{s.table}}))(l.t).RouteTables[0]
-		return scene{try: l.deleteSubnet(s.subnet), other: l.exists(*table.Associations[0].RouteTableAssociationId)}
+		return scene{Try: l.deleteSubnet(s.subnet), Other: l.exists(*table.Associations[0].RouteTableAssociationId)}
 	},
 }
 
 var gatewayScenes = map[string]func(*lab) scene{
 	"aws-gateway-vpc": func(l *lab) scene {
 		s := l.usual()
-		return scene{try: send(l.DeleteInternetGateway, &awsec2.DeleteInternetGatewayInput{InternetGatewayId: &s.igw}), clear: l.detachGateway(s)}
+		return scene{Try: send(l.DeleteInternetGateway, &awsec2.DeleteInternetGatewayInput{InternetGatewayId: &s.igw}), Clear: l.detachGateway(s)}
 	},
 	"aws-gateway-address": func(l *lab) scene {
 		s := l.usual()
 		_, association := l.address(l.idle(s))
-		return scene{try: l.detachGateway(s), clear: send(l.DisassociateAddress, &awsec2.DisassociateAddressInput{AssociationId: &association})}
+		return scene{Try: l.detachGateway(s), Clear: send(l.DisassociateAddress, &awsec2.DisassociateAddressInput{AssociationId: &association})}
 	},
 	"aws-gateway-instance": func(l *lab) scene {
 		s := l.usual()
 		i := l.runOne(s, public)
-		return scene{try: l.detachGateway(s), clear: l.ended(*i.InstanceId)}
+		return scene{Try: l.detachGateway(s), Clear: l.ended(*i.InstanceId)}
 	},
 	"aws-gateway-route": func(l *lab) scene {
 		s := l.usual()
-		return scene{try: inTurn(l.detachGateway(s), l.route(s.table, "0.0.0.0/0", types.RouteStateBlackhole)), other: l.route(s.table, "0.0.0.0/0", "")}
+		return scene{Try: inTurn(l.detachGateway(s), l.route(s.table, "0.0.0.0/0", types.RouteStateBlackhole)), Other: l.route(s.table, "0.0.0.0/0", "")}
 	},
 	"aws-table-association": func(l *lab) scene {
 		s := l.usual()
 		table := must(l.DescribeRouteTables(ctx, &awsec2.DescribeRouteTablesInput{RouteTableIds: []string{s.table}}))(l.t).RouteTables[0]
-		return scene{try: l.deleteTable(s.table), clear: l.disassociateTable(*table.Associations[0].RouteTableAssociationId)}
+		return scene{Try: l.deleteTable(s.table), Clear: l.disassociateTable(*table.Associations[0].RouteTableAssociationId)}
 	},
 	"aws-table-main": func(l *lab) scene {
 		vpc := l.bare()
 		main, association, _, _ := l.defaults(vpc)
 		other := *must(l.CreateRouteTable(ctx, &awsec2.CreateRouteTableInput{VpcId: &vpc}))(l.t).RouteTable.RouteTableId
-		return scene{try: l.deleteTable(main), clear: send(l.ReplaceRouteTableAssociation,
+		return scene{Try: l.deleteTable(main), Clear: send(l.ReplaceRouteTableAssociation,
 			&awsec2.ReplaceRouteTableAssociationInput{AssociationId: &association, RouteTableId: &other})}
 	},
 	"aws-table-route": func(l *lab) scene {
 		s := l.usual()
 		l.do(l.deleteSubnet(s.subnet))
-		return scene{try: l.deleteTable(s.table), other: l.route(s.table, "0.0.0.0/0", "")}
+		return scene{Try: l.deleteTable(s.table), Other: l.route(s.table, "0.0.0.0/0", "")}
 	},
 	"aws-main-association": func(l *lab) scene {
 		vpc := l.bare()
 		_, association, _, _ := l.defaults(vpc)
-		return scene{try: l.disassociateTable(association), then: l.deleteVPC(vpc)}
+		return scene{Try: l.disassociateTable(association), Then: l.deleteVPC(vpc)}
 	},
 	"aws-local-route": func(l *lab) scene {
 		vpc := l.bare()
 		table, _, _, _ := l.defaults(vpc)
-		return scene{try: send(l.DeleteRoute, &awsec2.DeleteRouteInput{RouteTableId: &table, DestinationCidrBlock: aws.String("10.7.0.0/16")}), then: l.deleteVPC(vpc)}
+		return scene{Try: send(l.DeleteRoute, &awsec2.DeleteRouteInput{RouteTableId: &table, DestinationCidrBlock: aws.String("10.7.0.0/16")}), Then: l.deleteVPC(vpc)}
 	},
 }
 
@@ -148,85 +148,85 @@ var groupScenes = map[string]func(*lab) scene{
 	"aws-group-instance": func(l *lab) scene {
 		s := l.usual()
 		i := l.runOne(s)
-		return scene{try: l.deleteGroup(s.group), clear: l.ended(*i.InstanceId)}
+		return scene{Try: l.deleteGroup(s.group), Clear: l.ended(*i.InstanceId)}
 	},
 	"aws-group-interface": func(l *lab) scene {
 		s := l.usual()
-		return scene{try: l.deleteGroup(s.group), clear: l.deleteInterface(l.idle(s))}
+		return scene{Try: l.deleteGroup(s.group), Clear: l.deleteInterface(l.idle(s))}
 	},
 	"aws-group-rule": func(l *lab) scene {
 		s := l.usual()
 		other := l.group(s.vpc, "other")
 		allow := rule(other, s.group)
 		l.do(send(l.AuthorizeSecurityGroupIngress, allow))
-		return scene{try: l.deleteGroup(s.group), clear: send(l.RevokeSecurityGroupIngress,
+		return scene{Try: l.deleteGroup(s.group), Clear: send(l.RevokeSecurityGroupIngress,
 			&awsec2.RevokeSecurityGroupIngressInput{GroupId: &other, IpPermissions: allow.IpPermissions})}
 	},
 	"aws-group-own-rule": func(l *lab) scene {
 		s := l.usual()
 		out := must(l.AuthorizeSecurityGroupIngress(ctx, rule(s.group, s.group)))(l.t)
-		return scene{try: l.deleteGroup(s.group), other: l.exists(*out.SecurityGroupRules[0].SecurityGroupRuleId)}
+		return scene{Try: l.deleteGroup(s.group), Other: l.exists(*out.SecurityGroupRules[0].SecurityGroupRuleId)}
 	},
 	"aws-default-group": func(l *lab) scene {
 		vpc := l.bare()
 		_, _, group, _ := l.defaults(vpc)
-		return scene{try: l.deleteGroup(group), then: l.deleteVPC(vpc)}
+		return scene{Try: l.deleteGroup(group), Then: l.deleteVPC(vpc)}
 	},
 	"aws-address-association": func(l *lab) scene {
 		id, association := l.address(l.idle(l.usual()))
-		return scene{try: l.release(id), clear: send(l.DisassociateAddress, &awsec2.DisassociateAddressInput{AssociationId: &association})}
+		return scene{Try: l.release(id), Clear: send(l.DisassociateAddress, &awsec2.DisassociateAddressInput{AssociationId: &association})}
 	},
 }
 
 var instanceScenes = map[string]func(*lab) scene{
 	"aws-instance-protected": func(l *lab) scene {
 		i := l.runOne(l.usual(), func(in *awsec2.RunInstancesInput) { in.DisableApiTermination = aws.Bool(true) })
-		return scene{try: l.ended(*i.InstanceId), clear: send(l.ModifyInstanceAttribute,
+		return scene{Try: l.ended(*i.InstanceId), Clear: send(l.ModifyInstanceAttribute,
 			&awsec2.ModifyInstanceAttributeInput{InstanceId: i.InstanceId, DisableApiTermination: boolAttribute(false)})}
 	},
 	"aws-instance-root": func(l *lab) scene {
 		i := l.runOne(l.usual())
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(*i.BlockDeviceMappings[0].Ebs.VolumeId)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(*i.BlockDeviceMappings[0].Ebs.VolumeId)}
 	},
 	"aws-instance-root-kept": func(l *lab) scene {
 		i := l.runOne(l.usual())
 		l.do(send(l.ModifyInstanceAttribute, &awsec2.ModifyInstanceAttributeInput{InstanceId: i.InstanceId,
 			BlockDeviceMappings: []types.InstanceBlockDeviceMappingSpecification{{DeviceName: i.RootDeviceName,
 				Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(false)}}}}))
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(*i.BlockDeviceMappings[0].Ebs.VolumeId)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(*i.BlockDeviceMappings[0].Ebs.VolumeId)}
 	},
 	"aws-instance-volume": func(l *lab) scene {
 		i := l.runOne(l.usual())
 		v := l.volume(i)
 		l.do(send(l.AttachVolume, &awsec2.AttachVolumeInput{VolumeId: &v, InstanceId: i.InstanceId, Device: aws.String("/dev/sdf")}))
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(v)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(v)}
 	},
 	"aws-instance-interface": func(l *lab) scene {
 		i := l.runOne(l.usual())
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(*i.NetworkInterfaces[0].NetworkInterfaceId)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(*i.NetworkInterfaces[0].NetworkInterfaceId)}
 	},
 	"aws-instance-interface-kept": func(l *lab) scene {
 		i := l.runOne(l.usual())
 		nic := i.NetworkInterfaces[0]
 		l.do(send(l.ModifyNetworkInterfaceAttribute, &awsec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: nic.NetworkInterfaceId,
 			Attachment: &types.NetworkInterfaceAttachmentChanges{AttachmentId: nic.Attachment.AttachmentId, DeleteOnTermination: aws.Bool(false)}}))
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(*nic.NetworkInterfaceId)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(*nic.NetworkInterfaceId)}
 	},
 	"aws-instance-interface-later": func(l *lab) scene {
 		s := l.usual()
 		i, eni := l.runOne(s), l.idle(s)
 		l.do(send(l.AttachNetworkInterface, &awsec2.AttachNetworkInterfaceInput{InstanceId: i.InstanceId, NetworkInterfaceId: &eni, DeviceIndex: aws.Int32(1)}))
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(eni)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(eni)}
 	},
 	"aws-instance-association": func(l *lab) scene {
 		i := l.runOne(l.usual())
 		_, association := l.address(*i.InstanceId)
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(association)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(association)}
 	},
 	"aws-instance-address": func(l *lab) scene {
 		i := l.runOne(l.usual())
 		id, _ := l.address(*i.InstanceId)
-		return scene{try: l.ended(*i.InstanceId), other: l.exists(id)}
+		return scene{Try: l.ended(*i.InstanceId), Other: l.exists(id)}
 	},
 }
 
@@ -235,11 +235,11 @@ var attachmentScenes = map[string]func(*lab) scene{
 		i := l.runOne(l.usual())
 		v := l.volume(i)
 		l.do(send(l.AttachVolume, &awsec2.AttachVolumeInput{VolumeId: &v, InstanceId: i.InstanceId, Device: aws.String("/dev/sdf")}))
-		return scene{try: send(l.DeleteVolume, &awsec2.DeleteVolumeInput{VolumeId: &v}), clear: send(l.DetachVolume, &awsec2.DetachVolumeInput{VolumeId: &v})}
+		return scene{Try: send(l.DeleteVolume, &awsec2.DeleteVolumeInput{VolumeId: &v}), Clear: send(l.DetachVolume, &awsec2.DetachVolumeInput{VolumeId: &v})}
 	},
 	"aws-root-volume": func(l *lab) scene {
 		i := l.runOne(l.usual())
-		return scene{try: send(l.DetachVolume, &awsec2.DetachVolumeInput{VolumeId: i.BlockDeviceMappings[0].Ebs.VolumeId}), clear: func() error {
+		return scene{Try: send(l.DetachVolume, &awsec2.DetachVolumeInput{VolumeId: i.BlockDeviceMappings[0].Ebs.VolumeId}), Clear: func() error {
 			err := send(l.StopInstances, &awsec2.StopInstancesInput{InstanceIds: []string{*i.InstanceId}})()
 			l.waitState(*i.InstanceId, types.InstanceStateNameStopped)
 			return err
@@ -250,78 +250,78 @@ var attachmentScenes = map[string]func(*lab) scene{
 		i, eni := l.runOne(s), l.idle(s)
 		in := &awsec2.AttachNetworkInterfaceInput{InstanceId: i.InstanceId, NetworkInterfaceId: &eni, DeviceIndex: aws.Int32(1)}
 		attachment := must(l.AttachNetworkInterface(ctx, in))(l.t).AttachmentId
-		return scene{try: l.deleteInterface(eni), clear: send(l.DetachNetworkInterface, &awsec2.DetachNetworkInterfaceInput{AttachmentId: attachment})}
+		return scene{Try: l.deleteInterface(eni), Clear: send(l.DetachNetworkInterface, &awsec2.DetachNetworkInterfaceInput{AttachmentId: attachment})}
 	},
 	"aws-first-interface": func(l *lab) scene {
 		i := l.runOne(l.usual())
 		attachment := i.NetworkInterfaces[0].Attachment.AttachmentId
-		return scene{try: send(l.DetachNetworkInterface, &awsec2.DetachNetworkInterfaceInput{AttachmentId: attachment}), then: l.ended(*i.InstanceId)}
+		return scene{Try: send(l.DetachNetworkInterface, &awsec2.DetachNetworkInterfaceInput{AttachmentId: attachment}), Then: l.ended(*i.InstanceId)}
 	},
 	"aws-interface-association": func(l *lab) scene {
 		eni := l.idle(l.usual())
 		_, association := l.address(eni)
-		return scene{try: l.deleteInterface(eni), other: l.exists(association)}
+		return scene{Try: l.deleteInterface(eni), Other: l.exists(association)}
 	},
 }
 
 var makeScenes = map[string]func(*lab) scene{
 	"aws-make-subnet": func(l *lab) scene {
 		in := &awsec2.CreateSubnetInput{VpcId: none("vpc-"), CidrBlock: aws.String("10.7.0.0/24")}
-		return scene{try: send(l.CreateSubnet, in), clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
+		return scene{Try: send(l.CreateSubnet, in), Clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
 	},
 	"aws-make-gateway": func(l *lab) scene {
 		igw := must(l.CreateInternetGateway(ctx, &awsec2.CreateInternetGatewayInput{}))(l.t).InternetGateway.InternetGatewayId
 		in := &awsec2.AttachInternetGatewayInput{InternetGatewayId: igw, VpcId: none("vpc-")}
-		return scene{try: send(l.AttachInternetGateway, in), clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
+		return scene{Try: send(l.AttachInternetGateway, in), Clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
 	},
 	"aws-make-table": func(l *lab) scene {
 		in := &awsec2.CreateRouteTableInput{VpcId: none("vpc-")}
-		return scene{try: send(l.CreateRouteTable, in), clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
+		return scene{Try: send(l.CreateRouteTable, in), Clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
 	},
 	"aws-make-group": func(l *lab) scene {
 		in := &awsec2.CreateSecurityGroupInput{VpcId: none("vpc-"), GroupName: aws.String("nodes"), Description: aws.String("nodes")}
-		return scene{try: send(l.CreateSecurityGroup, in), clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
+		return scene{Try: send(l.CreateSecurityGroup, in), Clear: func() error { in.VpcId = aws.String(l.bare()); return nil }}
 	},
 	"aws-make-route": func(l *lab) scene {
 		s := l.usual()
 		in := &awsec2.CreateRouteInput{RouteTableId: none("rtb-"), DestinationCidrBlock: aws.String("198.51.100.0/24"), GatewayId: &s.igw}
-		return scene{try: send(l.CreateRoute, in), clear: func() error { in.RouteTableId = &s.table; return nil }}
+		return scene{Try: send(l.CreateRoute, in), Clear: func() error { in.RouteTableId = &s.table; return nil }}
 	},
 	"aws-make-route-gateway": func(l *lab) scene {
 		s := l.usual()
 		in := &awsec2.CreateRouteInput{RouteTableId: &s.table, DestinationCidrBlock: aws.String("198.51.100.0/24"), GatewayId: none("igw-")}
-		return scene{try: send(l.CreateRoute, in), clear: func() error { in.GatewayId = &s.igw; return nil }}
+		return scene{Try: send(l.CreateRoute, in), Clear: func() error { in.GatewayId = &s.igw; return nil }}
 	},
 	"aws-make-route-attached": func(l *lab) scene {
 		s := l.usual()
 		l.do(l.detachGateway(s))
 		in := &awsec2.CreateRouteInput{RouteTableId: &s.table, DestinationCidrBlock: aws.String("198.51.100.0/24"), GatewayId: &s.igw}
-		return scene{try: send(l.CreateRoute, in), clear: send(l.AttachInternetGateway, &awsec2.AttachInternetGatewayInput{InternetGatewayId: &s.igw, VpcId: &s.vpc})}
+		return scene{Try: send(l.CreateRoute, in), Clear: send(l.AttachInternetGateway, &awsec2.AttachInternetGatewayInput{InternetGatewayId: &s.igw, VpcId: &s.vpc})}
 	},
 	"aws-make-association-subnet": func(l *lab) scene {
 		s := l.usual()
 		in := &awsec2.AssociateRouteTableInput{RouteTableId: &s.table, SubnetId: none("subnet-")}
-		return scene{try: send(l.AssociateRouteTable, in), clear: func() error { in.SubnetId = &s.subnet; return nil }}
+		return scene{Try: send(l.AssociateRouteTable, in), Clear: func() error { in.SubnetId = &s.subnet; return nil }}
 	},
 	"aws-make-association-table": func(l *lab) scene {
 		s := l.usual()
 		in := &awsec2.AssociateRouteTableInput{RouteTableId: none("rtb-"), SubnetId: &s.subnet}
-		return scene{try: send(l.AssociateRouteTable, in), clear: func() error { in.RouteTableId = &s.table; return nil }}
+		return scene{Try: send(l.AssociateRouteTable, in), Clear: func() error { in.RouteTableId = &s.table; return nil }}
 	},
 	"aws-make-rule": func(l *lab) scene {
 		s := l.usual()
 		in := rule(*none("sg-"), s.group)
-		return scene{try: send(l.AuthorizeSecurityGroupIngress, in), clear: func() error { in.GroupId = &s.group; return nil }}
+		return scene{Try: send(l.AuthorizeSecurityGroupIngress, in), Clear: func() error { in.GroupId = &s.group; return nil }}
 	},
 	"aws-make-rule-peer": func(l *lab) scene {
 		s := l.usual()
 		in := rule(s.group, *none("sg-"))
-		return scene{try: send(l.AuthorizeSecurityGroupIngress, in), clear: func() error { *in = *rule(s.group, s.group); return nil }}
+		return scene{Try: send(l.AuthorizeSecurityGroupIngress, in), Clear: func() error { *in = *rule(s.group, s.group); return nil }}
 	},
 	"aws-make-interface": func(l *lab) scene {
 		s := l.usual()
 		in := &awsec2.CreateNetworkInterfaceInput{SubnetId: none("subnet-")}
-		return scene{try: send(l.CreateNetworkInterface, in), clear: func() error { in.SubnetId = &s.subnet; return nil }}
+		return scene{Try: send(l.CreateNetworkInterface, in), Clear: func() error { in.SubnetId = &s.subnet; return nil }}
 	},
 }
 
@@ -331,7 +331,7 @@ func (l *lab) run(s site, lack, give func(*awsec2.RunInstancesInput)) scene {
 	in := &awsec2.RunInstancesInput{ImageId: aws.String(l.noble("x86_64")), InstanceType: types.InstanceTypeT3Small, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 		SubnetId: &s.subnet, SecurityGroupIds: []string{s.group}}
 	lack(in)
-	return scene{try: send(l.RunInstances, in), clear: func() error { give(in); return nil }}
+	return scene{Try: send(l.RunInstances, in), Clear: func() error { give(in); return nil }}
 }
 
 // held is an instance that stays pending until it is let go.
@@ -390,7 +390,7 @@ var makeMachineScenes = map[string]func(*lab) scene{
 	"aws-make-association-address": func(l *lab) scene {
 		i := l.runOne(l.usual())
 		in := &awsec2.AssociateAddressInput{AllocationId: none("eipalloc-"), InstanceId: i.InstanceId}
-		return scene{try: send(l.AssociateAddress, in), clear: func() error {
+		return scene{Try: send(l.AssociateAddress, in), Clear: func() error {
 			id, _ := l.address("")
 			in.AllocationId = &id
 			return nil
@@ -400,24 +400,24 @@ var makeMachineScenes = map[string]func(*lab) scene{
 		s := l.usual()
 		id, _ := l.address("")
 		in := &awsec2.AssociateAddressInput{AllocationId: &id, InstanceId: none("i-")}
-		return scene{try: send(l.AssociateAddress, in), clear: func() error { in.InstanceId = l.runOne(s).InstanceId; return nil }}
+		return scene{Try: send(l.AssociateAddress, in), Clear: func() error { in.InstanceId = l.runOne(s).InstanceId; return nil }}
 	},
 	"aws-make-association-running": func(l *lab) scene {
 		i, letGo := l.held(l.usual())
 		id, _ := l.address("")
-		return scene{try: send(l.AssociateAddress, &awsec2.AssociateAddressInput{AllocationId: &id, InstanceId: &i}), clear: letGo}
+		return scene{Try: send(l.AssociateAddress, &awsec2.AssociateAddressInput{AllocationId: &id, InstanceId: &i}), Clear: letGo}
 	},
 	"aws-make-association-gateway": func(l *lab) scene {
 		s := l.usual()
 		i := l.runOne(s)
 		l.do(l.detachGateway(s))
 		id, _ := l.address("")
-		return scene{try: send(l.AssociateAddress, &awsec2.AssociateAddressInput{AllocationId: &id, InstanceId: i.InstanceId}),
-			clear: send(l.AttachInternetGateway, &awsec2.AttachInternetGatewayInput{InternetGatewayId: &s.igw, VpcId: &s.vpc})}
+		return scene{Try: send(l.AssociateAddress, &awsec2.AssociateAddressInput{AllocationId: &id, InstanceId: i.InstanceId}),
+			Clear: send(l.AttachInternetGateway, &awsec2.AttachInternetGatewayInput{InternetGatewayId: &s.igw, VpcId: &s.vpc})}
 	},
 	"aws-make-attachment": func(l *lab) scene {
 		i, letGo := l.held(l.usual())
 		v := l.volume(l.instance(i))
-		return scene{try: send(l.AttachVolume, &awsec2.AttachVolumeInput{VolumeId: &v, InstanceId: &i, Device: aws.String("/dev/sdf")}), clear: letGo}
+		return scene{Try: send(l.AttachVolume, &awsec2.AttachVolumeInput{VolumeId: &v, InstanceId: &i, Device: aws.String("/dev/sdf")}), Clear: letGo}
 	},
 }

@@ -14,37 +14,12 @@ import (
 )
 
 // scene is what stands before a row of docs/teardown.md is tried.
-type scene struct {
-	// try is the row's call: it is refused with the row's code or, where the row has none, succeeds.
-	try func() error
-	// clear takes away what is in the way, or makes what is needed; nil where nobody can.
-	clear func() error
-	// then succeeds after clear; nil for try.
-	then func() error
-	// other looks for the other thing of a row without a code: its error says that the thing isn't there.
-	other func() error
-}
+type scene = teardown.Scene
 
 // TestTeardown sets a scene for each row about AWS and tries the call.
 func TestTeardown(t *testing.T) {
 	teardown.Each(t, teardown.Of(teardown.Rows(t), teardown.AWS), scenes(), func(t *testing.T, row teardown.Row, set func(*lab) scene) {
-		s := set(newLab(t))
-		if row.Refused() {
-			wantCode(t, s.try(), row.Code)
-			if s.clear != nil {
-				succeed(t, "make way", s.clear)
-			}
-			if s.then == nil {
-				s.then = s.try
-			}
-			succeed(t, "after that", s.then)
-			return
-		}
-		succeed(t, "find the "+row.Other+" before", s.other)
-		succeed(t, row.Call, s.try)
-		if err := s.other(); (err == nil) != (row.Code == teardown.Stays) {
-			t.Errorf("the %s afterwards: error %v, and the row says that it %s", row.Other, err, row.Code)
-		}
+		set(newLab(t)).Play(t, row, codeOf)
 	})
 }
 

@@ -175,6 +175,10 @@ func (w *writer) baseChains(cloud string, nics []world.NIC, links map[string]str
 		}
 	}
 	w.line(2, "iifname %q ip daddr @public accept", uplink)
+	knock := knocking(cloud, nics, links)
+	if knock != "" {
+		w.line(2, "%s accept", knock)
+	}
 	w.line(1, "}")
 
 	w.line(1, "chain input {")
@@ -186,11 +190,21 @@ func (w *writer) baseChains(cloud string, nics []world.NIC, links map[string]str
 		services = append(services, a.String())
 	}
 	w.line(2, "iifname . ip saddr @owners ip daddr { %s } meta l4proto . th dport { tcp . 53, udp . 53, tcp . 80 } accept", strings.Join(services, ", "))
+	if knock != "" {
+		w.line(2, "%s accept", knock)
+	}
 	w.line(1, "}")
 
 	w.line(1, "chain forward {")
 	w.line(2, "type filter hook forward priority filter; policy drop;")
 	w.line(2, "ct state invalid drop")
+	if knock != "" {
+		w.line(2, "ip daddr %s drop", linkLocal)
+	}
+	if outer, inner := segments(nics, links); len(outer) > 0 {
+		w.line(2, "iifname { %s } oifname { %s } drop", strings.Join(outer, ", "), strings.Join(inner, ", "))
+		w.line(2, "iifname { %s } oifname { %s } drop", strings.Join(inner, ", "), strings.Join(outer, ", "))
+	}
 	w.line(2, "ct state established,related accept")
 	if len(nics) > 0 {
 		w.line(2, "iifname vmap { %s }", strings.Join(out, ", "))

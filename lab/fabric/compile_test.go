@@ -48,7 +48,18 @@ func TestRuleset(t *testing.T) {
 	routed.NICs[1].Public = netip.Addr{}
 	routed.NICs = append(routed.NICs, world.NIC{ID: "loose", Address: netip.MustParsePrefix("10.65.0.99/32"), Public: netip.MustParseAddr("198.18.2.99"), Internet: true})
 
-	for name, n := range map[string]world.Network{"empty": {ID: "empty", Cloud: "aws", Region: "r"}, "rules": rules, "routed": routed} {
+	// Public addresses on the machines themselves, with private interfaces beside, and questions from link-local ones.
+	droplets := site("digitalocean")
+	for i := range droplets.NICs {
+		inner := droplets.NICs[i]
+		inner.ID, inner.Device, inner.MAC, inner.NoDefault = inner.ID+"-private", "eth1", "0a:00:00:00:99:0"+string(rune('1'+i)), true
+		inner.Public, inner.Internet = netip.Addr{}, false
+		outer := &droplets.NICs[i]
+		outer.Address, outer.Gateway = netip.PrefixFrom(outer.Public, 24), netip.MustParseAddr("198.18.1.1")
+		droplets.NICs = append(droplets.NICs, inner)
+	}
+
+	for name, n := range map[string]world.Network{"empty": {ID: "empty", Cloud: "aws", Region: "r"}, "rules": rules, "routed": routed, "droplets": droplets} {
 		t.Run(name, func(t *testing.T) {
 			if err := validate(n); err != nil {
 				t.Fatal(err)

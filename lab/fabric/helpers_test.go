@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/lab/world"
-	"github.com/vishvananda/netns"
 )
 
 const rtt = 6 * time.Millisecond
@@ -106,12 +105,7 @@ func within(t testing.TB, f *Fabric, machine string, do func() error) {
 }
 
 func inMachine(f *Fabric, machine string, do func() error) error {
-	h, err := netns.GetFromPath(f.MachineNamespace(machine))
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	return (&namespace{path: machine, handle: h}).do(do)
+	return Within(f.MachineNamespace(machine), do)
 }
 
 // serve answers on a port of a machine, TCP and UDP, with the address of who asks.

@@ -67,6 +67,16 @@ func makeNamespace(path string) (_ *namespace, err error) {
 	return ns, nil
 }
 
+// Within runs f on a thread inside the network namespace at a path, such as MachineNamespace's.
+func Within(path string, f func() error) error {
+	h, err := netns.GetFromPath(path)
+	if err != nil {
+		return fmt.Errorf("namespace %s: %w", path, err)
+	}
+	defer h.Close()
+	return (&namespace{path: path, handle: h}).do(f)
+}
+
 // do runs f on a thread inside the namespace.
 func (n *namespace) do(f func() error) error {
 	return onThread(func() error {

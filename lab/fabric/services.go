@@ -57,8 +57,11 @@ func (s *services) serveMetadata(ns *namespace, config Config, cloud, network st
 		options = func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, 1) }
 	}
 	at := []netip.Addr{metadataAddress}
-	if cloud == "azure" {
+	switch {
+	case cloud == "azure":
 		at = append(at, wireServer)
+	case knocks(cloud):
+		at = nil // each interface has a door of its own
 	}
 	logger := config.Logger.With("network", network, "service", "metadata")
 	s.web = &http.Server{

@@ -25,6 +25,8 @@ type wire struct {
 	// routes are the routed ranges that the router has, true for those it drops: a machine that doesn't forward gets
 	// nothing for anyone else.
 	routes map[netip.Prefix]bool
+	// door is where its machine asks the metadata service from a link-local address; nil where it can't.
+	door *door
 }
 
 // routeMetric is the metric of a machine's first default route; each further interface adds as much, so that the first
@@ -56,6 +58,9 @@ func (r *router) plug(ctx context.Context, nic world.NIC, link string) (err erro
 	}
 	if w.index, err = r.attend(nic, link); err != nil {
 		return fmt.Errorf("link %s: %w", link, err)
+	}
+	if w.door, err = r.openDoor(nic, link, w.index); err != nil {
+		return err
 	}
 	return errors.Join(r.ns.awaitUp(ctx, link), ns.awaitUp(ctx, nic.Device))
 }
@@ -222,6 +227,11 @@ func (r *router) unplug(id string, w *wire) error {
 			return fmt.Errorf("remove route to %s: %w", p, err)
 		}
 		delete(w.routes, p)
+	}
+	if w.door != nil {
+		if err := w.door.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("metadata service on %s: %w", w.link, err)
+		}
 	}
 	link, err := r.ns.nl.LinkByName(w.link)
 	var missing netlink.LinkNotFoundError

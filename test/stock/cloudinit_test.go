@@ -9,9 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +26,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skyweld/skyweld/lab"
+	"github.com/skyweld/skyweld/lab/fabric"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -40,6 +45,7 @@ type guests struct {
 type guest struct {
 	id, cloud, folder string
 	command, dhcp     *exec.Cmd
+	nics              []nic
 	out               bytes.Buffer
 	ended             chan struct{} // what it said is whole then
 }
@@ -47,8 +53,13 @@ type guest struct {
 // firmware is what a machine of a cloud has for a serial number and a UUID.
 func firmware(m world.Machine) (serial, uuid string) {
 	uuid = ec2UUID(m.ID)
-	if m.Datasource == "GCE" {
+	switch m.Datasource {
+	case "GCE":
 		return "GoogleCloud-" + strings.ToUpper(strings.ReplaceAll(uuid, "-", "")), uuid
+	case "Azure":
+		return "0000-0000-0000", m.ID
+	case "DigitalOcean":
+		return m.ID, uuid
 	}
 	return uuid, uuid
 }
@@ -78,13 +89,15 @@ func (g *guests) StartMachine(ctx context.Context, m world.Machine) error {
 	if err := u.command.Start(); err != nil {
 		return err
 	}
+	if err = g.wire(ctx, u); err == nil {
+		_, err = io.WriteString(stdin, "go\n")
+	}
+	if err != nil {
+		err = errors.Join(fmt.Errorf("machine %s: %w", m.ID, err), u.end())
+		_ = u.command.Wait() // it was killed
+		return err
+	}
 	g.guests[m.ID] = u
-	if err := g.wire(ctx, u); err != nil {
-		return errors.Join(fmt.Errorf("machine %s: %w", m.ID, err), u.end())
-	}
-	if _, err := io.WriteString(stdin, "go\n"); err != nil {
-		return errors.Join(fmt.Errorf("machine %s: %w", m.ID, err), u.end())
-	}
 	go func() {
 		if err := u.command.Wait(); err != nil {
 			fmt.Fprintf(&u.out, "the machine: %v\n", err)
@@ -95,20 +108,64 @@ func (g *guests) StartMachine(ctx context.Context, m world.Machine) error {
 	return nil
 }
 
-// wire joins the machine's network namespace to the one that the lab made for it, in which a DHCP server answers.
-func (g *guests) wire(ctx context.Context, u *guest) error {
+// wire joins the machine's network namespace to the one that the lab made for it. Where a cloud's DHCP server tells
+// machines their address, there is one.
+func (g *guests) wire(ctx context.Context, u *guest) (err error) {
 	at := g.namespace(u.id)
+	if g.cloud == "azure" {
+		if err := u.insert(ctx, at); err != nil {
+			return err
+		}
+	}
 	if err := ownNetwork(ctx, u.command.Process.Pid); err != nil {
 		return err
 	}
-	nic, err := plug(ctx, filepath.Base(at), func(n nic) string {
-		return fmt.Sprintf("link add %s type veth peer name eth0 address %s mtu %d netns %d", tap, n.mac, n.mtu, u.command.Process.Pid)
+	u.nics, err = plug(ctx, filepath.Base(at), func(i int, n nic) string {
+		// Its MTU is what any has at first; that of its network it is told.
+		return fmt.Sprintf("link add %s type veth peer name eth%d address %s netns %d", n.tap(), i, n.mac, u.command.Process.Pid)
+	})
+	if err != nil || g.cloud == "digitalocean" {
+		return err
+	}
+	var more []string
+	if g.cloud == "azure" {
+		more = append(more, "--dhcp-option-force=245,"+wireServer) // which nobody asks for
+	}
+	u.dhcp, err = inNamespace(at, filepath.Join(u.folder, "dhcp.log"), dhcp(u.nics[0], more...))
+	return err
+}
+
+// wireServer is where Azure's machines find its services.
+const wireServer = "168.63.129.16"
+
+// insert puts the disc with the provisioning document into an Azure machine's drive.
+func (u *guest) insert(ctx context.Context, namespace string) error {
+	var line net.Conn
+	err := fabric.Within(namespace, func() (err error) {
+		line, err = (&net.Dialer{}).DialContext(ctx, "tcp4", wireServer+":80")
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	u.dhcp, err = inNamespace(at, filepath.Join(u.folder, "dhcp.log"), dhcp(nic))
-	return err
+	defer line.Close()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return line, nil }}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+wireServer+"/machine/?comp=ovfenv", nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("x-ms-version", "2012-11-30")
+	answer, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	document, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the provisioning document: %s: %s (%w)", answer.Status, document, err)
+	}
+	media := filepath.Join(u.folder, "media")
+	return errors.Join(os.Mkdir(media, 0o700), os.WriteFile(filepath.Join(media, "ovf-env.xml"), document, 0o600))
 }
 
 // ownNetwork waits until a process has left this one's network namespace.
@@ -196,9 +253,13 @@ spec:
   sites:
     - {name: gcp, account: my-gcp}
     - {name: aws, account: my-aws}
+    - {name: azure, account: my-azure}
+    - {name: do, account: my-do}
   controlPlane: {replicas: 1, size: small}
   workers:
-    - {name: debian, site: aws, size: small, count: 1}
+    - {name: a, site: aws, size: small, count: 1}
+    - {name: b, site: azure, size: small, count: 1}
+    - {name: c, site: do, size: small, count: 1}
 `
 
 // TestCloudInit lets Debian's own cloud-init read what the lab tells machines, in each cloud's dialect: it finds its
@@ -216,7 +277,7 @@ func TestCloudInit(t *testing.T) {
 	}
 	s := &scene{t: t, dir: workDir(t), began: time.Now()}
 	log := s.log()
-	started := make(chan *guest, 2)
+	started := make(chan *guest, 4)
 	// Machines get as far as cloud-init gets: the engine waits for their sshd until the test ends, and uploads nothing.
 	bundle := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bundle, "manifest.json"), []byte("{}"), 0o600); err != nil {
@@ -242,25 +303,51 @@ func TestCloudInit(t *testing.T) {
 	if _, err := s.engine.Apply(t.Context(), []byte(cloudInitFile), "test"); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]struct{ node, datasource string }{
-		"aws": {"init-debian-1", "DataSourceEc2Local"}, "gcp": {"init-gcp-cp-1", "DataSourceGCELocal"},
-	}
-	for range want {
+	for range expected {
 		select {
 		case u := <-started:
-			t.Run(u.cloud, func(t *testing.T) { u.check(t, want[u.cloud].node, want[u.cloud].datasource) })
+			t.Run(u.cloud, func(t *testing.T) { u.check(t, expected[u.cloud]) })
 		case <-time.After(time.Minute):
 			t.Fatal("a machine is missing after a minute")
 		}
 	}
 }
 
+// expectation is what cloud-init makes of a machine.
+type expectation struct {
+	node, datasource string
+	// network are lines of what ip(8) says afterwards.
+	network []string
+	// said is something in cloud-init's log.
+	said string
+	// warnings are what cloud-init may warn of, each with the reason.
+	warnings map[string]string
+}
+
+var expected = map[string]expectation{
+	"aws": {node: "init-a-1", datasource: "DataSourceEc2Local", network: []string{
+		`eth0 +inet 10\.65\.0\.10/20 `, `eth0@.* mtu 9001 `, `default via 10\.65\.0\.1 dev eth0`,
+	}},
+	"gcp": {node: "init-gcp-cp-1", datasource: "DataSourceGCELocal", network: []string{
+		`eth0 +inet 10\.64\.0\.10/32 `, `eth0@.* mtu 1460 `, `default via 10\.64\.0\.1 dev eth0`, `10\.64\.0\.1 dev eth0 scope link`,
+	}},
+	"azure": {node: "init-b-1", datasource: "DataSourceAzure [seed=/dev/sr0]", said: "Reported ready to Azure fabric", network: []string{
+		`eth0 +inet 10\.66\.0\.10/16 `, `eth0@.* mtu 1500 `, `default via 10\.66\.0\.1 dev eth0`,
+	}, warnings: map[string]string{
+		"Failed to get boot telemetry: distro not using systemd, skipping boot telemetry": "the machine has no systemd, whose times of starting are meant",
+	}},
+	"digitalocean": {node: "init-c-1", datasource: "DataSourceDigitalOcean", said: "assigned ip4LL address", network: []string{
+		`eth0 +inet 198\.1[89]\.\d+\.\d+/24 `, `eth0 +inet 10\.10\.0\.\d+/16 `, `eth1 +inet 10\.67\.0\.\d+/20 `, `eth0@.* mtu 1500 `, `eth1@.* mtu 1500 `,
+		`default via 198\.1[89]\.\d+\.1 dev eth0`,
+	}},
+}
+
 // check waits for cloud-init's end, and looks at what it did.
-func (u *guest) check(t *testing.T, node, datasource string) {
+func (u *guest) check(t *testing.T, want expectation) {
 	select {
 	case <-u.ended:
-	case <-time.After(2 * time.Minute):
-		t.Fatal("cloud-init is not done after two minutes")
+	case <-time.After(4 * time.Minute):
+		t.Fatal("cloud-init is not done after four minutes")
 	}
 	t.Logf("cloud-init in %s:\n%s", u.id, u.out.String())
 	file := func(path string) []byte {
@@ -280,18 +367,26 @@ func (u *guest) check(t *testing.T, node, datasource string) {
 			Errors     []string
 		}
 	}
-	if err := json.Unmarshal(file("var/lib/cloud/data/result.json"), &result); err != nil || !strings.HasPrefix(result.V1.Datasource, datasource) || len(result.V1.Errors) > 0 {
-		t.Errorf("result.json: %+v, %v; want %s without an error", result, err, datasource)
+	if err := json.Unmarshal(file("var/lib/cloud/data/result.json"), &result); err != nil || !strings.HasPrefix(result.V1.Datasource, want.datasource) || len(result.V1.Errors) > 0 {
+		t.Errorf("result.json: %+v, %v; want %s without an error", result, err, want.datasource)
 	}
-	if said := file("var/log/cloud-init.log"); slices.ContainsFunc(bytes.Split(said, []byte("\n")), unexpected) {
-		for _, line := range bytes.Split(said, []byte("\n")) {
-			if unexpected(line) {
-				t.Errorf("cloud-init's log: %s", line)
-			}
+	log := file("var/log/cloud-init.log")
+	if !bytes.Contains(log, []byte(want.said)) {
+		t.Errorf("cloud-init's log has no %q", want.said)
+	}
+	for line := range bytes.Lines(log) {
+		if unexpected(line) && !slices.ContainsFunc(slices.Collect(maps.Keys(want.warnings)), func(w string) bool { return bytes.Contains(line, []byte(w)) }) {
+			t.Errorf("cloud-init's log: %s", line)
 		}
 	}
-	if got := strings.TrimSpace(string(file("var/hostname"))); got != node {
-		t.Errorf("host name %q, want %q", got, node)
+	network := file("var/network")
+	for _, line := range want.network {
+		if !regexp.MustCompile("(?m)" + line).Match(network) {
+			t.Errorf("the network has nothing like %q:\n%s", line, network)
+		}
+	}
+	if got := strings.TrimSpace(string(file("var/hostname"))); got != want.node {
+		t.Errorf("host name %q, want %q", got, want.node)
 	}
 	host, err := ssh.ParsePrivateKey(file("etc/ssh/ssh_host_ed25519_key"))
 	public, _, _, _, perr := ssh.ParseAuthorizedKey(file("etc/ssh/ssh_host_ed25519_key.pub"))

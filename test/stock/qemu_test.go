@@ -56,10 +56,11 @@ func (h *hypervisor) StartMachine(ctx context.Context, m world.Machine) error {
 		}
 	}
 	at := h.namespace(m.ID)
-	nic, err := plug(ctx, filepath.Base(at), func(nic) string { return "tuntap add " + tap + " mode tap vnet_hdr" })
-	if err != nil {
-		return fmt.Errorf("interface of machine %s: %w", m.ID, err)
+	nics, err := plug(ctx, filepath.Base(at), func(_ int, n nic) string { return "tuntap add " + n.tap() + " mode tap vnet_hdr" })
+	if err != nil || len(nics) != 1 {
+		return fmt.Errorf("%d interfaces of machine %s: %w", len(nics), m.ID, err)
 	}
+	nic := nics[0]
 	log := filepath.Join(h.dir, m.ID+".log")
 	addresses, err := inNamespace(at, log, dhcp(nic))
 	if err != nil {
@@ -93,7 +94,7 @@ func (h *hypervisor) qemu(id, disk string, nic nic) []string {
 		"-smbios", "type=1,manufacturer=Amazon EC2,product=m6i.large,uuid=" + uuid + ",serial=" + uuid,
 		"-kernel", filepath.Join(h.image, "vmlinuz"), "-initrd", filepath.Join(h.image, "initrd.img"), "-append", "root=/dev/vda rw console=ttyS0 quiet",
 		"-drive", "file=" + disk + ",if=virtio,format=raw,cache=unsafe", "-device", "virtio-rng-pci",
-		"-netdev", "tap,id=wire,ifname=" + tap + ",script=no,downscript=no", "-device", "virtio-net-pci,netdev=wire,mac=" + nic.mac,
+		"-netdev", "tap,id=wire,ifname=" + nic.tap() + ",script=no,downscript=no", "-device", "virtio-net-pci,netdev=wire,mac=" + nic.mac,
 	}
 }
 
@@ -187,46 +188,48 @@ func (h *hypervisor) close() {
 	}
 }
 
-// The devices that hand the lab's interface on to the machine.
-const (
-	bridge = "br0"
-	tap    = "tap0"
-)
-
-// nic is what the lab gave a machine.
+// nic is an interface that the lab gave a machine.
 type nic struct {
 	device, mac string
 	mtu         int
-	address     netip.Prefix
-	gateway     netip.Addr
+	// address is the first that it has.
+	address netip.Prefix
+	// gateway is not valid where the way out leads over another interface.
+	gateway netip.Addr
 }
 
-// plug takes the lab's interface of a namespace for the machine: its address and hardware address are the machine's from
-// now on, and its frames go over a bridge to the port, which an ip(8) command makes under the name of tap.
-func plug(ctx context.Context, namespace string, port func(nic) string) (nic, error) {
-	n, err := readNIC(ctx, namespace)
+// bridge and tap are the devices that hand the lab's interface on to the machine.
+func (n nic) bridge() string { return "br-" + n.device }
+func (n nic) tap() string    { return "tap-" + n.device }
+
+// plug takes the lab's interfaces of a namespace for the machine: their addresses and hardware addresses are the machine's
+// from now on, and their frames go over a bridge to a port, which an ip(8) command makes under the name of tap.
+func plug(ctx context.Context, namespace string, port func(i int, n nic) string) ([]nic, error) {
+	nics, err := readNICs(ctx, namespace)
 	if err != nil {
-		return n, err
+		return nil, err
 	}
-	for _, args := range []string{
-		"addr flush dev " + n.device,
-		"link set " + n.device + " address 02:00:00:00:00:01",
-		fmt.Sprintf("link add %s address 02:00:00:00:00:02 mtu %d type bridge stp_state 0 forward_delay 0", bridge, n.mtu),
-		port(n),
-		fmt.Sprintf("link set %s mtu %d master %s up", tap, n.mtu, bridge),
-		fmt.Sprintf("link set %s master %s", n.device, bridge),
-		fmt.Sprintf("link set %s up", bridge),
-		fmt.Sprintf("addr add 169.254.0.1/32 dev %s", bridge), // the DHCP server's own
-	} {
-		if err := run(ctx, "ip", append([]string{"-n", namespace}, strings.Fields(args)...)...); err != nil {
-			return n, err
+	for i, n := range nics {
+		for _, args := range []string{
+			"addr flush dev " + n.device,
+			fmt.Sprintf("link set %s address 02:00:00:00:01:%02x", n.device, i),
+			fmt.Sprintf("link add %s address 02:00:00:00:02:%02x mtu %d type bridge stp_state 0 forward_delay 0", n.bridge(), i, n.mtu),
+			port(i, n),
+			fmt.Sprintf("link set %s mtu %d master %s up", n.tap(), n.mtu, n.bridge()),
+			fmt.Sprintf("link set %s master %s", n.device, n.bridge()),
+			fmt.Sprintf("link set %s up", n.bridge()),
+			fmt.Sprintf("addr add 169.254.0.1/32 dev %s", n.bridge()), // the DHCP server's own
+		} {
+			if err := run(ctx, "ip", append([]string{"-n", namespace}, strings.Fields(args)...)...); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return n, nil
+	return nics, nil
 }
 
-// readNIC looks at the one interface besides lo.
-func readNIC(ctx context.Context, namespace string) (n nic, err error) {
+// readNICs looks at the interfaces besides lo.
+func readNICs(ctx context.Context, namespace string) (nics []nic, err error) {
 	var links []struct {
 		Name      string `json:"ifname"`
 		MAC       string `json:"address"`
@@ -238,7 +241,8 @@ func readNIC(ctx context.Context, namespace string) (n nic, err error) {
 		} `json:"addr_info"`
 	}
 	var routes []struct {
-		Gateway string `json:"gateway"`
+		Device  string     `json:"dev"`
+		Gateway netip.Addr `json:"gateway"`
 	}
 	for _, q := range []struct {
 		into any
@@ -249,35 +253,46 @@ func readNIC(ctx context.Context, namespace string) (n nic, err error) {
 			err = json.Unmarshal(out, q.into)
 		}
 		if err != nil {
-			return n, fmt.Errorf("ip %s: %w", strings.Join(q.args, " "), err)
+			return nil, fmt.Errorf("ip %s: %w", strings.Join(q.args, " "), err)
 		}
 	}
 	for _, l := range links {
+		n := nic{device: l.Name, mac: l.MAC, mtu: l.MTU}
 		for _, a := range l.Addresses {
-			if l.Name != "lo" && a.Family == "inet" {
-				n = nic{device: l.Name, mac: l.MAC, mtu: l.MTU}
-				n.address, err = netip.ParsePrefix(fmt.Sprintf("%s/%d", a.Local, a.Bits))
+			if a.Family != "inet" || n.address.IsValid() {
+				continue
+			}
+			if n.address, err = netip.ParsePrefix(fmt.Sprintf("%s/%d", a.Local, a.Bits)); err != nil {
+				return nil, err
 			}
 		}
+		if l.Name == "lo" || !n.address.IsValid() {
+			continue
+		}
+		for _, r := range routes {
+			if r.Device == l.Name {
+				n.gateway = r.Gateway
+			}
+		}
+		nics = append(nics, n)
 	}
-	if n.device == "" || len(routes) == 0 || err != nil {
-		return n, fmt.Errorf("namespace %s has no interface with an address and a way out (%w)", namespace, err)
+	if len(nics) == 0 || len(routes) == 0 {
+		return nil, fmt.Errorf("namespace %s has no interface with an address and a way out", namespace)
 	}
-	n.gateway, err = netip.ParseAddr(routes[0].Gateway)
-	return n, err
+	return nics, nil
 }
 
-// dhcp is the command line of a server that gives the machine the address that the lab meant for it, for ever. The lab
-// itself answers for names.
-func dhcp(n nic) []string {
+// dhcp is the command line of a server that gives the machine the address that the lab meant for it, for ever, and tells it
+// what else the cloud's does. The lab itself answers for names.
+func dhcp(n nic, more ...string) []string {
 	network := n.address.Masked().Addr().String()
 	mask := net.IP(net.CIDRMask(n.address.Bits(), 32)).String()
-	return []string{
+	return append([]string{
 		"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--group=root", "--pid-file", "--leasefile-ro", "--log-facility=-",
-		"--interface=" + bridge, "--shared-network=" + bridge + "," + network, "--dhcp-range=" + network + ",static," + mask + ",infinite",
+		"--interface=" + n.bridge(), "--shared-network=" + n.bridge() + "," + network, "--dhcp-range=" + network + ",static," + mask + ",infinite",
 		"--dhcp-host=" + n.mac + "," + n.address.Addr().String(), "--dhcp-option=3," + n.gateway.String(), "--dhcp-option=6,169.254.169.253",
 		fmt.Sprintf("--dhcp-option=26,%d", n.mtu),
-	}
+	}, more...)
 }
 
 // run runs a program; what it said is in the error.

@@ -19,6 +19,8 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/aws"
+	"github.com/skyweld/skyweld/cloud/azure"
+	"github.com/skyweld/skyweld/cloud/digitalocean"
 	"github.com/skyweld/skyweld/cloud/gcp"
 	"github.com/skyweld/skyweld/engine"
 	"github.com/skyweld/skyweld/lab"
@@ -44,6 +46,8 @@ type scene struct {
 	targets, first map[string]remote.Target
 	// onFirst is called with the first connection to each node, before the engine gets it.
 	onFirst func(ctx context.Context, name string, m engine.Machine) error
+	// onDial is called with every attempt to reach a node.
+	onDial func(remote.Target)
 }
 
 // needs skips the test, saying how to get it, where something of it isn't there.
@@ -109,6 +113,15 @@ func newScene(t *testing.T) *scene {
 	l := s.startLab(image, s.slim(), log)
 	s.startEngine(agent, l, log)
 	return s
+}
+
+// env is the environment that leads to a lab.
+func (s *scene) env(l *lab.Lab) map[string]string {
+	env := map[string]string{}
+	for _, v := range l.Info().Env(filepath.Join(s.dir, "lab")) {
+		env[v[0]] = v[1]
+	}
+	return env
 }
 
 // log is where lab and engine say what they do; a test that fails shows its end.
@@ -208,10 +221,7 @@ func (s *scene) startEngine(agent string, l *lab.Lab, log *slog.Logger) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.store.Close() })
-	env := map[string]string{}
-	for _, v := range l.Info().Env(filepath.Join(s.dir, "lab")) {
-		env[v[0]] = v[1]
-	}
+	env := s.env(l)
 	egress, err := engine.ParsePrefixes(env["SKYWELD_EGRESS"])
 	if err != nil {
 		t.Fatal(err)
@@ -225,11 +235,19 @@ func (s *scene) startEngine(agent string, l *lab.Lab, log *slog.Logger) {
 			cloud.GCP: func(ctx context.Context, a cloud.Account, t cloud.Transport) (cloud.Driver, error) {
 				return gcp.New(ctx, a, t)
 			},
+			cloud.Azure: func(ctx context.Context, a cloud.Account, t cloud.Transport) (cloud.Driver, error) {
+				return azure.New(ctx, a, t)
+			},
+			cloud.DigitalOcean: func(ctx context.Context, a cloud.Account, t cloud.Transport) (cloud.Driver, error) {
+				return digitalocean.New(ctx, a, t)
+			},
 		},
 		Every: time.Hour, Parallel: 12, Clusters: 1, Name: "stock", Log: log, Nodeside: engine.Nodeside{Dial: s.dial},
 	})
 	source := cloud.Source{Getenv: func(name string) string { return env[name] }, ReadFile: os.ReadFile, Home: s.dir}
-	for name, read := range map[string]func(cloud.Source) (cloud.Account, error){"my-aws": aws.FromEnv, "my-gcp": gcp.FromEnv} {
+	for name, read := range map[string]func(cloud.Source) (cloud.Account, error){
+		"my-aws": aws.FromEnv, "my-gcp": gcp.FromEnv, "my-azure": azure.FromEnv, "my-do": digitalocean.FromEnv,
+	} {
 		account, err := read(source)
 		if err != nil {
 			t.Fatal(err)
@@ -252,6 +270,9 @@ func (s *scene) startEngine(agent string, l *lab.Lab, log *slog.Logger) {
 
 // dial is the engine's own way to machines; it only looks on.
 func (s *scene) dial(ctx context.Context, target remote.Target) (engine.Machine, error) {
+	if s.onDial != nil {
+		s.onDial(target)
+	}
 	conn, err := remote.DialWait(ctx, target)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,8 @@
 #!/bin/bash
 # The first process of a machine that starts as a cloud's Debian does, without a kernel of its own: it is started in new
-# mount, process, network, host name and IPC namespaces, reads a line when its interface eth0 is there, makes itself a
+# mount, process, network, host name and IPC namespaces, reads a line when its interfaces are there, makes itself a
 # root from a Debian tree, and runs cloud-init's stages in the order of its units. The host name they end with is kept in
-# /var/hostname.
+# /var/hostname, the network they made in /var/network. What is in FOLDER/media is on a disc in the machine's drive.
 #
 #   guest.sh TREE FOLDER DATASOURCE SERIAL UUID
 set -eu
@@ -22,11 +22,15 @@ mknod -m 666 "$root/dev/urandom" c 1 9
 ln -s /proc/self/fd "$root/dev/fd"
 : >"$root/dev/console"
 
-# What cloud-init looks at in /sys: the interface, which must not look like a virtual one, and the firmware's tables.
+# What cloud-init looks at in /sys: the interfaces, which must not look like virtual ones, and the firmware's tables.
 mount -t sysfs sysfs "$folder/sysfs"
-mkdir -p "$root"/sys/{devices,class/net/eth0/device,class/dmi/id}
+mkdir -p "$root"/sys/{devices,class/net,class/dmi/id}
 mount --bind "$folder/sysfs/devices" "$root/sys/devices"
-for f in "$folder"/sysfs/devices/virtual/net/eth0/*; do ln -s "/sys/devices/virtual/net/eth0/${f##*/}" "$root/sys/class/net/eth0/"; done
+for nic in "$folder"/sysfs/devices/virtual/net/eth*; do
+	nic=${nic##*/}
+	mkdir -p "$root/sys/class/net/$nic/device"
+	for f in "$folder/sysfs/devices/virtual/net/$nic"/*; do ln -s "/sys/devices/virtual/net/$nic/${f##*/}" "$root/sys/class/net/$nic/"; done
+done
 ln -s /sys/devices/virtual/net/lo "$root/sys/class/net/lo"
 firmware() { printf '%s\n' "$2" >"$root/sys/class/dmi/id/$1"; }
 firmware chassis_asset_tag ''
@@ -42,12 +46,31 @@ GCE)
 	firmware sys_vendor Google
 	firmware product_name 'Google Compute Engine'
 	;;
+Azure)
+	firmware sys_vendor 'Microsoft Corporation'
+	firmware product_name 'Virtual Machine'
+	firmware chassis_asset_tag 7783-7084-3265-9085-8269-3286-77
+	;;
+DigitalOcean)
+	firmware sys_vendor DigitalOcean
+	firmware product_name Droplet
+	;;
 esac
 
 # This root is no disk that could grow.
 printf 'resize_rootfs: false\ngrowpart: {mode: "off"}\n' >"$root/etc/cloud/cloud.cfg.d/99_guest.cfg"
+# A link that has just come up may lose what is sent first: it is sent again soon.
+printf 'initial-interval 1;\nbackoff-cutoff 2;\n' >>"$root/etc/dhcp/dhclient.conf"
 # Google's own images know the service by name before they have a resolver.
 [[ $datasource != GCE ]] || printf '169.254.169.254 metadata.google.internal\n' >>"$root/etc/hosts"
+
+# A drive's disc is mounted under its name, as without a kernel of its own the machine has no drive.
+if [[ -d $folder/media ]]; then
+	mkdir -p "$root/run/media"
+	mount -t tmpfs -o size=1m /dev/sr0 "$root/run/media"
+	cp "$folder"/media/* "$root/run/media/"
+	mount -o remount,ro "$root/run/media"
+fi
 
 ip link set lo up
 cd "$root"
@@ -66,4 +89,5 @@ exec chroot . /bin/bash -eu -c '
 	stage cloud-init modules --mode=config
 	stage cloud-init modules --mode=final
 	hostname >/var/hostname
+	{ ip -4 -o addr; ip -4 -o link; ip -4 route; } >/var/network
 ' </dev/null
