@@ -21,6 +21,7 @@ const Path = "docs/teardown.md"
 const (
 	AWS          = "aws"
 	GCP          = "gcp"
+	Azure        = "azure"
 	DigitalOcean = "digitalocean"
 )
 
@@ -67,13 +68,14 @@ type Row struct {
 // Refused says that the call is refused, or fails.
 func (r Row) Refused() bool { return r.Code != GoesAlong && r.Code != Stays }
 
-// HTTP splits a code of Google's or DigitalOcean's: the HTTP status, the reason, and whether it is the operation that fails.
+// HTTP splits a code of Google's, Azure's or DigitalOcean's: the HTTP status, the reason, and whether it is the operation that
+// fails. Azure's operations on single resources have no status of their own, and it is zero.
 func (r Row) HTTP() (status int, reason string, operation bool) {
 	text, operation := strings.CutPrefix(r.Code, "operation: ")
 	number, reason, _ := strings.Cut(text, " ")
 	status, err := strconv.Atoi(number)
 	if err != nil {
-		return 0, "", operation
+		return 0, text, operation
 	}
 	return status, reason, operation
 }
@@ -146,6 +148,7 @@ var (
 	id         = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
 	awsCode    = regexp.MustCompile(`^[A-Z][A-Za-z]+(\.[A-Za-z]+)?$`)
 	gcpCode    = regexp.MustCompile(`^([45][0-9]{2} [a-z][A-Za-z]+|operation: [45][0-9]{2} [A-Z_]+)$`)
+	azureCode  = regexp.MustCompile(`^([45][0-9]{2} [A-Z][A-Za-z]+|operation: ([45][0-9]{2} )?[A-Z][A-Za-z]+)$`)
 	doCode     = regexp.MustCompile(`^[45][0-9]{2} [a-z]+(_[a-z]+)*$`)
 )
 
@@ -189,7 +192,7 @@ func (p *parser) line(line string) error {
 		return nil
 	}
 	if h, ok := strings.CutPrefix(line, "### "); ok {
-		clouds := map[string]string{"AWS": AWS, "Google Cloud": GCP, "DigitalOcean": DigitalOcean}
+		clouds := map[string]string{"AWS": AWS, "Google Cloud": GCP, "Azure": Azure, "DigitalOcean": DigitalOcean}
 		if p.cloud = clouds[h]; p.cloud == "" {
 			return fmt.Errorf("%q is no cloud of the table", h)
 		}
@@ -257,7 +260,7 @@ func (p *parser) sources(cell string) ([]string, error) {
 }
 
 func (r Row) check() error {
-	code := map[string]*regexp.Regexp{AWS: awsCode, GCP: gcpCode, DigitalOcean: doCode}[r.Cloud]
+	code := map[string]*regexp.Regexp{AWS: awsCode, GCP: gcpCode, Azure: azureCode, DigitalOcean: doCode}[r.Cloud]
 	switch {
 	case !id.MatchString(r.ID) || !strings.HasPrefix(r.ID, r.Cloud+"-"):
 		return fmt.Errorf("row %s: the id doesn't begin with %s-", r.ID, r.Cloud)

@@ -121,9 +121,11 @@ func setUID(ts *testscript.TestScript, neg bool, args []string) {
 //	stranger vpc CIDR [CLUSTER KEY]    a VPC in us-east-1, with the mark of a cluster's resource if those are given
 //	stranger group VPC NAME            a security group in a VPC, which is given by its CIDR
 //	stranger network NAME [CLUSTER KEY]
+//	stranger droplets NAME RANGE REGION   a VPC at DigitalOcean
+//	stranger unregister NAMESPACE         not a thing: takes a resource provider from the subscription at Azure
 func stranger(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: stranger vpc|group|network ...")
+		ts.Fatalf("usage: stranger vpc|group|network|droplets|unregister ...")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -136,6 +138,10 @@ func stranger(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(strangersGroup(ctx, awsClient(ts, client), args[1], args[2]))
 	case "network":
 		ts.Check(strangersNetwork(ctx, ts, client, args[1], args[2:]))
+	case "droplets":
+		ts.Check(strangersDroplets(ctx, ts, client, args[1], args[2], args[3]))
+	case "unregister":
+		ts.Check(unregister(ctx, ts, client, args[1]))
 	default:
 		ts.Fatalf("stranger can't make a %s", args[0])
 	}

@@ -141,7 +141,7 @@ func params(dir string) testscript.Params {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: merged(map[string]func(*testscript.TestScript, bool, []string){"exit": exit, "usinglab": usingLab, "engine": startEngine}, hostCommands, cloudCommands, cliCommands),
+		Cmds: merged(map[string]func(*testscript.TestScript, bool, []string){"exit": exit, "usinglab": usingLab, "engine": startEngine}, hostCommands, cloudCommands, foreignCommands, cliCommands),
 	}
 }
 

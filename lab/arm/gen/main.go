@@ -9,13 +9,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/skyweld/skyweld/internal/facts"
 )
 
 const header = `# Azure's locations, machine sizes and what is offered where. Facts only; made by lab/arm/gen.
@@ -41,9 +42,9 @@ func main() {
 }
 
 func writeCatalogue(data, path string) error {
-	regions, err1 := read(filepath.Join(data, "regions.csv"))
-	sizes, err2 := read(filepath.Join(data, "machine_types", "azure.csv"))
-	prices, err3 := read(filepath.Join(data, "prices", "azure.csv.gz"))
+	regions, err1 := facts.Read(filepath.Join(data, "regions.csv"))
+	sizes, err2 := facts.Read(filepath.Join(data, "machine_types", "azure.csv"))
+	prices, err3 := facts.Read(filepath.Join(data, "prices", "azure.csv.gz"))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
@@ -124,32 +125,4 @@ func compress(path string, data []byte, err error) error {
 		return err
 	}
 	return os.WriteFile(path, z.Bytes(), 0o644)
-}
-
-// read returns the rows of a CSV file, gzipped or not, by the names in its header line.
-func read(path string) ([]map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var r io.Reader = f
-	if strings.HasSuffix(path, ".gz") {
-		if r, err = gzip.NewReader(f); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	rows, err := csv.NewReader(r).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil, fmt.Errorf("%s: no rows: %w", path, err)
-	}
-	var list []map[string]string
-	for _, row := range rows[1:] {
-		m := map[string]string{}
-		for i, name := range rows[0] {
-			m[name] = row[i]
-		}
-		list = append(list, m)
-	}
-	return list, nil
 }

@@ -6,10 +6,11 @@ import (
 	"bytes"
 	"encoding/csv"
 	"flag"
-	"fmt"
 	"log"
 	"os"
 	"path/filepath"
+
+	"github.com/skyweld/skyweld/internal/facts"
 )
 
 const header = `# DigitalOcean's regions and Droplet sizes. Facts only; made by lab/digitalocean/gen.
@@ -36,7 +37,7 @@ func write(data, path string) error {
 	var b bytes.Buffer
 	b.WriteString(header)
 	w := csv.NewWriter(&b)
-	regions, err := read(filepath.Join(data, "regions.csv"))
+	regions, err := facts.Read(filepath.Join(data, "regions.csv"))
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func write(data, path string) error {
 			w.Write([]string{"region", r["region"], r["city"], r["access"]})
 		}
 	}
-	sizes, err := read(filepath.Join(data, "machine_types", "digitalocean.csv"))
+	sizes, err := facts.Read(filepath.Join(data, "machine_types", "digitalocean.csv"))
 	if err != nil {
 		return err
 	}
@@ -57,26 +58,4 @@ func write(data, path string) error {
 		return err
 	}
 	return os.WriteFile(path, b.Bytes(), 0o644)
-}
-
-// read returns the rows of a CSV file by the names in its header line.
-func read(path string) ([]map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil, fmt.Errorf("%s: no rows: %w", path, err)
-	}
-	var list []map[string]string
-	for _, row := range rows[1:] {
-		m := map[string]string{}
-		for i, name := range rows[0] {
-			m[name] = row[i]
-		}
-		list = append(list, m)
-	}
-	return list, nil
 }

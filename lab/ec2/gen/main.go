@@ -9,7 +9,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"math/big"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/skyweld/skyweld/internal/facts"
 )
 
 const header = `# Amazon EC2's regions, zones, instance types and what is offered where. Facts only; made by lab/ec2/gen.
@@ -61,7 +62,7 @@ func writeCatalogue(data, path string) error {
 	var b bytes.Buffer
 	b.WriteString(header)
 	w := csv.NewWriter(&b)
-	regions, err := read(filepath.Join(data, "regions.csv"))
+	regions, err := facts.Read(filepath.Join(data, "regions.csv"))
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func writeCatalogue(data, path string) error {
 			w.Write([]string{"region", r["region"], r["city"], r["opt_in"]})
 		}
 	}
-	zones, err := read(filepath.Join(data, "zones_aws.csv"))
+	zones, err := facts.Read(filepath.Join(data, "zones_aws.csv"))
 	if err != nil {
 		return err
 	}
@@ -79,14 +80,14 @@ func writeCatalogue(data, path string) error {
 		w.Write([]string{"zone", z["region"], z["zone"], z["zone_id"]})
 		ids = append(ids, z["zone_id"])
 	}
-	types, err := read(filepath.Join(data, "machine_types", "aws.csv"))
+	types, err := facts.Read(filepath.Join(data, "machine_types", "aws.csv"))
 	if err != nil {
 		return err
 	}
 	for _, t := range types {
 		w.Write([]string{"type", t["type"], t["vcpu"], t["memory_mib"], t["arch"], t["gpu"], t["burstable"], t["bare_metal"], t["network"]})
 	}
-	offers, err := read(filepath.Join(data, "offerings", "aws.csv.gz"))
+	offers, err := facts.Read(filepath.Join(data, "offerings", "aws.csv.gz"))
 	if err != nil {
 		return err
 	}
@@ -126,32 +127,4 @@ func compress(path string, data []byte, err error) error {
 		return err
 	}
 	return os.WriteFile(path, z.Bytes(), 0o644)
-}
-
-// read returns the rows of a CSV file, gzipped or not, by the names in its header line.
-func read(path string) ([]map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var r io.Reader = f
-	if strings.HasSuffix(path, ".gz") {
-		if r, err = gzip.NewReader(f); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	rows, err := csv.NewReader(r).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil, fmt.Errorf("%s: no rows: %w", path, err)
-	}
-	var list []map[string]string
-	for _, row := range rows[1:] {
-		m := map[string]string{}
-		for i, name := range rows[0] {
-			m[name] = row[i]
-		}
-		list = append(list, m)
-	}
-	return list, nil
 }

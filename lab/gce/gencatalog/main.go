@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,6 +16,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/skyweld/skyweld/internal/facts"
 )
 
 const (
@@ -68,7 +69,7 @@ func main() {
 
 func writeCatalog(data, path string) error {
 	c := catalog{Source: source, Date: date}
-	types, err := readCSV(filepath.Join(data, "machine_types", "gcp.csv"))
+	types, err := facts.Read(filepath.Join(data, "machine_types", "gcp.csv"))
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func writeCatalog(data, path string) error {
 		index[r["type"]] = len(c.Types)
 		c.Types = append(c.Types, mtype{r["type"], cpus, mem, r["arch"], gpus})
 	}
-	regions, err := readCSV(filepath.Join(data, "regions.csv"))
+	regions, err := facts.Read(filepath.Join(data, "regions.csv"))
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func limited(r region, byZone map[string][]int) map[int][]int {
 }
 
 func offered(path, column string, index map[string]int) (map[string][]int, error) {
-	rows, err := readCSV(path)
+	rows, err := facts.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -141,27 +142,6 @@ func offered(path, column string, index map[string]int) (map[string][]int, error
 	}
 	for _, v := range out {
 		sort.Ints(v)
-	}
-	return out, nil
-}
-
-func readCSV(path string) ([]map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	var out []map[string]string
-	for _, row := range rows[1:] {
-		m := map[string]string{}
-		for i, v := range row {
-			m[rows[0][i]] = v
-		}
-		out = append(out, m)
 	}
 	return out, nil
 }
