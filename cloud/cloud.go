@@ -56,11 +56,11 @@ type Resource struct {
 // State is how far a resource is in its life.
 type State string
 
-// The states of an object. Everything but a machine is Ready as soon as it is seen.
+// The states of an object. Nearly everything but a machine is Ready as soon as it is seen.
 const (
 	Pending State = "pending" // being made or started; it will become ready by itself
 	Ready   State = "ready"
-	Stopped State = "stopped" // a machine that exists and doesn't run
+	Stopped State = "stopped" // a machine that exists and doesn't run, or what the cloud has begun to make or change, and failed
 	Gone    State = "gone"    // the cloud says by the resource's own id that it was terminated
 )
 
@@ -243,7 +243,9 @@ type Missing struct {
 	// Action is the cloud's own name of the permission ("ec2:RunInstances").
 	Action string `json:"action"`
 	Region string `json:"region,omitempty"`
+	// Detail is what the cloud said when it was tried, Advice what to do where it isn't to grant the permission.
 	Detail string `json:"detail,omitempty"`
+	Advice string `json:"advice,omitempty"`
 }
 
 // Quota is one limit of an account.

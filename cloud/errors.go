@@ -41,6 +41,8 @@ type Error struct {
 	Credentials bool
 	// NoRegion says that the account doesn't have the region it was about.
 	NoRegion bool
+	// Held says of a conflict that it doesn't pass by itself: what is in the way is another's, or somebody wants it so.
+	Held bool
 	// RetryAfter is how long the cloud asked to wait; zero when it didn't say.
 	RetryAfter time.Duration
 	Err        error

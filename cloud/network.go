@@ -70,7 +70,7 @@ func certificateError(err error, host string) (string, bool) {
 		}
 	}
 	const advice = ": check the account's endpoint, or give the account the right CA certificate (AWS_CA_BUNDLE, " +
-		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE or REQUESTS_CA_BUNDLE, when it is added or updated)"
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE, REQUESTS_CA_BUNDLE for Azure, or SKYWELD_DIGITALOCEAN_CA, when it is added or updated)"
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return fmt.Sprintf("the certificate of %s, signed%s, is not trusted here", host, name) + advice, true
 	}

@@ -14,6 +14,8 @@ type PreflightRequest struct {
 	Create []Resource
 	// Replaced are the objects that go before one of Create takes their place; what they use is free by then.
 	Replaced []Object
+	// Roles are the roles of the machines of Create, by Resource.Machine: some types are too small for the control plane.
+	Roles map[string]Role
 }
 
 // Findings is the answer of Preflight.
@@ -33,6 +35,8 @@ type Problem struct {
 	// Subject is what the problem is about, in the cloud's own words: an instance type, a quota with its code, a
 	// permission.
 	Subject string `json:"subject"`
+	// MachineType is the machine type that it is about; empty where it is about something else.
+	MachineType string `json:"machineType,omitempty"`
 	// Message says what is wrong with it, Advice what to do.
 	Message string `json:"message"`
 	Advice  string `json:"advice,omitempty"`

@@ -34,7 +34,7 @@ type Place struct {
 	Country string
 	// Lat and Lon are in degrees, north and east positive, of the city rather than of the buildings.
 	Lat, Lon float64
-	// Zones are the names of its zones in order; empty where the cloud has none.
+	// Zones are the names of its zones in order, no two of which are alike at one cloud; empty where the cloud has none.
 	Zones []string
 }
 

@@ -29,6 +29,7 @@ func place(t testing.TB, name string) Place {
 }
 
 func TestRegions(t *testing.T) {
+	zones := map[string]string{}
 	for cloud, want := range map[string]int{"aws": 34, "gcp": 43, "digitalocean": 11, "azure": 48} {
 		got := Regions(cloud)
 		if len(got) != want {
@@ -44,12 +45,21 @@ func TestRegions(t *testing.T) {
 			if !slices.IsSorted(p.Zones) || (cloud == "aws" || cloud == "gcp") && len(p.Zones) < 2 {
 				t.Errorf("%s has the zones %q", p, p.Zones)
 			}
+			for _, z := range p.Zones {
+				if of := zones[cloud+" "+z]; of != "" || !strings.HasPrefix(z, p.ID) {
+					t.Errorf("%s has a zone %q, which is not its own alone (%s)", p, z, of)
+				}
+				zones[cloud+" "+z] = p.ID
+			}
 			if found, ok := Region(cloud, p.ID); !ok || found.City != p.City {
 				t.Errorf("%s is found as %+v, %v", p, found, ok)
 			}
 		}
 	}
 	if p := place(t, "gcp/us-east4"); p.City != "Ashburn" || p.Country != "US" || !slices.Equal(p.Zones, []string{"us-east4-a", "us-east4-b", "us-east4-c"}) {
+		t.Errorf("%+v", p)
+	}
+	if p := place(t, "azure/eastus"); !slices.Equal(p.Zones, []string{"eastus-1", "eastus-2", "eastus-3"}) {
 		t.Errorf("%+v", p)
 	}
 	for _, name := range []string{"aws/us-east-9", "nobody/us-east-1", "digitalocean/nyc2", "/"} {

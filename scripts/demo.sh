@@ -239,6 +239,22 @@ strangers() {
 		done
 		stranger gcloud "$2" 6 "${counts[@]}"
 	fi
+	curl_sees azure "$1" "$2" resource-groups virtualNetworks networkSecurityGroups publicIPAddresses networkInterfaces virtualMachines disks
+	curl_sees digitalocean "$1" "$2" vpcs tags firewalls droplets reserved-ips
+}
+
+# curl_sees CLOUD UID WHEN KIND...: the same by scripts/sees.sh, for clouds whose command lines few machines have.
+curl_sees() {
+	local counts=() what answer
+	if answer=$("$root/scripts/sees.sh" "$1" "$2" 2>"$base/stranger.log"); then
+		for what in "${@:4}"; do
+			counts+=("$(grep -c "^$what " <<<"$answer" || true) $what")
+			answer=$(grep -v "^$what " <<<"$answer" || true)
+		done
+		# A kind that nobody thought of is a thing that is left, too.
+		[[ -z $answer ]] || counts+=("$(wc -l <<<"$answer") other")
+	fi
+	stranger "curl at $1" "$3" $(($# - 3)) "${counts[@]}"
 }
 
 # stranger CLIENT WHEN WANTED COUNT...: with fewer counts than wanted, the client's log says why.

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What bears a cluster's mark at Azure or DigitalOcean, as curl sees it, which knows nothing of Skyweld: a line for each thing,
-# its kind and its id. It asks where 'skyweld lab env' points, or the real cloud with the same variables.
+# What bears a cluster's mark at Azure or DigitalOcean, or without a uid all that is there, as curl sees it, which knows
+# nothing of Skyweld: a line for each thing, its kind and its id. It asks where 'skyweld lab env' points, or the real cloud
+# with the same variables.
 #
-# sees.sh azure|digitalocean UID
+# sees.sh azure|digitalocean [UID]
 set -euo pipefail
 
 # ask URL [HEADER]: the answer to a GET. The header with the secret goes by standard input, as arguments are everybody's to read.
@@ -30,7 +31,8 @@ azure() {
 		curl --config - --silent --show-error --fail-with-body ${CA:+--cacert "$CA"} "${authority%/}/$AZURE_TENANT_ID/oauth2/v2.0/token" | jq -r .access_token)
 	login="Authorization: Bearer $token"
 	base=${manager%/}/subscriptions/$AZURE_SUBSCRIPTION_ID
-	filter="api-version=2021-04-01&\$filter=$(jq -rn --arg f "$mark" '$f | @uri')"
+	filter=api-version=2021-04-01
+	[[ -z $1 ]] || filter+="&\$filter=$(jq -rn --arg f "$mark" '$f | @uri')"
 	pages "$base/resourcegroups?$filter" .nextLink '.value[] | "resource-groups \(.id)"'
 	pages "$base/resources?$filter" .nextLink '.value[] | "\(.type | split("/")[-1]) \(.id)"'
 }
@@ -40,26 +42,26 @@ digitalocean() {
 	CA=${SKYWELD_DIGITALOCEAN_CA:-}
 	login="Authorization: Bearer $DIGITALOCEAN_TOKEN"
 	api=${api%/}/v2
-	tags=$(pages "$api/tags?per_page=200" "$next" ".tags[].name | select(contains(\":$1\"))")
+	tags=$(pages "$api/tags?per_page=200" "$next" ".tags[].name | select(contains(\"${1:+:$1}\"))")
 	# Networks bear the mark in their description, firewalls in the tags that they are for; a tag names each address.
-	ours=$(sed -n "s/^skyweld:ip:$1:.*:\([0-9]*-[0-9]*-[0-9]*-[0-9]*\)\$/\1/p" <<<"$tags" | tr - .)
-	pages "$api/droplets?per_page=200&tag_name=skyweld:cluster:$1" "$next" '.droplets[] | "droplets \(.id)"'
-	pages "$api/firewalls?per_page=200" "$next" ".firewalls[] | select(any(.tags[]?; contains(\":$1\"))) | \"firewalls \(.id)\""
-	pages "$api/reserved_ips?per_page=200" "$next" '.reserved_ips[] | "reserved-ips \(.ip)"' | grep -Fx -f <(sed '/./s/^/reserved-ips /; /./!d' <<<"$ours") || true
-	pages "$api/vpcs?per_page=200" "$next" ".vpcs[] | select(.description | contains(\"skyweld-cluster=$1\")) | \"vpcs \(.id)\""
+	pages "$api/droplets?per_page=200${1:+&tag_name=skyweld:cluster:$1}" "$next" '.droplets[] | "droplets \(.id)"'
+	pages "$api/firewalls?per_page=200" "$next" ".firewalls[] | select(.tags | tostring | contains(\"${1:+:$1}\")) | \"firewalls \(.id)\""
+	pages "$api/vpcs?per_page=200" "$next" ".vpcs[] | select(.description // \"\" | contains(\"${1:+skyweld-cluster=$1}\")) | \"vpcs \(.id)\""
+	ours=$(sed -n "s/^skyweld:ip:$1:.*:\([0-9]*\)-\([0-9]*\)-\([0-9]*\)-\([0-9]*\)\$/reserved-ips \1.\2.\3.\4/p" <<<"$tags")
+	pages "$api/reserved_ips?per_page=200" "$next" '.reserved_ips[] | "reserved-ips \(.ip)"' | if [[ -n $1 ]]; then grep -Fx "${ours:-none}" || true; else cat; fi
 	sed '/./!d; s/^/tags /' <<<"$tags"
 }
 
 case ${1:-} in
 azure | digitalocean)
-	[[ ${2:-} =~ ^[0-9a-f]+$ ]] || {
-		echo "Error: want a cluster's uid, found \"${2:-}\"" >&2
+	[[ ${2:-} =~ ^[0-9a-f]*$ ]] || {
+		echo "Error: want a cluster's uid, found \"$2\"" >&2
 		exit 2
 	}
-	"$1" "$2"
+	"$1" "${2:-}"
 	;;
 *)
-	echo "Usage: scripts/sees.sh azure|digitalocean UID" >&2
+	echo "Usage: scripts/sees.sh azure|digitalocean [UID]" >&2
 	exit 2
 	;;
 esac

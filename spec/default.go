@@ -8,15 +8,25 @@ import (
 
 var siteRange = netip.MustParsePrefix("10.64.0.0/12")
 
-// Default fills in every field that has a default and isn't given. Blocks of sites are the first free ones in the order
-// of the sites; where Inherit ran before, the sites of the cluster in force keep theirs.
+// BlockRule says what the block of a site is to be like that names none.
+type BlockRule struct {
+	// Bits is its length; 0 for SiteBits.
+	Bits int
+	// Taken are ranges that it must not overlap, beside all others of the cluster.
+	Taken []netip.Prefix
+}
+
+// SiteBits is the length of a block unless a rule says otherwise.
+const SiteBits = 16
+
+// Default fills in every field that has a default and isn't given. Blocks of sites are as DefaultBlocks chooses them where
+// no rule is known; where Inherit ran before, the sites of the cluster in force keep theirs.
 func Default(c *Cluster) {
 	s := &c.Spec
 	fill(&s.KubernetesVersion, Versions[0])
 	fill(&s.Network.Mode, Modes[0])
 	fill(&s.Network.MaxRTT, Duration(10*time.Millisecond))
-	fill(&s.Network.Pods, netip.MustParsePrefix("10.216.0.0/14"))
-	fill(&s.Network.Services, netip.MustParsePrefix("10.96.0.0/16"))
+	DefaultBlocks(c, nil)
 	fill(&s.Repair.FailedMachines, FailedMachines[0])
 	fill(&s.ControlPlane.Replicas, 3)
 	fill(&s.ControlPlane.Size, "medium")
@@ -33,12 +43,15 @@ func Default(c *Cluster) {
 			s.Workers[i].Count = new(1)
 		}
 	}
-	defaultBlocks(s)
 }
 
-// defaultBlocks gives sites without a block the next /16 that overlaps nothing else in the cluster. When none is left the
-// block stays empty, which Validate reports.
-func defaultBlocks(s *Spec) {
+// DefaultBlocks gives every site without a block the first one of siteRange that its rule, by the site's name, allows and
+// that overlaps nothing else in the cluster, in the order of the sites. When none is left the block stays empty, which
+// Validate reports.
+func DefaultBlocks(c *Cluster, rules map[string]BlockRule) {
+	s := &c.Spec
+	fill(&s.Network.Pods, netip.MustParsePrefix("10.216.0.0/14"))
+	fill(&s.Network.Services, netip.MustParsePrefix("10.96.0.0/16"))
 	taken := []netip.Prefix{s.Network.Pods, s.Network.Services}
 	for _, site := range s.Sites {
 		if site.Block.IsValid() {
@@ -49,15 +62,27 @@ func defaultBlocks(s *Spec) {
 		if s.Sites[i].Block.IsValid() {
 			continue
 		}
-		for n := range 1 << (16 - siteRange.Bits()) {
-			block := subBlock(siteRange, 16, n)
-			if _, hit := overlapping(block, taken); !hit {
-				s.Sites[i].Block = block
-				taken = append(taken, block)
-				break
-			}
+		if block := freeBlock(rules[s.Sites[i].Name], taken); block.IsValid() {
+			s.Sites[i].Block = block
+			taken = append(taken, block)
 		}
 	}
+}
+
+// freeBlock finds the first block by a rule that overlaps nothing of a list.
+func freeBlock(rule BlockRule, taken []netip.Prefix) netip.Prefix {
+	bits := rule.Bits
+	if bits == 0 {
+		bits = SiteBits
+	}
+	for n := range 1 << (bits - siteRange.Bits()) {
+		block := subBlock(siteRange, bits, n)
+		_, here := overlapping(block, taken)
+		if _, there := overlapping(block, rule.Taken); !here && !there {
+			return block
+		}
+	}
+	return netip.Prefix{}
 }
 
 // Inherit fills in those fields of a new file for an existing cluster that cannot change and aren't given, from the

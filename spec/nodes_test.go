@@ -331,3 +331,69 @@ func TestBlocksNeverOverlap(t *testing.T) {
 		}
 	})
 }
+
+// TestDefaultBlocks: a rule says how large a block is and what it must not overlap; given blocks, and those of sites
+// without a rule, are as ever.
+func TestDefaultBlocks(t *testing.T) {
+	sites := func(names ...string) *Cluster {
+		c := &Cluster{}
+		for _, n := range names {
+			name, block, _ := strings.Cut(n, "=")
+			s := Site{Name: name}
+			if block != "" {
+				s.Block = netip.MustParsePrefix(block)
+			}
+			c.Spec.Sites = append(c.Spec.Sites, s)
+		}
+		return c
+	}
+	all := netip.MustParsePrefix("10.64.0.0/12")
+	small := BlockRule{Bits: 20, Taken: []netip.Prefix{netip.MustParsePrefix("10.64.0.0/20"), netip.MustParsePrefix("10.64.32.0/24")}}
+	for name, test := range map[string]struct {
+		c     *Cluster
+		rules map[string]BlockRule
+		want  string
+	}{
+		"none":        {sites("a", "b"), nil, "10.64.0.0/16 10.65.0.0/16"},
+		"small first": {sites("do", "a", "do2"), map[string]BlockRule{"do": small, "do2": small}, "10.64.16.0/20 10.65.0.0/16 10.64.48.0/20"},
+		"small last":  {sites("a", "b", "do"), map[string]BlockRule{"do": {Bits: 20}}, "10.64.0.0/16 10.65.0.0/16 10.66.0.0/20"},
+		"given":       {sites("do=10.64.0.0/16", "do2"), map[string]BlockRule{"do": small, "do2": small}, "10.64.0.0/16 10.65.0.0/20"},
+		"taken":       {sites("a"), map[string]BlockRule{"a": {Taken: []netip.Prefix{netip.MustParsePrefix("10.64.200.0/24")}}}, "10.65.0.0/16"},
+	} {
+		DefaultBlocks(test.c, test.rules)
+		Default(test.c)
+		var got []string
+		for _, s := range test.c.Spec.Sites {
+			got = append(got, s.Block.String())
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: blocks %v, want %s", name, got, test.want)
+		}
+	}
+	full := sites("do")
+	DefaultBlocks(full, map[string]BlockRule{"do": {Bits: 20, Taken: []netip.Prefix{all}}})
+	if full.Spec.Sites[0].Block.IsValid() {
+		t.Errorf("where all is taken: block %s", full.Spec.Sites[0].Block)
+	}
+}
+
+// TestSmallBlockHolds: a /20 has room for 4,085 nodes at one site, and the file that wants more is refused.
+func TestSmallBlockHolds(t *testing.T) {
+	want := func(workers int) Errors {
+		c := &Cluster{APIVersion: APIVersion, Kind: Kind, Metadata: Metadata{Name: "demo"}}
+		c.Spec.Sites = []Site{{Name: "do", Account: "a", Region: "nyc3", Block: netip.MustParsePrefix("10.64.0.0/20")}}
+		c.Spec.Network.Pods, c.Spec.Network.Services = netip.MustParsePrefix("10.128.0.0/9"), netip.MustParsePrefix("172.16.0.0/16")
+		c.Spec.ControlPlane.Replicas = 1
+		for left, i := workers, 0; left > 0; left, i = left-500, i+1 {
+			c.Spec.Workers = append(c.Spec.Workers, Workers{Name: fmt.Sprint("w", i), Site: "do", Count: new(min(left, 500))})
+		}
+		Default(c)
+		return Validate(c)
+	}
+	if errs := want(4084); len(errs) > 0 {
+		t.Errorf("4,085 nodes: %v", errs)
+	}
+	if errs := want(4085); len(errs) != 1 || errs[0].Path != "spec.sites[0].block" || !strings.Contains(errs[0].Message, "holds 4085 nodes a zone, and the spec wants 4086") {
+		t.Errorf("4,086 nodes: %v", errs)
+	}
+}

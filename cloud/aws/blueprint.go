@@ -10,15 +10,9 @@ import (
 	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/sizes"
 	clusterspec "github.com/skyweld/skyweld/spec"
 )
-
-// sizes are the instance types behind Skyweld's own sizes. Other names are taken for instance types.
-var sizes = map[string]string{
-	"small":  "t3.medium",   // 2 vCPU, 4 GiB
-	"medium": "m6i.xlarge",  // 4 vCPU, 16 GiB
-	"large":  "m6i.2xlarge", // 8 vCPU, 32 GiB
-}
 
 const anywhere = "0.0.0.0/0"
 
@@ -70,7 +64,7 @@ func (l *layout) add(key string, kind cloud.Kind, s spec, needs ...string) strin
 func (l *layout) key(name string) string { return cutKey(l.site.Name+"-"+name, cloud.MaxKey) }
 
 func (l *layout) network() {
-	l.vpc = l.add(l.key("vpc"), kindVPC, &VPCSpec{CIDR: l.site.Block.Masked().String(), DNSSupport: true, DNSHostnames: true})
+	l.vpc = l.add(l.key("vpc"), kindVPC, &VPCSpec{CIDR: l.site.Block.Masked().String()})
 	l.gateway = l.add(l.key("igw"), kindGateway, &GatewaySpec{VPC: l.vpc}, l.vpc)
 	cut := Subnets(l.site)
 	var keys []string
@@ -117,13 +111,12 @@ func tcp(port int, from []netip.Prefix) []Rule {
 	return slices.Compact(out)
 }
 
+// instanceTypeOf is the instance type behind one of Skyweld's sizes; any other name is taken for an instance type.
+func instanceTypeOf(size string) string { return sizes.TypeName(string(cloud.AWS), size) }
+
 func (l *layout) machine(m cloud.Machine) {
-	kind, ok := sizes[m.Size]
-	if !ok {
-		kind = m.Size
-	}
 	s := &InstanceSpec{
-		Subnet: l.subnets[m.Zone], Zone: m.Zone, Type: kind, PrivateAddress: m.Address.String(),
+		Subnet: l.subnets[m.Zone], Zone: m.Zone, Type: instanceTypeOf(m.Size), PrivateAddress: m.Address.String(),
 		SecurityGroups: []string{l.nodes}, PublicAddress: m.Role != cloud.ControlPlane, DiskGiB: m.DiskGiB,
 		Metadata: Metadata{Enabled: true, TokensRequired: true, HopLimit: 1},
 	}

@@ -118,7 +118,7 @@ func (d *Driver) missing(ctx context.Context, region string) ([]cloud.Missing, e
 // quotas reads the limits that what is made counts to, with what is used of them. Where Service Quotas can't be asked EC2's
 // own attributes tell some.
 func (d *Driver) quotas(ctx context.Context, region string) ([]cloud.Quota, error) {
-	p := &preflight{d: d, c: d.in(region), region: region}
+	c := d.in(region)
 	standard := vcpuLimits["standard"]
 	out := make([]cloud.Quota, len(limits)+1)
 	g, gctx := errgroup.WithContext(ctx)
@@ -128,7 +128,7 @@ func (d *Driver) quotas(ctx context.Context, region string) ([]cloud.Quota, erro
 			if out[i].Limit, err = d.readQuota(gctx, region, l.quota); err != nil {
 				return err
 			}
-			used, err := l.count(gctx, p)
+			used, err := l.count(gctx, c)
 			out[i].Used = float64(used)
 			return err
 		})
@@ -139,7 +139,7 @@ func (d *Driver) quotas(ctx context.Context, region string) ([]cloud.Quota, erro
 		if q.Limit, err = d.readQuota(gctx, region, standard); err != nil {
 			return err
 		}
-		used, err := p.usedVCPUs(gctx)
+		used, err := d.usedVCPUs(gctx, region)
 		q.Used = float64(used[standard])
 		return err
 	})

@@ -3,6 +3,8 @@ package aws
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -35,14 +37,15 @@ func (d *Driver) create(ctx context.Context, req cloud.CreateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
+	refs := slices.Collect(maps.Values(req.Refs))
 	if o.ID == "" {
 		if o, err = w.make(ctx); err != nil {
-			return cloud.Object{}, err
+			return cloud.Object{}, d.explainRefusal(ctx, w.res.Region, err, refs...)
 		}
 	}
 	for _, field := range late[w.res.Kind] {
 		if err := settle(ctx, o.ID, func() error { return w.bring(ctx, o.ID, field) }); err != nil {
-			return cloud.Object{}, halfDone(o.ID, field, err)
+			return cloud.Object{}, halfDone(o.ID, field, d.explainRefusal(ctx, w.res.Region, err, refs...))
 		}
 	}
 	return w.done(o), nil
@@ -60,7 +63,6 @@ func halfDone(id, field string, err error) error {
 
 // late lists the fields that a kind's creating call can't set.
 var late = map[cloud.Kind][]string{
-	kindVPC:           {"dnsHostnames"},
 	kindGateway:       {"vpc"},
 	kindRouteTable:    {"routes", "subnets"},
 	kindSecurityGroup: {"ingress"},
@@ -177,7 +179,7 @@ func (w *work) make(ctx context.Context) (cloud.Object, error) {
 		if err != nil {
 			return cloud.Object{}, err
 		}
-		return (&snapshot{}).vpc(*out.Vpc), nil
+		return vpcObject(*out.Vpc), nil
 	case *GatewaySpec:
 		out, err := w.c.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{TagSpecifications: w.tagged(types.ResourceTypeInternetGateway)})
 		if err != nil {

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -15,9 +16,71 @@ import (
 // Delete removes an object; an instance is waited for until it is terminated. Removing what is gone is success. What is in
 // the way of each kind, and how that is got past, is in docs/teardown.md.
 func (d *Driver) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
-	err := remove(ctx, d.in(o.Region), owner, o)
+	err := d.explainRefusal(ctx, o.Region, remove(ctx, d.in(o.Region), owner, o), o)
 	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), unlessGone(err))
 }
+
+// explainRefusal looks whether what a refused call was about isn't there. A policy that allows changes by tag only refuses
+// them for what is gone, as that has no tags any more.
+func (d *Driver) explainRefusal(ctx context.Context, region string, err error, about ...cloud.Object) error {
+	if !hasCode(err, "UnauthorizedOperation") {
+		return err
+	}
+	text := classify(err).Message
+	slices.SortFunc(about, func(a, b cloud.Object) int { // what the refusal names comes first, else what the others are in
+		if x, y := strings.Contains(text, a.ID), strings.Contains(text, b.ID); x != y {
+			return map[bool]int{true: -1, false: 1}[x]
+		}
+		return layer(a.Kind) - layer(b.Kind)
+	})
+	for _, o := range about {
+		if there, lerr := exists(ctx, d.in(region), o.Kind, o.ID); lerr == nil && !there {
+			return &cloud.Error{Class: cloud.NotFound, Code: notThere[o.Kind], Message: fmt.Sprintf("there is no %s %s", o.Kind, o.ID)}
+		}
+	}
+	return err
+}
+
+// layer is a kind's place in the order of creation.
+func layer(kind cloud.Kind) int {
+	return slices.IndexFunc((*Driver)(nil).Kinds(), func(k cloud.KindInfo) bool { return k.Kind == kind })
+}
+
+// notThere are the codes with which EC2 says that something doesn't exist, to who may change it.
+var notThere = map[cloud.Kind]string{
+	kindVPC: "InvalidVpcID.NotFound", kindGateway: "InvalidInternetGatewayID.NotFound", kindSubnet: "InvalidSubnetID.NotFound",
+	kindRouteTable: "InvalidRouteTableID.NotFound", kindSecurityGroup: "InvalidGroup.NotFound", kindAddress: "InvalidAllocationID.NotFound",
+	kindAssociation: "InvalidAssociationID.NotFound", kindVolume: "InvalidVolume.NotFound", kindInterface: "InvalidNetworkInterfaceID.NotFound",
+}
+
+// exists looks whether something is there, by its id. An instance is never forgotten before its tags are.
+func exists(ctx context.Context, c *ec2.Client, kind cloud.Kind, id string) (bool, error) {
+	by := func(filter string) filters { return filters{filter: {id}} }
+	switch kind {
+	case kindVPC:
+		return some(listVPCs(ctx, c, by("vpc-id")))
+	case kindGateway:
+		return some(listGateways(ctx, c, by("internet-gateway-id")))
+	case kindSubnet:
+		return some(listSubnets(ctx, c, by("subnet-id")))
+	case kindRouteTable:
+		return some(listRouteTables(ctx, c, by("route-table-id")))
+	case kindSecurityGroup:
+		return some(listSecurityGroups(ctx, c, by("group-id")))
+	case kindAddress:
+		return some(listAddresses(ctx, c, by("allocation-id")))
+	case kindAssociation:
+		return some(listAddresses(ctx, c, by("association-id")))
+	case kindVolume:
+		return some(listVolumes(ctx, c, by("volume-id")))
+	case kindInterface:
+		return some(listInterfaces(ctx, c, by("network-interface-id")))
+	}
+	return true, nil
+}
+
+// some says whether a list holds anything.
+func some[T any](list []T, err error) (bool, error) { return len(list) > 0, err }
 
 func remove(ctx context.Context, c *ec2.Client, owner cloud.Owner, o cloud.Object) error {
 	id := sdk.String(o.ID)

@@ -86,8 +86,7 @@ func (l *listing) add(kind cloud.Kind, id *string, tags []types.Tag, detail stri
 
 func (l *listing) networks(s *snapshot) {
 	for _, v := range s.vpcs {
-		id := sdk.ToString(v.VpcId)
-		l.add(kindVPC, v.VpcId, v.Tags, fmt.Sprintf("%s dnsSupport=%v dnsHostnames=%v", sdk.ToString(v.CidrBlock), s.support[id], s.hostnames[id]))
+		l.add(kindVPC, v.VpcId, v.Tags, sdk.ToString(v.CidrBlock))
 	}
 	for _, g := range s.gateways {
 		var at []string

@@ -6,10 +6,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/skyweld/skyweld/cloud"
 )
@@ -31,25 +34,25 @@ func (q quota) raise(region string) string {
 type countedLimit struct {
 	quota
 	kind  cloud.Kind
-	count func(context.Context, *preflight) (int, error)
+	count func(context.Context, *ec2.Client) (int, error)
 }
 
 // limits are those that count things, as "Amazon VPC quotas" and "Amazon EC2 service quotas" name them.
 var limits = []countedLimit{
-	{quota{"vpc", "L-F678F1CE", "VPCs per Region"}, kindVPC, func(ctx context.Context, p *preflight) (int, error) {
-		list, err := listVPCs(ctx, p.c, nil)
+	{quota{"vpc", "L-F678F1CE", "VPCs per Region"}, kindVPC, func(ctx context.Context, c *ec2.Client) (int, error) {
+		list, err := listVPCs(ctx, c, nil)
 		return len(list), err
 	}},
-	{quota{"vpc", "L-A4707A72", "Internet gateways per Region"}, kindGateway, func(ctx context.Context, p *preflight) (int, error) {
-		list, err := listGateways(ctx, p.c, nil)
+	{quota{"vpc", "L-A4707A72", "Internet gateways per Region"}, kindGateway, func(ctx context.Context, c *ec2.Client) (int, error) {
+		list, err := listGateways(ctx, c, nil)
 		return len(list), err
 	}},
-	{quota{"vpc", "L-E79EC296", "VPC security groups per Region"}, kindSecurityGroup, func(ctx context.Context, p *preflight) (int, error) {
-		list, err := listSecurityGroups(ctx, p.c, nil)
+	{quota{"vpc", "L-E79EC296", "VPC security groups per Region"}, kindSecurityGroup, func(ctx context.Context, c *ec2.Client) (int, error) {
+		list, err := listSecurityGroups(ctx, c, nil)
 		return len(list), err
 	}},
-	{quota{"ec2", "L-0263D0A3", "EC2-VPC Elastic IPs"}, kindAddress, func(ctx context.Context, p *preflight) (int, error) {
-		list, err := listAddresses(ctx, p.c, nil)
+	{quota{"ec2", "L-0263D0A3", "EC2-VPC Elastic IPs"}, kindAddress, func(ctx context.Context, c *ec2.Client) (int, error) {
+		list, err := listAddresses(ctx, c, nil)
 		return len(list), err
 	}},
 }
@@ -80,67 +83,96 @@ func vcpuLimit(instanceType string) (quota, bool) {
 	return q, ok
 }
 
-// limit holds what is to be made of a kind against its limit.
-func (p *preflight) limit(ctx context.Context, l countedLimit) error {
-	need := len(p.keys[l.kind]) - p.spare[l.kind]
-	if need <= 0 {
-		return nil
+// quotas are all limits by their codes.
+func quotas() map[string]quota {
+	out := map[string]quota{}
+	for _, l := range limits {
+		out[l.code] = l.quota
 	}
-	limit, err := p.d.readQuota(ctx, p.region, l.quota)
-	if err != nil {
-		return p.note("reading "+l.subject(), err)
+	for _, q := range vcpuLimits {
+		out[q.code] = q
 	}
-	used, err := l.count(ctx, p)
-	if err != nil {
-		return p.note("counting towards "+l.subject(), err)
-	}
-	p.problem(cloud.OverQuota(p.region, l.subject(), "of it", l.raise(p.region), limit, float64(used), float64(need), p.keys[l.kind]))
-	return nil
+	return out
 }
 
-// vcpus holds the vCPUs of the new instances against the limits of their families.
-func (p *preflight) vcpus(ctx context.Context, known map[string]instanceType) error {
-	need, keys := map[quota]int{}, map[quota][]string{}
-	for _, m := range p.machines {
-		if q, ok := vcpuLimit(m.kind); ok {
-			need[q] += known[m.kind].vcpus
-			keys[q] = append(keys[q], m.key)
+// takes tells which limits a resource counts to, by their codes.
+func (p preflight) takes(r cloud.Resource, add func(region, code string, amount float64)) {
+	for _, l := range limits {
+		if r.Kind == l.kind {
+			add(p.region, l.code, 1)
 		}
 	}
-	freed, err := p.d.typesIn(ctx, p.region, slices.Compact(slices.Sorted(slices.Values(p.freed))))
-	if err != nil {
-		return p.note("looking up instance types", err)
+	if q, ok := vcpuLimit(typeOf(r)); ok && r.Kind == kindInstance {
+		add(p.region, q.code, float64(p.types[typeOf(r)].VCPUs))
 	}
-	for _, name := range p.freed {
-		if q, ok := vcpuLimit(name); ok {
-			need[q] -= freed[name].vcpus
-		}
-	}
-	maps.DeleteFunc(need, func(_ quota, n int) bool { return n <= 0 })
-	if len(need) == 0 {
-		return nil
-	}
-	used, err := p.usedVCPUs(ctx)
-	if err != nil {
-		return p.note("counting the running instances", err)
-	}
-	for q, n := range need {
-		limit, err := p.d.readQuota(ctx, p.region, q)
-		if err != nil {
-			if err := p.note("reading "+q.subject(), err); err != nil {
-				return err
+}
+
+// limits holds what is to be made against the limits.
+func (p preflight) limits(ctx context.Context) error {
+	// An instance that doesn't run frees no vCPUs by going.
+	p.Replaced = slices.DeleteFunc(slices.Clone(p.Replaced), func(o cloud.Object) bool {
+		return o.Kind == kindInstance && (o.State == cloud.Stopped || o.State == cloud.Gone)
+	})
+	all := quotas()
+	return p.Limits(cloud.Limits{
+		Takes:   p.takes,
+		Read:    func(_ string, codes []string) ([]cloud.Quota, error) { return p.readLimits(ctx, codes) },
+		Pass:    func(_ string, err error) error { return p.pass("reading the limits", err) },
+		Subject: func(code string) string { return all[code].subject() },
+		Unit: func(code string) string {
+			if slices.ContainsFunc(limits, func(l countedLimit) bool { return l.code == code }) {
+				return "of it"
 			}
+			return "vCPUs"
+		},
+		Raise: func(region, code string) string { return all[code].raise(region) },
+	})
+}
+
+// readLimits reads some limits, and counts what is used of them. One that can't be read is a note.
+func (p preflight) readLimits(ctx context.Context, codes []string) ([]cloud.Quota, error) {
+	var out []cloud.Quota
+	var mu sync.Mutex
+	running := sync.OnceValues(func() (map[quota]int, error) { return p.d.usedVCPUs(ctx, p.region) })
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lists)
+	for code, q := range quotas() {
+		if !slices.Contains(codes, strings.ToLower(code)) {
 			continue
 		}
-		p.problem(cloud.OverQuota(p.region, q.subject(), "vCPUs", q.raise(p.region), limit, float64(used[q]), float64(n), keys[q]))
+		g.Go(func() error {
+			limit, err := p.d.readQuota(ctx, p.region, q)
+			if err != nil {
+				return p.pass("reading "+q.subject(), err)
+			}
+			used, err := p.used(ctx, q, running)
+			if err != nil {
+				return p.pass("counting towards "+q.subject(), err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out = append(out, cloud.Quota{Name: code, Region: p.region, Limit: limit, Used: float64(used)})
+			return nil
+		})
 	}
-	return nil
+	return out, g.Wait()
+}
+
+// used is how much of a limit is used.
+func (p preflight) used(ctx context.Context, q quota, running func() (map[quota]int, error)) (int, error) {
+	for _, l := range limits {
+		if l.quota == q {
+			return l.count(ctx, p.c)
+		}
+	}
+	vcpus, err := running()
+	return vcpus[q], err
 }
 
 // usedVCPUs counts the vCPUs of the instances that run or start, towards each limit. Spot instances have limits of their
 // own.
-func (p *preflight) usedVCPUs(ctx context.Context) (map[quota]int, error) {
-	list, err := listInstances(ctx, p.c, filters{"instance-state-name": {"pending", "running"}})
+func (d *Driver) usedVCPUs(ctx context.Context, region string) (map[quota]int, error) {
+	list, err := listInstances(ctx, d.in(region), filters{"instance-state-name": {"pending", "running"}})
 	if err != nil {
 		return nil, err
 	}
@@ -150,14 +182,14 @@ func (p *preflight) usedVCPUs(ctx context.Context) (map[quota]int, error) {
 			count[string(i.InstanceType)]++
 		}
 	}
-	known, err := p.d.typesIn(ctx, p.region, slices.Sorted(maps.Keys(count)))
+	known, err := d.typesIn(ctx, region, slices.Sorted(maps.Keys(count)))
 	if err != nil {
 		return nil, err
 	}
 	used := map[quota]int{}
 	for name, n := range count {
 		if q, ok := vcpuLimit(name); ok {
-			used[q] += n * known[name].vcpus
+			used[q] += n * known[name].VCPUs
 		}
 	}
 	return used, nil

@@ -116,9 +116,9 @@ func TestMoto(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		UnknownSize: "m6i.huge",
-		Blocked:     except.blocked,
-		Skip:        except.skip,
+		UnknownSize: "m6i.huge", TinySize: "t3.nano",
+		Blocked: except.blocked,
+		Skip:    except.skip,
 	})
 	t.Logf("requests to moto: %v\n%s", tally, tally.Detail())
 	if calls := tally.Calls(); len(calls) > 0 && !strings.Contains(flag.Lookup("test.run").Value.String(), "/") {

@@ -18,8 +18,6 @@ import (
 // snapshot is what EC2 says about one region.
 type snapshot struct {
 	vpcs       []types.Vpc
-	support    map[string]bool // enableDnsSupport by VPC
-	hostnames  map[string]bool // enableDnsHostnames by VPC
 	gateways   []types.InternetGateway
 	subnets    []types.Subnet
 	tables     []types.RouteTable
@@ -38,12 +36,7 @@ func look(ctx context.Context, c *ec2.Client, f filters) (*snapshot, error) {
 	var s snapshot
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lists)
-	g.Go(func() (err error) {
-		if s.vpcs, err = listVPCs(ctx, c, f); err == nil {
-			err = s.attributes(ctx, c)
-		}
-		return err
-	})
+	g.Go(func() (err error) { s.vpcs, err = listVPCs(ctx, c, f); return err })
 	g.Go(func() (err error) { s.gateways, err = listGateways(ctx, c, f); return err })
 	g.Go(func() (err error) { s.subnets, err = listSubnets(ctx, c, f); return err })
 	g.Go(func() (err error) { s.tables, err = listRouteTables(ctx, c, f); return err })
@@ -57,33 +50,6 @@ func look(ctx context.Context, c *ec2.Client, f filters) (*snapshot, error) {
 	}
 	return &s, s.unmarkedDisks(ctx, c)
 }
-
-// attributes reads what lists of VPCs don't tell. A site has one VPC; EC2 has no list of these.
-func (s *snapshot) attributes(ctx context.Context, c *ec2.Client) error {
-	s.support, s.hostnames = map[string]bool{}, map[string]bool{}
-	for _, v := range s.vpcs {
-		id := sdk.ToString(v.VpcId)
-		sup, err := c.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: v.VpcId, Attribute: types.VpcAttributeNameEnableDnsSupport})
-		if err != nil {
-			if unlessGone(err) == nil {
-				continue // deleted since it was listed
-			}
-			return err
-		}
-		host, err := c.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: v.VpcId, Attribute: types.VpcAttributeNameEnableDnsHostnames})
-		if err != nil {
-			if unlessGone(err) == nil {
-				continue
-			}
-			return err
-		}
-		s.support[id] = isTrue(sup.EnableDnsSupport)
-		s.hostnames[id] = isTrue(host.EnableDnsHostnames)
-	}
-	return nil
-}
-
-func isTrue(v *types.AttributeBooleanValue) bool { return v != nil && sdk.ToBool(v.Value) }
 
 // unmarkedDisks adds the disks of the instances that were not among the marked volumes: somebody took their mark, and
 // that is no reason to believe that the disk is another.
@@ -132,7 +98,7 @@ func (d *Driver) Observe(ctx context.Context, cluster, region string) ([]cloud.O
 func (s *snapshot) objects(region string) []cloud.Object {
 	var out []cloud.Object
 	for _, v := range s.vpcs {
-		out = append(out, s.vpc(v))
+		out = append(out, vpcObject(v))
 	}
 	for _, g := range s.gateways {
 		out = append(out, gatewayObject(g))
@@ -181,11 +147,8 @@ func marked(kind cloud.Kind, id *string, tags []types.Tag, s spec) cloud.Object 
 	}
 }
 
-func (s *snapshot) vpc(v types.Vpc) cloud.Object {
-	id := sdk.ToString(v.VpcId)
-	return marked(kindVPC, v.VpcId, v.Tags, &VPCSpec{
-		CIDR: sdk.ToString(v.CidrBlock), DNSSupport: s.support[id], DNSHostnames: s.hostnames[id],
-	})
+func vpcObject(v types.Vpc) cloud.Object {
+	return marked(kindVPC, v.VpcId, v.Tags, &VPCSpec{CIDR: sdk.ToString(v.CidrBlock)})
 }
 
 func gatewayObject(g types.InternetGateway) cloud.Object {

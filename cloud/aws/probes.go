@@ -2,6 +2,8 @@ package aws
 
 import (
 	"context"
+	"regexp"
+	"slices"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -30,7 +32,8 @@ func dry[In, Out any](action string, call func(*ec2.Client, context.Context, *In
 }
 
 // The things that probes name. None of them exists: EC2 checks the permission first, and any other answer proves nothing
-// missing. ModifyVpcAttribute and ModifySubnetAttribute know no dry run, and so change nothing by this alone.
+// missing. ModifySubnetAttribute knows no dry run, and so changes nothing by this alone. What isn't there has no tags, so a
+// policy that allows changes by tag only must allow them of these too, as docs/accounts/aws-policy.json does.
 const (
 	noVPC         = "vpc-00000000000000000"
 	noSubnet      = "subnet-00000000000000000"
@@ -50,12 +53,20 @@ func probes(image string) []probe {
 	return append(append(readProbes(), networkProbes()...), machineProbes(image)...)
 }
 
+// trial is the mark that a creation which is only tried would give: a policy may allow only what is marked.
+func trial(kinds ...types.ResourceType) []types.TagSpecification {
+	var out []types.TagSpecification
+	for _, k := range kinds {
+		out = append(out, types.TagSpecification{ResourceType: k, Tags: []types.Tag{{Key: sdk.String(cloud.TagCluster), Value: sdk.String("check")}}})
+	}
+	return out
+}
+
 func readProbes() []probe {
 	yes := sdk.Bool(true)
-	one := filters{"instance-type": {sizes["small"]}}.list() // the whole list is long
+	one := filters{"instance-type": {instanceTypeOf("small")}}.list() // the whole list is long
 	return []probe{
 		dry("DescribeVpcs", (*ec2.Client).DescribeVpcs, &ec2.DescribeVpcsInput{DryRun: yes}),
-		dry("DescribeVpcAttribute", (*ec2.Client).DescribeVpcAttribute, &ec2.DescribeVpcAttributeInput{DryRun: yes, VpcId: sdk.String(noVPC), Attribute: types.VpcAttributeNameEnableDnsSupport}),
 		dry("DescribeSubnets", (*ec2.Client).DescribeSubnets, &ec2.DescribeSubnetsInput{DryRun: yes}),
 		dry("DescribeInternetGateways", (*ec2.Client).DescribeInternetGateways, &ec2.DescribeInternetGatewaysInput{DryRun: yes}),
 		dry("DescribeRouteTables", (*ec2.Client).DescribeRouteTables, &ec2.DescribeRouteTablesInput{DryRun: yes}),
@@ -77,17 +88,16 @@ func networkProbes() []probe {
 	gateway, table, use := sdk.String(noGateway), sdk.String(noTable), sdk.String(noTableUse)
 	rule := permissions([]Rule{{Protocol: "tcp", From: 22, To: 22, Peer: "192.0.2.1/32"}})
 	return []probe{
-		dry("CreateVpc", (*ec2.Client).CreateVpc, &ec2.CreateVpcInput{DryRun: yes, CidrBlock: sdk.String("10.64.0.0/16")}, kindVPC),
-		dry("ModifyVpcAttribute", (*ec2.Client).ModifyVpcAttribute, &ec2.ModifyVpcAttributeInput{VpcId: vpc, EnableDnsHostnames: &types.AttributeBooleanValue{Value: yes}}, kindVPC),
+		dry("CreateVpc", (*ec2.Client).CreateVpc, &ec2.CreateVpcInput{DryRun: yes, CidrBlock: sdk.String("10.64.0.0/16"), TagSpecifications: trial(types.ResourceTypeVpc)}, kindVPC),
 		dry("DeleteVpc", (*ec2.Client).DeleteVpc, &ec2.DeleteVpcInput{DryRun: yes, VpcId: vpc}),
-		dry("CreateSubnet", (*ec2.Client).CreateSubnet, &ec2.CreateSubnetInput{DryRun: yes, VpcId: vpc, CidrBlock: sdk.String("10.64.0.0/20")}, kindSubnet),
+		dry("CreateSubnet", (*ec2.Client).CreateSubnet, &ec2.CreateSubnetInput{DryRun: yes, VpcId: vpc, CidrBlock: sdk.String("10.64.0.0/20"), TagSpecifications: trial(types.ResourceTypeSubnet)}, kindSubnet),
 		dry("ModifySubnetAttribute", (*ec2.Client).ModifySubnetAttribute, &ec2.ModifySubnetAttributeInput{SubnetId: subnet, MapPublicIpOnLaunch: &types.AttributeBooleanValue{Value: sdk.Bool(false)}}),
 		dry("DeleteSubnet", (*ec2.Client).DeleteSubnet, &ec2.DeleteSubnetInput{DryRun: yes, SubnetId: subnet}),
-		dry("CreateInternetGateway", (*ec2.Client).CreateInternetGateway, &ec2.CreateInternetGatewayInput{DryRun: yes}, kindGateway),
+		dry("CreateInternetGateway", (*ec2.Client).CreateInternetGateway, &ec2.CreateInternetGatewayInput{DryRun: yes, TagSpecifications: trial(types.ResourceTypeInternetGateway)}, kindGateway),
 		dry("AttachInternetGateway", (*ec2.Client).AttachInternetGateway, &ec2.AttachInternetGatewayInput{DryRun: yes, InternetGatewayId: gateway, VpcId: vpc}, kindGateway),
 		dry("DetachInternetGateway", (*ec2.Client).DetachInternetGateway, &ec2.DetachInternetGatewayInput{DryRun: yes, InternetGatewayId: gateway, VpcId: vpc}),
 		dry("DeleteInternetGateway", (*ec2.Client).DeleteInternetGateway, &ec2.DeleteInternetGatewayInput{DryRun: yes, InternetGatewayId: gateway}),
-		dry("CreateRouteTable", (*ec2.Client).CreateRouteTable, &ec2.CreateRouteTableInput{DryRun: yes, VpcId: vpc}, kindRouteTable),
+		dry("CreateRouteTable", (*ec2.Client).CreateRouteTable, &ec2.CreateRouteTableInput{DryRun: yes, VpcId: vpc, TagSpecifications: trial(types.ResourceTypeRouteTable)}, kindRouteTable),
 		dry("CreateRoute", (*ec2.Client).CreateRoute, &ec2.CreateRouteInput{DryRun: yes, RouteTableId: table, DestinationCidrBlock: any4, GatewayId: gateway}, kindRouteTable),
 		dry("ReplaceRoute", (*ec2.Client).ReplaceRoute, &ec2.ReplaceRouteInput{DryRun: yes, RouteTableId: table, DestinationCidrBlock: any4, GatewayId: gateway}),
 		dry("DeleteRoute", (*ec2.Client).DeleteRoute, &ec2.DeleteRouteInput{DryRun: yes, RouteTableId: table, DestinationCidrBlock: any4}),
@@ -97,6 +107,7 @@ func networkProbes() []probe {
 		dry("DeleteRouteTable", (*ec2.Client).DeleteRouteTable, &ec2.DeleteRouteTableInput{DryRun: yes, RouteTableId: table}),
 		dry("CreateSecurityGroup", (*ec2.Client).CreateSecurityGroup, &ec2.CreateSecurityGroupInput{
 			DryRun: yes, VpcId: vpc, GroupName: sdk.String("skyweld-check"), Description: sdk.String("A trial that makes nothing"),
+			TagSpecifications: trial(types.ResourceTypeSecurityGroup),
 		}, kindSecurityGroup),
 		dry("AuthorizeSecurityGroupIngress", (*ec2.Client).AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{DryRun: yes, GroupId: group, IpPermissions: rule}, kindSecurityGroup),
 		dry("AuthorizeSecurityGroupEgress", (*ec2.Client).AuthorizeSecurityGroupEgress, &ec2.AuthorizeSecurityGroupEgressInput{DryRun: yes, GroupId: group, IpPermissions: rule}),
@@ -104,7 +115,7 @@ func networkProbes() []probe {
 		dry("RevokeSecurityGroupEgress", (*ec2.Client).RevokeSecurityGroupEgress, &ec2.RevokeSecurityGroupEgressInput{DryRun: yes, GroupId: group, IpPermissions: rule}),
 		dry("DeleteSecurityGroup", (*ec2.Client).DeleteSecurityGroup, &ec2.DeleteSecurityGroupInput{DryRun: yes, GroupId: group}),
 		dry("CreateTags", (*ec2.Client).CreateTags, &ec2.CreateTagsInput{
-			DryRun: yes, Resources: []string{noVPC}, Tags: []types.Tag{{Key: sdk.String(cloud.TagKey), Value: sdk.String("check")}},
+			DryRun: yes, Resources: []string{noVPC}, Tags: trial(types.ResourceTypeVpc)[0].Tags,
 		}, kindVPC, kindGateway, kindSubnet, kindRouteTable, kindSecurityGroup, kindAddress, kindInstance),
 	}
 }
@@ -113,12 +124,14 @@ func machineProbes(image string) []probe {
 	yes, instance := sdk.Bool(true), sdk.String(noInstance)
 	allocation := sdk.String(noAllocation)
 	return []probe{
-		dry("AllocateAddress", (*ec2.Client).AllocateAddress, &ec2.AllocateAddressInput{DryRun: yes, Domain: types.DomainTypeVpc}, kindAddress),
+		dry("AllocateAddress", (*ec2.Client).AllocateAddress, &ec2.AllocateAddressInput{DryRun: yes, Domain: types.DomainTypeVpc, TagSpecifications: trial(types.ResourceTypeElasticIp)}, kindAddress),
 		dry("AssociateAddress", (*ec2.Client).AssociateAddress, &ec2.AssociateAddressInput{DryRun: yes, AllocationId: allocation, InstanceId: instance}, kindAssociation),
 		dry("DisassociateAddress", (*ec2.Client).DisassociateAddress, &ec2.DisassociateAddressInput{DryRun: yes, AssociationId: sdk.String(noAssociation)}),
 		dry("ReleaseAddress", (*ec2.Client).ReleaseAddress, &ec2.ReleaseAddressInput{DryRun: yes, AllocationId: allocation}),
 		dry("RunInstances", (*ec2.Client).RunInstances, &ec2.RunInstancesInput{
-			DryRun: yes, MinCount: sdk.Int32(1), MaxCount: sdk.Int32(1), ImageId: sdk.String(image), InstanceType: types.InstanceType(sizes["small"]),
+			DryRun: yes, MinCount: sdk.Int32(1), MaxCount: sdk.Int32(1), ImageId: sdk.String(image), InstanceType: types.InstanceType(instanceTypeOf("small")),
+			SubnetId: sdk.String(noSubnet), SecurityGroupIds: []string{noGroup},
+			TagSpecifications: trial(types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface),
 		}, kindInstance),
 		dry("StartInstances", (*ec2.Client).StartInstances, &ec2.StartInstancesInput{DryRun: yes, InstanceIds: []string{noInstance}}),
 		dry("TerminateInstances", (*ec2.Client).TerminateInstances, &ec2.TerminateInstancesInput{DryRun: yes, InstanceIds: []string{noInstance}}),
@@ -133,7 +146,11 @@ func machineProbes(image string) []probe {
 	}
 }
 
-// try makes the calls of probes in a region, a few at a time, and returns those that were refused.
+// refusedAction finds the action in a refusal. It is another than the call's own where that needs several: what is tagged
+// as it is made needs ec2:CreateTags too.
+var refusedAction = regexp.MustCompile(`is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
+
+// try makes the calls of probes in a region, a few at a time, and returns those that were refused, one for each action.
 func (d *Driver) try(ctx context.Context, region string, all []probe) ([]probe, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lists)
@@ -143,6 +160,9 @@ func (d *Driver) try(ctx context.Context, region string, all []probe) ([]probe, 
 			err := cloud.ReadAgain(ctx, busy, func() error { return p.call(ctx, d.in(region)) })
 			if hasCode(err, "UnauthorizedOperation") {
 				p.why = classify(err).Message
+				if m := refusedAction.FindStringSubmatch(p.why); m != nil {
+					p.action = m[1]
+				}
 				return nil
 			}
 			return notAnswered(err)
@@ -153,9 +173,14 @@ func (d *Driver) try(ctx context.Context, region string, all []probe) ([]probe, 
 	}
 	var out []probe
 	for _, p := range all {
-		if p.why != "" {
-			out = append(out, p)
+		if p.why == "" {
+			continue
 		}
+		if i := slices.IndexFunc(out, func(o probe) bool { return o.action == p.action }); i >= 0 {
+			out[i].makes = slices.Compact(slices.Sorted(slices.Values(slices.Concat(out[i].makes, p.makes))))
+			continue
+		}
+		out = append(out, p)
 	}
 	return out, nil
 }

@@ -95,7 +95,7 @@ func TestPolicyIsComplete(t *testing.T) {
 		}
 	}
 	for a := range calls {
-		if !allowed[a] {
+		if !allowed[a] && a != "sts:GetCallerIdentity" { // which everybody may ask
 			t.Errorf("the driver calls %s, which the policy doesn't allow", a)
 		}
 	}

@@ -27,7 +27,7 @@ const (
 // Kinds describes the kinds of resources.
 func (*Driver) Kinds() []cloud.KindInfo {
 	return []cloud.KindInfo{
-		{Kind: kindVPC, Mutable: []string{"dnsSupport", "dnsHostnames"}},
+		{Kind: kindVPC},
 		{Kind: kindGateway, Mutable: []string{"vpc"}},
 		{Kind: kindSubnet, Mutable: []string{"mapPublicIP"}},
 		{Kind: kindRouteTable, Mutable: []string{"routes", "subnets"}},
@@ -58,11 +58,10 @@ type spec interface {
 	mapRefs(f func(string) string)
 }
 
-// VPCSpec is a virtual private cloud.
+// VPCSpec is a virtual private cloud. Whether it resolves names and gives some to machines is left as EC2 makes it:
+// machines are known by their addresses, and only a call for each VPC would tell.
 type VPCSpec struct {
-	CIDR         string `json:"cidr"`
-	DNSSupport   bool   `json:"dnsSupport"`
-	DNSHostnames bool   `json:"dnsHostnames"`
+	CIDR string `json:"cidr"`
 }
 
 // GatewaySpec is an internet gateway and the VPC it is attached to.

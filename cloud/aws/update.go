@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,12 +43,12 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 			return cloud.Object{}, &cloud.Error{Class: cloud.NotFound, Message: "the instance " + req.Object.ID + " was terminated"}
 		}
 	}
-	for _, f := range mutable(w.res.Kind) { // in this order: DNS names need DNS
+	for _, f := range mutable(w.res.Kind) {
 		if !slices.Contains(req.Fields, f) {
 			continue
 		}
 		if err := w.bring(ctx, req.Object.ID, f); err != nil {
-			return cloud.Object{}, err
+			return cloud.Object{}, d.explainRefusal(ctx, w.res.Region, err, append(slices.Collect(maps.Values(req.Refs)), req.Object)...)
 		}
 	}
 	o := w.done(req.Object)
@@ -65,15 +66,6 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 func (w *work) bring(ctx context.Context, id, field string) error {
 	self := sdk.String(id)
 	switch s := w.want.(type) {
-	case *VPCSpec:
-		in := &ec2.ModifyVpcAttributeInput{VpcId: self}
-		if field == "dnsSupport" {
-			in.EnableDnsSupport = &types.AttributeBooleanValue{Value: sdk.Bool(s.DNSSupport)}
-		} else {
-			in.EnableDnsHostnames = &types.AttributeBooleanValue{Value: sdk.Bool(s.DNSHostnames)}
-		}
-		_, err := w.c.ModifyVpcAttribute(ctx, in)
-		return err
 	case *GatewaySpec:
 		return w.attach(ctx, id, s.VPC)
 	case *SubnetSpec:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
@@ -13,7 +14,8 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 )
 
-// again has requests that only read repeated while Azure throttles them or is in trouble. All others are tried once.
+// again has requests that only read repeated while Azure throttles them or is in trouble. All others are tried once, and
+// so are those that Azure wants to be left alone with for long: who asked for them waits better.
 type again struct{ next http.RoundTripper }
 
 func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -37,6 +39,14 @@ var errBusy = errors.New("busy")
 
 func isBusy(err error) bool { return errors.Is(err, errBusy) }
 
+// soon is how long Azure may ask to wait for the request to be repeated at once: not longer than its repetitions pause.
+const soon = 2 * time.Second
+
+// isTrouble says whether a request failed for no reason of its own.
+func isTrouble(e *cloud.Error) bool {
+	return e.Class == cloud.Throttled || e.Class == cloud.Unavailable
+}
+
 // refusal reads the answers that mean that Azure is busy, and puts what it read back.
 func refusal(answer *http.Response) error {
 	if answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < 500 {
@@ -53,7 +63,7 @@ func refusal(answer *http.Response) error {
 	if !ok {
 		return nil
 	}
-	if c := classifyAnswer(e).Class; c == cloud.Throttled || c == cloud.Unavailable {
+	if c := classifyAnswer(e); isTrouble(c) && c.RetryAfter <= soon {
 		return errBusy
 	}
 	return nil

@@ -30,6 +30,8 @@ type login struct {
 	scope      string
 	// name is who we are, as far as the settings say.
 	name string
+	// needs is what must be so on the engine's machine, for whoever is refused; empty when nothing.
+	needs string
 }
 
 func newLogin(account cloud.Account, config azcloud.Configuration, client *http.Client) (*login, error) {
@@ -60,8 +62,10 @@ func newLogin(account cloud.Account, config azcloud.Configuration, client *http.
 			ClientOptions: options, DisableInstanceDiscovery: noDiscovery,
 		})
 	case LoginCLI:
+		l.needs = "The Azure CLI must be installed on the engine's machine, and logged in as the engine's user: 'az login'."
 		l.credential, err = azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: tenant, Subscription: set[SettingSubscription]})
 	case LoginIdentity:
+		l.needs = "The engine's machine must be one of Azure's, with the managed identity assigned to it."
 		o := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: options}
 		if set[SettingClient] != "" {
 			o.ID = azidentity.ClientID(set[SettingClient])
@@ -89,12 +93,15 @@ func (l *login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azc
 	case way != nil:
 		err = way
 	}
-	return azcore.AccessToken{}, &loginError{err}
+	return azcore.AccessToken{}, &loginError{err, l.needs}
 }
 
 // loginError is why there is no access token. The SDK's pipeline must not try again: its own retries are off already, and
 // this keeps it so.
-type loginError struct{ err error }
+type loginError struct {
+	err   error
+	needs string
+}
 
 func (e *loginError) Error() string { return "get an access token: " + e.err.Error() }
 func (e *loginError) Unwrap() error { return e.err }
@@ -116,7 +123,8 @@ func (r remembering) Do(req *http.Request) (*http.Response, error) {
 
 // identity is who the cloud says we are: what is in the access token, else what the settings say.
 func (l *login) identity(ctx context.Context) (string, error) {
-	t, err := l.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{l.scope}})
+	// Tokens are kept by what they may do: this one must be the one that calls are made with.
+	t, err := l.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{l.scope}, EnableCAE: true})
 	if err != nil {
 		return "", err
 	}

@@ -106,8 +106,11 @@ func (l *layout) machine(m cloud.Machine) {
 // groupKey is the key of the group that a site's resources are in; their names follow from it.
 func groupKey(site string) string { return cutKey(site+"-group", cloud.MaxKey) }
 
-// diskKey is the key of the disk that is made along with a resource's machine.
-func diskKey(r cloud.Resource) string { return cutKey(r.Site+"-disk-"+r.Machine, cloud.MaxKey) }
+// diskKey is the key of the disk that is made along with a resource's machine in a creation. Each creation has another, as a
+// disk that outlived an earlier machine keeps its name.
+func diskKey(r cloud.Resource, token string) string {
+	return cutKey(r.Site+"-disk-"+r.Machine, cloud.MaxKey-9) + "-" + token[:8]
+}
 
 // cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
 func cutKey(key string, limit int) string {
@@ -118,10 +121,7 @@ func cutKey(key string, limit int) string {
 	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
 }
 
-var (
-	zonePattern   = regexp.MustCompile(`^[1-9]$`)
-	regionPattern = regexp.MustCompile(`^[a-z][a-z0-9]+$`)
-)
+var regionPattern = regexp.MustCompile(`^[a-z][a-z0-9]+$`)
 
 // checkSite finds everything that Azure would refuse later.
 func checkSite(owner cloud.Owner, site cloud.Site) error {
@@ -136,9 +136,7 @@ func checkSite(owner cloud.Owner, site cloud.Site) error {
 		errs = append(errs, fmt.Errorf("tunnel port %d: want 1 to 65535", site.TunnelPort))
 	}
 	for _, zone := range site.Zones {
-		if !zonePattern.MatchString(zone) && zone != site.Region {
-			errs = append(errs, fmt.Errorf("zone %q: want 1, 2 or 3, or %s where the region has no zones", zone, site.Region))
-		}
+		errs = append(errs, checkZone(zone, site.Region))
 	}
 	for _, m := range site.Machines {
 		errs = append(errs, checkMachine(site, m))

@@ -97,7 +97,7 @@ func (d *Driver) missing(ctx context.Context, region string) ([]cloud.Missing, e
 	}
 	for _, s := range spaces {
 		lacking = append(lacking, cloud.Missing{
-			Action: s + "/register/action", Detail: "the subscription isn't registered for " + s + ": az provider register --namespace " + s,
+			Action: s + "/register/action", Advice: "the subscription isn't registered for " + s + ": az provider register --namespace " + s,
 		})
 	}
 	return lacking, nil

@@ -53,7 +53,7 @@ func (d *Driver) create(ctx context.Context, req cloud.CreateRequest) (cloud.Obj
 	}
 	// An earlier try failed, and Azure keeps what it failed to make.
 	if w.res.Kind == kindMachine {
-		if err := w.d.removeMachine(ctx, w.owner, parsePath(w.path())); err != nil {
+		if err := unlessGone(w.d.removeMachine(ctx, w.owner, parsePath(w.path()))); err != nil {
 			return cloud.Object{}, fmt.Errorf("remove what is left of an earlier try: %w", err)
 		}
 	}
@@ -74,7 +74,7 @@ func (w *work) begin(ctx context.Context) (cloud.Object, error) {
 	}
 	left, gerr := w.get(ctx)
 	if gerr == nil && w.owned(left.object) == nil && left.provisioning == stateFailed && left.token == w.token {
-		if rerr := w.d.removeMachine(ctx, w.owner, parsePath(w.path())); rerr != nil {
+		if rerr := unlessGone(w.d.removeMachine(ctx, w.owner, parsePath(w.path()))); rerr != nil {
 			return o, w.discreet(fmt.Errorf("%w; and what was begun could not be removed: %w", err, rerr))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v7"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v8"
 
 	"github.com/skyweld/skyweld/cloud"
 )
@@ -34,11 +35,12 @@ func (d *Driver) remove(ctx context.Context, owner cloud.Owner, at place) error 
 		return d.removeDisk(ctx, at)
 	}
 	w := &work{d: d, owner: owner, res: cloud.Resource{Kind: at.kind}}
-	now, err := w.getAt(ctx, at)
+	err := leaving(ctx, at, func() (string, string, error) {
+		now, err := w.getAt(ctx, at)
+		_, number, _ := strings.Cut(now.object.ID, "#")
+		return now.provisioning, number, err
+	})
 	if err != nil {
-		return err
-	}
-	if made, err := parseID(now.object.ID); err != nil || !at.same(made) {
 		return err
 	}
 	switch at.kind {
@@ -48,7 +50,7 @@ func (d *Driver) remove(ctx context.Context, owner cloud.Owner, at place) error 
 		p, err := d.securities.BeginDelete(ctx, at.group, at.name, nil)
 		return done(ctx, p, err)
 	case kindNetwork:
-		return d.removeNetwork(ctx, at)
+		return d.removeNetwork(ctx, owner, at)
 	case kindAddress:
 		p, err := d.addresses.BeginDelete(ctx, at.group, at.name, nil)
 		return done(ctx, p, err)
@@ -59,14 +61,34 @@ func (d *Driver) remove(ctx context.Context, owner cloud.Owner, at place) error 
 	return invalid("the driver makes no resources of kind %q", at.kind)
 }
 
-// conflict is the error of something that is in the way, by name.
-func conflict(code, format string, args ...any) error {
-	return &cloud.Error{Class: cloud.Conflict, Code: code, Message: fmt.Sprintf(format, args...)}
+// leaving reads what is to be deleted until nothing is deleting it: a deletion whose end nobody saw is waited for rather
+// than begun again, and one that has failed leaves the thing there. The error is of class NotFound when it is gone, or
+// when another thing has its name by now.
+func leaving(ctx context.Context, at place, read func() (state, number string, err error)) error {
+	for wait := firstPause; ; wait = min(wait*3/2, lastPause) {
+		state, number, err := read()
+		switch {
+		case err != nil:
+			return err
+		case !at.same(place{path: at.path, number: strings.ToLower(number)}):
+			return &cloud.Error{Class: cloud.NotFound, Message: at.path + " is another thing now"}
+		case state != stateDeleting:
+			return nil
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
 }
 
-// removeNetwork refuses a network whose end would take along what somebody else put into it: Azure deletes empty subnets
-// and peerings with it.
-func (d *Driver) removeNetwork(ctx context.Context, at place) error {
+// conflict is the error of something that is in the way, by name, and stays there until somebody takes it away.
+func conflict(code, format string, args ...any) error {
+	return &cloud.Error{Class: cloud.Conflict, Code: code, Message: fmt.Sprintf(format, args...), Held: true}
+}
+
+// removeNetwork refuses a network that somebody else uses, and one whose end would take along what somebody else put into
+// it: Azure deletes empty subnets and peerings with it.
+func (d *Driver) removeNetwork(ctx context.Context, owner cloud.Owner, at place) error {
 	x, err := d.networks.Get(ctx, at.group, at.name, nil)
 	if err != nil {
 		return err
@@ -75,6 +97,9 @@ func (d *Driver) removeNetwork(ctx context.Context, at place) error {
 		for _, n := range x.Properties.Subnets {
 			if n != nil && val(n.Name) != subnetName {
 				return conflict("InUseSubnetCannotBeDeleted", "its end would delete the subnet %s too, which isn't Skyweld's: delete that first", pathOf(val(n.ID)))
+			}
+			if user := foreignIn(owner, at, n); user != "" {
+				return conflict("InUseSubnetCannotBeDeleted", "%s is in it, which isn't Skyweld's: move or delete that first", user)
 			}
 		}
 		for _, p := range x.Properties.VirtualNetworkPeerings {
@@ -87,13 +112,32 @@ func (d *Driver) removeNetwork(ctx context.Context, at place) error {
 	return done(ctx, p, err)
 }
 
+// foreignIn is what isn't ours of the things whose addresses are in a subnet, empty when there is none.
+func foreignIn(owner cloud.Owner, network place, n *armnetwork.Subnet) string {
+	if n == nil || n.Properties == nil {
+		return ""
+	}
+	for _, c := range n.Properties.IPConfigurations {
+		if c == nil {
+			continue
+		}
+		if user := parsePath(parent(val(c.ID))); !ours(owner, network, user) {
+			return user.path
+		}
+	}
+	return ""
+}
+
 func (d *Driver) removeDisk(ctx context.Context, at place) error {
-	x, err := d.disks.Get(ctx, at.group, at.name, nil)
+	err := leaving(ctx, at, func() (string, string, error) {
+		x, err := d.disks.Get(ctx, at.group, at.name, nil)
+		if err != nil || x.Properties == nil {
+			return "", "", err
+		}
+		return val(x.Properties.ProvisioningState), val(x.Properties.UniqueID), nil
+	})
 	if err != nil {
 		return err
-	}
-	if x.Properties != nil && !at.same(place{path: at.path, number: strings.ToLower(val(x.Properties.UniqueID))}) {
-		return nil
 	}
 	p, err := d.disks.BeginDelete(ctx, at.group, at.name, nil)
 	return done(ctx, p, err)
@@ -101,26 +145,34 @@ func (d *Driver) removeDisk(ctx context.Context, at place) error {
 
 // removeMachine deletes a machine and the disk that was made with it, which somebody may have told to stay.
 func (d *Driver) removeMachine(ctx context.Context, owner cloud.Owner, at place) error {
-	x, err := d.machines.Get(ctx, at.group, at.name, nil)
-	if err != nil {
-		return err
-	}
-	number, disk := "", ""
-	if p := x.Properties; p != nil {
-		number = strings.ToLower(val(p.VMID))
-		if p.StorageProfile != nil && p.StorageProfile.OSDisk != nil && p.StorageProfile.OSDisk.ManagedDisk != nil {
-			disk = val(p.StorageProfile.OSDisk.ManagedDisk.ID)
+	var x armcompute.VirtualMachinesClientGetResponse
+	disk := ""
+	gone := leaving(ctx, at, func() (state, number string, err error) {
+		x, err = d.machines.Get(ctx, at.group, at.name, nil)
+		if p := x.Properties; err == nil && p != nil {
+			state, number = val(p.ProvisioningState), val(p.VMID)
+			switch found := systemDisk(p); {
+			case !at.same(place{path: at.path, number: strings.ToLower(number)}):
+				disk = "" // and the other machine's is not to be touched
+			case found != "":
+				disk = found
+			}
 		}
-	}
-	if !at.same(place{path: at.path, number: number}) {
-		return nil
-	}
-	if err := deletable(owner, at, &x.VirtualMachine); err != nil {
-		return err
-	}
-	p, err := d.machines.BeginDelete(ctx, at.group, at.name, nil)
-	if err := done(ctx, p, err); err != nil {
-		return err
+		return state, number, err
+	})
+	switch {
+	case isClass(gone, cloud.NotFound) && disk == "":
+		return gone
+	case gone != nil && !isClass(gone, cloud.NotFound):
+		return gone
+	case gone == nil:
+		if err := deletable(owner, at, &x.VirtualMachine); err != nil {
+			return err
+		}
+		p, err := d.machines.BeginDelete(ctx, at.group, at.name, nil)
+		if err := done(ctx, p, err); err != nil {
+			return err
+		}
 	}
 	if left := parsePath(disk); ours(owner, at, left) && left.kind == kindDisk {
 		if err := unlessGone(d.removeDisk(ctx, left)); err != nil {
@@ -128,6 +180,14 @@ func (d *Driver) removeMachine(ctx context.Context, owner cloud.Owner, at place)
 		}
 	}
 	return nil
+}
+
+// systemDisk is the id of the disk that a machine boots from, empty while it has none.
+func systemDisk(p *armcompute.VirtualMachineProperties) string {
+	if p.StorageProfile == nil || p.StorageProfile.OSDisk == nil || p.StorageProfile.OSDisk.ManagedDisk == nil {
+		return ""
+	}
+	return val(p.StorageProfile.OSDisk.ManagedDisk.ID)
 }
 
 // ours says whether something that comes along with a machine is of our naming and in the machine's group.
@@ -208,7 +268,8 @@ func (d *Driver) wantEmpty(ctx context.Context, owner cloud.Owner, at place) err
 		return conflict("ForeignResource", "the group %s holds what isn't Skyweld's, and deleting it would delete that too: %s; move or delete that first",
 			at.group, strings.Join(strange, ", "))
 	case len(own) > 0:
-		return conflict("GroupNotEmpty", "the group %s still holds %s", at.group, strings.Join(own, ", "))
+		// That may be a list that is late, or a disk that outlived its machine.
+		return &cloud.Error{Class: cloud.Conflict, Code: "GroupNotEmpty", Message: fmt.Sprintf("the group %s still holds %s", at.group, strings.Join(own, ", "))}
 	}
 	return nil
 }

@@ -47,6 +47,11 @@ func fromEnv(src cloud.Source) (cloud.Account, error) {
 			return a, fmt.Errorf("no credentials: set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET to a service principal's, " +
 				"or AZURE_TOKEN_CREDENTIALS to AzureCLICredential or ManagedIdentityCredential")
 		}
+		for name, other := range map[string]string{"AZURE_TENANT_ID": "AZURE_CLIENT_ID", "AZURE_CLIENT_ID": "AZURE_TENANT_ID"} {
+			if src.Getenv(name) == "" {
+				return a, fmt.Errorf("%s is not set: it belongs together with %s and AZURE_CLIENT_SECRET", name, other)
+			}
+		}
 		a.Settings[SettingLogin], a.Secrets[SecretClient] = LoginSecret, cloud.Secret(secret)
 	case "AzureCLICredential":
 		a.Settings[SettingLogin] = LoginCLI

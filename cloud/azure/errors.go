@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +39,7 @@ var codes = map[string]cloud.Class{
 	"invalidresourcelocation":      cloud.AlreadyExists,
 	"propertychangenotallowed":     cloud.AlreadyExists,
 	"resourcealreadyexists":        cloud.AlreadyExists,
+	"conflictinguserinput":         cloud.AlreadyExists,
 
 	"inusesubnetcannotbedeleted":                 cloud.Conflict,
 	"inusenetworksecuritygroupcannotbedeleted":   cloud.Conflict,
@@ -62,7 +62,7 @@ var codes = map[string]cloud.Class{
 	"conflict":                                   cloud.Conflict,
 	"preconditionfailed":                         cloud.Conflict,
 	"attachdiskwhilebeingdetached":               cloud.Conflict,
-	"operationnotallowed":                        cloud.Conflict, // but for quotas
+	"operationnotallowed":                        cloud.Conflict, // but for quotas and throttling
 	"canceledandsupersededduetoanotheroperation": cloud.Conflict,
 	"deploymentactive":                           cloud.Conflict,
 
@@ -140,8 +140,13 @@ var endings = []struct {
 // classOfCode judges a code and, where that says nothing, the HTTP status (0 when unknown).
 func classOfCode(code, message string, status int) cloud.Class {
 	low := strings.ToLower(code)
-	if low == "operationnotallowed" && strings.Contains(strings.ToLower(message), "quota") {
-		return cloud.QuotaExceeded
+	if low == "operationnotallowed" { // Compute's answer to nearly everything
+		switch {
+		case status == http.StatusTooManyRequests:
+			return cloud.Throttled
+		case strings.Contains(strings.ToLower(message), "quota"):
+			return cloud.QuotaExceeded
+		}
 	}
 	if class, ok := codes[low]; ok {
 		return class
@@ -181,7 +186,7 @@ func classify(err error) *cloud.Error {
 		return classifyAnswer(e)
 	}
 	if e, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
-		return classifyLogin(e)
+		return needing(classifyLogin(e), err)
 	}
 	out := &cloud.Error{Class: cloud.Unknown, Err: err}
 	if errors.Is(err, context.Canceled) {
@@ -198,6 +203,7 @@ func classify(err error) *cloud.Error {
 		out.Class = cloud.Unavailable
 	case login: // neither the way nor an answer: the credential itself, as when nobody is logged in
 		out.Class, out.Credentials = cloud.Denied, true
+		return needing(out, err)
 	}
 	return out
 }
@@ -259,36 +265,6 @@ func classifyAnswer(e *azcore.ResponseError) *cloud.Error {
 	return out
 }
 
-// explain adds what the user can do, where Azure's own words don't say it.
-func explain(out *cloud.Error, status int) {
-	switch low := strings.ToLower(out.Code); {
-	case low == "missingsubscriptionregistration":
-		out.Message += " Register it once: az provider register --namespace " + namespaceOf(out.Message)
-	case low == "subscriptionnotfound" || low == "invalidsubscriptionid":
-		out.Message += " Check the account's subscription, and that the client has a role in it."
-	case status == http.StatusUnauthorized:
-		out.Credentials, out.Message = true, "the credentials are not valid: "+out.Message
-	case low == "nicreservedforanothervm" && out.RetryAfter == 0:
-		out.RetryAfter = 3 * time.Minute // that is how long Azure keeps it
-	}
-	if found := namedAction.FindStringSubmatch(out.Message); out.Class == cloud.Denied && found != nil {
-		out.Action = found[1]
-	}
-}
-
-// namedAction finds the permission in a refusal: "… does not have authorization to perform action
-// 'Microsoft.Network/virtualNetworks/write' over scope …".
-var namedAction = regexp.MustCompile(`perform action '(Microsoft\.[A-Za-z./]+)'`)
-
-var namedSpace = regexp.MustCompile(`namespace '(Microsoft\.[A-Za-z.]+)'`)
-
-func namespaceOf(message string) string {
-	if m := namedSpace.FindStringSubmatch(message); m != nil {
-		return m[1]
-	}
-	return "Microsoft.Compute (and Microsoft.Network)"
-}
-
 func contains(list []string, code string) bool {
 	for _, c := range list {
 		if strings.EqualFold(c, code) {
@@ -310,34 +286,6 @@ type answeredError struct {
 
 func (e *answeredError) Error() string { return strconv.Itoa(e.status) + " " + e.code }
 
-// classifyLogin judges a refusal of the login service: RFC 6749 has it answer 400 or 401 to credentials that aren't good.
-func classifyLogin(e *azidentity.AuthenticationFailedError) *cloud.Error {
-	out := &cloud.Error{Class: cloud.Denied, Credentials: true, Message: "the credentials were refused"}
-	resp := e.RawResponse
-	if resp == nil {
-		out.Message = strings.TrimSpace(e.Error())
-		return out
-	}
-	var body struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if text, err := runtime.Payload(resp); err == nil && json.Unmarshal(text, &body) == nil {
-		out.Code = body.Error
-		if line, _, _ := strings.Cut(body.Description, "\n"); line != "" {
-			out.Message += ": " + strings.TrimSpace(line)
-		}
-	}
-	out.RetryAfter = retryAfter(resp.Header)
-	switch {
-	case resp.StatusCode == http.StatusTooManyRequests:
-		out.Class, out.Credentials, out.Message = cloud.Throttled, false, "too many requests for access tokens"
-	case resp.StatusCode >= 500:
-		out.Class, out.Credentials, out.Message = cloud.Unavailable, false, "the login service answered "+strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)
-	}
-	return out
-}
-
 // isNetwork says whether a call failed on its way. The HTTP client's own wrapper calls everything a network error, so
 // what it wraps is looked at.
 func isNetwork(err error) bool {
@@ -353,7 +301,14 @@ func isNetwork(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a connection that ends in the middle of an answer
 }
 
+// retryAfter is how long an answer asks to wait. Some of Azure's services say it in milliseconds beside, and all its
+// clients believe those first.
 func retryAfter(h http.Header) time.Duration {
+	for _, name := range []string{"Retry-After-Ms", "X-Ms-Retry-After-Ms"} {
+		if ms, err := strconv.Atoi(h.Get(name)); err == nil && ms > 0 {
+			return min(time.Duration(ms)*time.Millisecond, time.Hour)
+		}
+	}
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {
 		return time.Duration(min(max(seconds, 0), 3600)) * time.Second

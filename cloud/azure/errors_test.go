@@ -80,8 +80,10 @@ func TestWords(t *testing.T) {
 		{"wrapped", answered(409, `{"error":{"code":"ResourceDeploymentFailure","message":"x","details":[{"code":"SkuNotAvailable","message":"The requested VM size is not available."}]}}`), cloud.Capacity, "SkuNotAvailable", "not available", "", 0},
 		{"details", answered(400, `{"error":{"code":"InUseSubnetCannotBeDeleted","message":"Subnet nodes is in use.","details":[{"code":"x","message":"by nic1"}]}}`), cloud.Conflict, "InUseSubnetCannotBeDeleted", "by nic1", "", 0},
 		{"reserved", answered(400, `{"error":{"code":"NicReservedForAnotherVm","message":"Nic is reserved."}}`), cloud.Conflict, "NicReservedForAnotherVm", "reserved", "", 3 * time.Minute},
+		{"reserved for a while", answered(400, `{"error":{"code":"NicReservedForAnotherVm","message":"Nic(s) in request is reserved for another Virtual Machine for 7 seconds. Please provide another nic(s) or retry after 7 seconds."}}`),
+			cloud.Conflict, "NicReservedForAnotherVm", "another nic", "", 7 * time.Second},
 		{"no body", answered(503, ""), cloud.Unavailable, "", "the answer was 503 Service Unavailable", "", 0},
-		{"nobody listens", &loginError{&url.Error{Op: "Post", URL: "https://login.example/t", Err: fmt.Errorf("dial tcp: %w", syscall.ECONNREFUSED)}}, cloud.Unavailable, "", "nothing listens at login.example", "", 0},
+		{"nobody listens", &loginError{err: &url.Error{Op: "Post", URL: "https://login.example/t", Err: fmt.Errorf("dial tcp: %w", syscall.ECONNREFUSED)}}, cloud.Unavailable, "", "nothing listens at login.example", "", 0},
 	} {
 		e, ok := errors.AsType[*cloud.Error](failed("create network n", c.err))
 		if !ok || e.Class != c.class || e.Code != c.code || e.Action != c.action || e.RetryAfter != c.after || !strings.Contains(e.Error(), c.want) {
@@ -102,15 +104,15 @@ func TestLoginErrors(t *testing.T) {
 	}
 	wrong := `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.\r\nTrace ID: 1"}`
 	for status, want := range map[int]cloud.Class{401: cloud.Denied, 400: cloud.Denied, 429: cloud.Throttled, 503: cloud.Unavailable} {
-		e := classify(&loginError{&azidentity.AuthenticationFailedError{RawResponse: resp(status, wrong)}})
+		e := classify(&loginError{err: &azidentity.AuthenticationFailedError{RawResponse: resp(status, wrong)}})
 		if e.Class != want || e.Credentials != (want == cloud.Denied) || strings.Contains(e.Message, "Trace") {
 			t.Errorf("status %d: %+v", status, e)
 		}
 	}
-	if e := classify(&loginError{context.Canceled}); !errors.Is(e, context.Canceled) {
+	if e := classify(&loginError{err: context.Canceled}); !errors.Is(e, context.Canceled) {
 		t.Errorf("a cancelled call: %+v", e)
 	}
-	if e := classify(&loginError{errors.New("run az login")}); e.Class != cloud.Denied || !e.Credentials {
+	if e := classify(&loginError{err: errors.New("run az login")}); e.Class != cloud.Denied || !e.Credentials {
 		t.Errorf("nobody is logged in: %+v", e)
 	}
 }

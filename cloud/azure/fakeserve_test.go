@@ -273,6 +273,10 @@ func (a *fakeAzure) serveResources(f *resourcesfake.ServerFactory) {
 	f.ResourceGroupsServer.CreateOrUpdate = func(_ context.Context, n string, x armresources.ResourceGroup, _ *armresources.ResourceGroupsClientCreateOrUpdateOptions) (resp azfake.Responder[armresources.ResourceGroupsClientCreateOrUpdateResponse], e azfake.ErrorResponder) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		if !sameRegion(val(x.Location), fakeRegion) {
+			e.SetResponseError(http.StatusBadRequest, "LocationNotAvailableForResourceGroup")
+			return resp, e
+		}
 		x.ID, x.Name, x.Properties = armID(kindGroup, n, ""), &n, &armresources.ResourceGroupProperties{ProvisioningState: ptr(stateSucceeded)}
 		a.groups[at(n, n)] = &x
 		resp.SetResponse(http.StatusCreated, armresources.ResourceGroupsClientCreateOrUpdateResponse{ResourceGroup: x}, nil)
@@ -494,6 +498,14 @@ func (a *fakeAzure) listed(states bool) []*armcompute.VirtualMachine {
 }
 
 func (a *fakeAzure) serveDisks(f *computefake.ServerFactory) {
+	f.DisksServer.BeginCreateOrUpdate = func(_ context.Context, g, n string, x armcompute.Disk, _ *armcompute.DisksClientBeginCreateOrUpdateOptions) (azfake.PollerResponder[armcompute.DisksClientCreateOrUpdateResponse], azfake.ErrorResponder) {
+		return put(a, "disk", a.disks, g, n, x, func(x, _ *armcompute.Disk) *refuse {
+			x.ID, x.Name = armID(kindDisk, g, n), &n
+			return nil
+		}, func(x armcompute.Disk) armcompute.DisksClientCreateOrUpdateResponse {
+			return armcompute.DisksClientCreateOrUpdateResponse{Disk: x}
+		})
+	}
 	f.DisksServer.Get = func(_ context.Context, g, n string, _ *armcompute.DisksClientGetOptions) (azfake.Responder[armcompute.DisksClientGetResponse], azfake.ErrorResponder) {
 		return get(a, a.disks, g, n, func(x armcompute.Disk) armcompute.DisksClientGetResponse {
 			return armcompute.DisksClientGetResponse{Disk: x}
@@ -517,8 +529,8 @@ func (a *fakeAzure) serveDisks(f *computefake.ServerFactory) {
 func (a *fakeAzure) serveSKUs(f *computefake.ServerFactory) {
 	f.ResourceSKUsServer.NewListPager = func(*armcompute.ResourceSKUsClientListOptions) azfake.PagerResponder[armcompute.ResourceSKUsClientListResponse] {
 		l := []*armcompute.ResourceSKU{
-			sku("Standard_B2s", "standardBSFamily", "2", "1", "2", "3"), sku("Standard_D4s_v5", "standardDSv5Family", "4", "1", "2", "3"),
-			sku("Standard_D8s_v5", "standardDSv5Family", "8", "1", "2", "3"), sku("Standard_D4ps_v5", "standardDPSv5Family", "4", "1", "2"),
+			sku("Standard_B2als_v2", "standardBasv2Family", "2", "1", "2", "3"), sku("Standard_D4as_v5", "standardDASv5Family", "4", "1", "2", "3"),
+			sku("Standard_D8as_v5", "standardDASv5Family", "8", "1", "2", "3"), sku("Standard_D4ps_v5", "standardDPSv5Family", "4", "1", "2"),
 			sku("Standard_D2s_v5", "standardDSv5Family", "2", "2"),
 		}
 		l[3].Capabilities = append(l[3].Capabilities, &armcompute.ResourceSKUCapabilities{Name: ptr("CpuArchitectureType"), Value: ptr("Arm64")})
@@ -528,7 +540,7 @@ func (a *fakeAzure) serveSKUs(f *computefake.ServerFactory) {
 	}
 	f.UsageServer.NewListPager = func(string, *armcompute.UsageClientListOptions) azfake.PagerResponder[armcompute.UsageClientListResponse] {
 		var l []*armcompute.Usage
-		for _, name := range []string{quotaCores, quotaMachines, "standardDSv5Family", "standardBSFamily"} {
+		for _, name := range []string{quotaCores, quotaMachines, "standardDASv5Family", "standardBasv2Family"} {
 			l = append(l, &armcompute.Usage{Name: &armcompute.UsageName{Value: ptr(name)}, Limit: ptr(int64(20)), CurrentValue: ptr(int32(len(a.machines))), Unit: ptr("Count")})
 		}
 		return pages(a, l, func(l []*armcompute.Usage) armcompute.UsageClientListResponse {

@@ -2,7 +2,6 @@ package azure
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -63,78 +62,46 @@ func (d *Driver) quotas(ctx context.Context, region string) ([]cloud.Quota, erro
 	return out, nil
 }
 
-// demand is how much of each quota something needs, by the quota's name in small letters.
-type demand map[demandAt]float64
-
-type demandAt struct{ region, quota string }
-
-// of adds what a resource needs, sign times.
-func (n demand) of(kind cloud.Kind, region string, spec any, sign float64, offers map[string]offer) {
-	add := func(quota string, amount float64) { n[demandAt{region, strings.ToLower(quota)}] += sign * amount }
-	switch kind {
+// takes tells which quotas a resource counts to.
+func (p preflight) takes(r cloud.Resource, add func(region, quota string, amount float64)) {
+	switch r.Kind {
 	case kindNetwork:
-		add(quotaNetworks, 1)
+		add(r.Region, quotaNetworks, 1)
 	case kindSecurity:
-		add(quotaSecurities, 1)
+		add(r.Region, quotaSecurities, 1)
 	case kindInterface:
-		add(quotaInterfaces, 1)
+		add(r.Region, quotaInterfaces, 1)
 	case kindAddress:
-		add(quotaAddresses, 1)
-		add(quotaStandard, 1)
+		add(r.Region, quotaAddresses, 1)
+		add(r.Region, quotaStandard, 1)
 	case kindMachine:
-		s, ok := spec.(*MachineSpec)
+		s, ok := r.Spec.(*MachineSpec)
 		if !ok {
 			return
 		}
-		add(quotaMachines, 1)
+		add(r.Region, quotaMachines, 1)
 		if diskType(s.Type) == "Premium_LRS" {
-			add(quotaPremium, 1)
+			add(r.Region, quotaPremium, 1)
 		} else {
-			add(quotaSSD, 1)
+			add(r.Region, quotaSSD, 1)
 		}
-		if k, ok := offers[region].types[strings.ToLower(s.Type)]; ok {
-			add(quotaCores, k.cpus)
-			add(k.family, k.cpus)
+		if k, ok := p.offers[r.Region].types[strings.ToLower(s.Type)]; ok {
+			add(r.Region, quotaCores, float64(k.VCPUs))
+			add(r.Region, k.family, float64(k.VCPUs))
 		}
 	}
 }
 
 // limits holds what is to be made against the quotas.
-func (p *preflight) limits(ctx context.Context, req cloud.PreflightRequest) error {
-	need, keys := demand{}, map[demandAt][]string{}
-	for _, r := range req.Create {
-		own := demand{}
-		own.of(r.Kind, r.Region, r.Spec, 1, p.offers)
-		for at, n := range own {
-			need[at] += n
-			keys[at] = append(keys[at], r.Key)
-		}
-	}
-	for _, o := range req.Replaced {
-		need.of(o.Kind, o.Region, o.Spec, -1, p.offers)
-	}
-	maps.DeleteFunc(need, func(_ demandAt, n float64) bool { return n <= 0 })
-	regions := map[string]bool{}
-	for at := range need {
-		regions[at.region] = true
-	}
-	for _, region := range slices.Sorted(maps.Keys(regions)) {
-		list, err := p.d.quotas(ctx, region)
-		if err != nil {
-			if err := p.note("reading the quotas of "+region, err); err != nil {
-				return err
-			}
-			continue
-		}
-		for _, q := range list {
-			at := demandAt{region, strings.ToLower(q.Name)}
-			if q.Limit < 0 {
-				continue // none
-			}
-			p.problem(cloud.OverQuota(region, "quota "+q.Name, unitOf(q.Name), raise(p.d.subscription, region), q.Limit, q.Used, need[at], keys[at]))
-		}
-	}
-	return nil
+func (p preflight) limits(ctx context.Context) error {
+	return p.Limits(cloud.Limits{
+		Takes:   p.takes,
+		Read:    func(region string, _ []string) ([]cloud.Quota, error) { return p.d.quotas(ctx, region) },
+		Pass:    func(region string, err error) error { return p.pass("reading the quotas of "+region, err) },
+		Subject: func(quota string) string { return "quota " + quota },
+		Unit:    unitOf,
+		Raise:   func(region, _ string) string { return raise(p.d.subscription, region) },
+	})
 }
 
 func unitOf(quota string) string {
@@ -146,5 +113,5 @@ func unitOf(quota string) string {
 
 // raise is how a higher limit is asked for.
 func raise(subscription, region string) string {
-	return "%[1]g or more (" + region + " in subscription " + subscription + ", at https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade/~/myQuotas)"
+	return "%[1]g or more (" + region + " in subscription " + subscription + ", at " + quotaPage + ")"
 }

@@ -99,13 +99,6 @@ func (w *work) machineBody(s *MachineSpec) (*armcompute.VirtualMachine, error) {
 	}, nil
 }
 
-func zonesBody(zone, region string) []*string {
-	if zone == region {
-		return nil
-	}
-	return []*string{&zone}
-}
-
 func securityBody(kind string) *armcompute.SecurityProfile {
 	if kind != trustedLaunch {
 		return nil
@@ -124,7 +117,7 @@ func (w *work) storageBody(s *MachineSpec) *armcompute.StorageProfile {
 	return &armcompute.StorageProfile{
 		ImageReference: &armcompute.ImageReference{Publisher: ptr(imagePublisher), Offer: ptr(imageOffer), SKU: ptr(imageSKU), Version: ptr("latest")},
 		OSDisk: &armcompute.OSDisk{
-			Name: ptr(w.owner.ResourceName(diskKey(w.res))), CreateOption: ptr(armcompute.DiskCreateOptionTypesFromImage), DiskSizeGB: ptr(int32(s.DiskGiB)),
+			Name: ptr(w.owner.ResourceName(diskKey(w.res, w.token))), CreateOption: ptr(armcompute.DiskCreateOptionTypesFromImage), DiskSizeGB: ptr(int32(s.DiskGiB)),
 			DeleteOption: deleteOption(s.DiskDelete), Caching: ptr(armcompute.CachingTypesReadOnly),
 			ManagedDisk: &armcompute.ManagedDiskParameters{StorageAccountType: ptr(armcompute.StorageAccountTypes(diskType(s.Type)))},
 		},

@@ -209,6 +209,16 @@ func object(tags map[string]*string, armID, location *string, number string, s s
 	}
 }
 
+// partObject is the object of a network's part. One that Azure failed to make or to change is there all the same, of no use
+// to anything that refers to it, until it is put again.
+func partObject(tags map[string]*string, armID, location *string, number string, s spec, provisioning string) cloud.Object {
+	o := object(tags, armID, location, number, s)
+	if provisioning == stateFailed || provisioning == stateCanceled {
+		o.State = cloud.Stopped
+	}
+	return o
+}
+
 func groupObject(x *armresources.ResourceGroup) cloud.Object {
 	return object(x.Tags, x.ID, x.Location, "", &GroupSpec{Location: regionName(val(x.Location))})
 }
@@ -226,7 +236,9 @@ func securityObject(x *armnetwork.SecurityGroup) cloud.Object {
 	slices.SortFunc(s.Rules, func(a, b Rule) int {
 		return cmp.Or(strings.Compare(a.Direction, b.Direction), cmp.Compare(a.Priority, b.Priority))
 	})
-	return object(x.Tags, x.ID, x.Location, number, s)
+	return partObject(x.Tags, x.ID, x.Location, number, s, netState(x.Properties, func(p *armnetwork.SecurityGroupPropertiesFormat) *armnetwork.ProvisioningState {
+		return p.ProvisioningState
+	}))
 }
 
 // ruleOf reads a rule. What it names is in one field when it is one thing, and in another when it is a list.
@@ -274,7 +286,9 @@ func networkObject(x *armnetwork.VirtualNetwork) cloud.Object {
 			}
 		}
 	}
-	return object(x.Tags, x.ID, x.Location, number, s)
+	return partObject(x.Tags, x.ID, x.Location, number, s, netState(x.Properties, func(p *armnetwork.VirtualNetworkPropertiesFormat) *armnetwork.ProvisioningState {
+		return p.ProvisioningState
+	}))
 }
 
 // present is a list of one, or of none for what isn't there.
@@ -295,7 +309,9 @@ func addressObject(x *armnetwork.PublicIPAddress) cloud.Object {
 	if p := x.Properties; p != nil {
 		s.Allocation, number, address = string(val(p.PublicIPAllocationMethod)), val(p.ResourceGUID), parseAddr(val(p.IPAddress))
 	}
-	o := object(x.Tags, x.ID, x.Location, number, s)
+	o := partObject(x.Tags, x.ID, x.Location, number, s, netState(x.Properties, func(p *armnetwork.PublicIPAddressPropertiesFormat) *armnetwork.ProvisioningState {
+		return p.ProvisioningState
+	}))
 	o.Address = address
 	return o
 }
@@ -317,7 +333,9 @@ func interfaceObject(x *armnetwork.Interface, by names) cloud.Object {
 			}
 		}
 	}
-	return object(x.Tags, x.ID, x.Location, number, s)
+	return partObject(x.Tags, x.ID, x.Location, number, s, netState(x.Properties, func(p *armnetwork.InterfacePropertiesFormat) *armnetwork.ProvisioningState {
+		return p.ProvisioningState
+	}))
 }
 
 // firstConfig is what an interface's primary address is like, nil when it has none.

@@ -102,14 +102,6 @@ func firstInterface(x *armcompute.VirtualMachine) string {
 	return pathOf(primaryInterface(x.Properties.NetworkProfile))
 }
 
-// zoneOf is a resource's zone; where it has none, the region's name stands for it.
-func zoneOf(zones []*string, location *string) string {
-	if len(zones) > 0 {
-		return val(zones[0])
-	}
-	return regionName(val(location))
-}
-
 // power is a machine's power state, empty while there is none.
 func power(view *armcompute.VirtualMachineInstanceView) string {
 	if view == nil {

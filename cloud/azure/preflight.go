@@ -2,12 +2,10 @@ package azure
 
 import (
 	"context"
-	"fmt"
-	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,83 +21,53 @@ func (d *Driver) Preflight(ctx context.Context, req cloud.PreflightRequest) (clo
 	if len(req.Create) == 0 {
 		return cloud.Findings{}, nil
 	}
-	p := preflight{d: d, keys: map[cloud.Kind][]string{}, offers: map[string]offer{}}
-	for _, r := range req.Create {
-		p.keys[r.Kind] = append(p.keys[r.Kind], r.Key)
-	}
+	p := preflight{Ahead: cloud.LookAhead(cloud.Azure, req), d: d, offers: map[string]offer{}}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.permissions(gctx, req.Create[0].Region) })
 	g.Go(func() error {
-		if err := p.machineTypes(gctx, req); err != nil {
+		if err := p.machineTypes(gctx); err != nil {
 			return err
 		}
-		return p.limits(gctx, req)
+		return p.limits(gctx)
 	})
 	if err := g.Wait(); err != nil {
 		return cloud.Findings{}, failed("look ahead in subscription "+d.subscription, err)
 	}
-	p.found.Sort()
-	return p.found, nil
+	return p.Findings(), nil
 }
 
 // preflight is what a plan needs of the subscription.
 type preflight struct {
+	*cloud.Ahead
 	d      *Driver
-	keys   map[cloud.Kind][]string // of what is to be made
-	offers map[string]offer        // by region; none where it couldn't be looked up
-
-	mu    sync.Mutex
-	found cloud.Findings
+	offers map[string]offer // by region; none where it couldn't be looked up
 }
 
-func (p *preflight) problem(q *cloud.Problem) {
-	if q == nil {
-		return
+// pass tells why something wasn't looked at.
+func (p preflight) pass(what string, err error) error {
+	if err == nil {
+		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found.Problems = append(p.found.Problems, *q)
-}
-
-// note tells why something wasn't looked at. An error that isn't about this one question ends the whole.
-func (p *preflight) note(what string, err error) error {
-	if err := notAnswered(err); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found.Notes = append(p.found.Notes, fmt.Sprintf("%s was not possible: %s", what, classify(err).Message))
-	return nil
+	return p.Pass(what, err, classify(err))
 }
 
 // permissions looks for those that the kinds in question need, as far as they can be tried, and for providers that aren't
 // registered.
-func (p *preflight) permissions(ctx context.Context, region string) error {
-	missing, err := p.d.lacking(ctx, region, func(b probe) bool {
-		return slices.ContainsFunc(permissions[b.action], func(k cloud.Kind) bool { return len(p.keys[k]) > 0 })
-	})
+func (p preflight) permissions(ctx context.Context, region string) error {
+	missing, err := p.d.lacking(ctx, region, func(b probe) bool { return len(p.Keys(permissions[b.action]...)) > 0 })
 	if err != nil {
 		return err
 	}
 	for _, m := range missing {
-		q := &cloud.Problem{
-			Class: cloud.Denied, Subject: "permission " + m.Action, Message: "the account lacks it in subscription " + p.d.subscription,
-			Advice: "add it to the account's role (docs/accounts/azure-role.json lists all that Skyweld needs)",
-		}
-		for _, k := range permissions[m.Action] {
-			q.Keys = append(q.Keys, p.keys[k]...)
-		}
-		p.problem(q)
+		p.Lacks("", "permission "+m.Action, "the account lacks it in subscription "+p.d.subscription,
+			"add it to the account's role (docs/accounts/azure-role.json lists all that Skyweld needs)", permissions[m.Action]...)
 	}
 	spaces, err := p.d.unregistered(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range spaces {
-		p.problem(&cloud.Problem{
-			Class: cloud.Denied, Subject: "resource provider " + s, Message: "subscription " + p.d.subscription + " isn't registered for it",
-			Advice: "register it once: az provider register --namespace " + s,
-		})
+		p.Lacks("", "resource provider "+s, "subscription "+p.d.subscription+" isn't registered for it", "register it once: az provider register --namespace "+s)
 	}
 	return nil
 }
@@ -112,15 +80,8 @@ type offer struct {
 
 // machineKind is what is known of a machine type in a region.
 type machineKind struct {
-	name   string
+	cloud.MachineType
 	family string // as the quota is called
-	cpus   float64
-	zones  []string // where it can be had now
-	whole  bool     // in the region at all
-	why    string   // why not, where Azure says so
-	arm    bool
-	gen2   bool
-	plain  bool // without trusted launch
 }
 
 // typeMemory is how long it is remembered what a region offers.
@@ -151,116 +112,114 @@ func (d *Driver) offer(ctx context.Context, region string) (offer, error) {
 	return o, nil
 }
 
-// kindOf reads what a list of SKUs says about a machine type.
+// kindOf reads what a list of SKUs says about a machine type. The region stands among the zones for machines that are in
+// none of them.
 func kindOf(s *armcompute.ResourceSKU, region string) machineKind {
-	k := machineKind{name: val(s.Name), family: val(s.Family), whole: true, gen2: true}
+	k := machineKind{MachineType: cloud.MachineType{Name: val(s.Name), Unfit: unfit(s)}, family: val(s.Family)}
 	for _, l := range s.LocationInfo {
 		if l != nil && sameRegion(val(l.Location), region) {
-			k.zones = append(k.zones, vals(l.Zones)...)
+			for _, number := range vals(l.Zones) {
+				k.Zones = append(k.Zones, zoneName(region, number))
+			}
 		}
 	}
 	for _, r := range s.Restrictions {
-		if r == nil {
-			continue
-		}
-		k.why = string(val(r.ReasonCode))
-		if val(r.Type) == armcompute.ResourceSKURestrictionsTypeZone && r.RestrictionInfo != nil {
-			out := vals(r.RestrictionInfo.Zones)
-			k.zones = slices.DeleteFunc(k.zones, func(z string) bool { return slices.Contains(out, z) })
-		} else {
-			k.whole = false
+		switch {
+		case r == nil:
+		case val(r.Type) == armcompute.ResourceSKURestrictionsTypeZone && r.RestrictionInfo != nil:
+			for _, number := range vals(r.RestrictionInfo.Zones) {
+				k.Zones = slices.DeleteFunc(k.Zones, func(z string) bool { return z == zoneName(region, number) })
+			}
+		case restricts(r, region):
+			k.Withheld = "the subscription can't have it in " + region + " (" + string(val(r.ReasonCode)) + ")"
 		}
 	}
-	slices.Sort(k.zones)
+	slices.Sort(k.Zones)
 	for _, c := range s.Capabilities {
 		if c == nil {
 			continue
 		}
 		switch value := val(c.Value); val(c.Name) {
 		case "vCPUs":
+			k.VCPUs, _ = strconv.Atoi(value)
+		case "MemoryGB":
 			if n, err := strconv.ParseFloat(value, 64); err == nil {
-				k.cpus = n
+				k.MemoryMiB = int(math.Round(n * 1024))
 			}
+		case "GPUs":
+			k.GPUs, _ = strconv.Atoi(value)
 		case "CpuArchitectureType":
-			k.arm = strings.EqualFold(value, "Arm64")
-		case "HyperVGenerations":
-			k.gen2 = strings.Contains(value, "V2")
-		case "TrustedLaunchDisabled":
-			k.plain = strings.EqualFold(value, "True")
+			k.Arch = architectures[strings.ToLower(value)]
 		}
 	}
 	return k
 }
 
-// machineTypes looks at the types of the machines that are to be made.
-func (p *preflight) machineTypes(ctx context.Context, req cloud.PreflightRequest) error {
-	type where struct{ region, zone, name string }
-	keys := map[where][]string{}
-	for _, r := range req.Create {
-		if s, ok := r.Spec.(*MachineSpec); ok {
-			at := where{r.Region, s.Zone, s.Type}
-			keys[at] = append(keys[at], r.Key)
-		}
+// architectures are Azure's words for processors, in Go's.
+var architectures = map[string]string{"x64": "amd64", "arm64": "arm64"}
+
+// restricts says whether a restriction that isn't about zones is about a region.
+func restricts(r *armcompute.ResourceSKURestrictions, region string) bool {
+	places := vals(r.Values)
+	if r.RestrictionInfo != nil {
+		places = append(places, vals(r.RestrictionInfo.Locations)...)
 	}
-	problems := map[string]*cloud.Problem{}
-	for _, at := range slices.SortedFunc(maps.Keys(keys), func(a, b where) int {
-		return strings.Compare(a.region+" "+a.name+" "+a.zone, b.region+" "+b.name+" "+b.zone)
-	}) {
-		o, err := p.d.offer(ctx, at.region)
-		if err != nil {
-			return p.note("looking up machine types in "+at.region, err)
-		}
-		p.offers[at.region] = o
-		what := o.wrong(at.region, at.zone, at.name)
-		if what == "" {
-			continue
-		}
-		id := at.region + " " + at.name
-		if q := problems[id]; q != nil {
-			q.Keys = append(q.Keys, keys[at]...)
-			continue
-		}
-		problems[id] = &cloud.Problem{
-			Class: cloud.Invalid, Region: at.region, Subject: "machine type " + at.name, Keys: keys[at], Message: what, Advice: "ask for another size",
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(problems)) {
-		p.problem(problems[id])
-	}
-	return nil
+	return len(places) == 0 || slices.ContainsFunc(places, func(p string) bool { return sameRegion(p, region) })
 }
 
-// wrong says why a machine type can't be had in a zone, empty when it can.
-func (o offer) wrong(region, zone, name string) string {
-	k, ok := o.types[strings.ToLower(name)]
-	switch {
-	case !ok:
-		return region + " has no such type; the nearest are " + strings.Join(o.nearest(name), ", ")
-	case k.arm:
-		return "it is for ARM; Skyweld's machines are x86-64"
-	case !k.gen2:
-		return "it boots no image of the second generation, which Skyweld's machines come from"
-	case k.plain:
-		return "it has no trusted launch, which Skyweld's machines are made with"
-	case !k.whole:
-		return fmt.Sprintf("the subscription can't have it in %s (%s); the nearest are %s", region, k.why, strings.Join(o.nearest(name), ", "))
-	case zone != region && !slices.Contains(k.zones, zone):
-		if len(k.zones) == 0 {
-			return fmt.Sprintf("it is not offered in the zones of %s; the nearest are %s", region, strings.Join(o.nearest(name), ", "))
+// unfit says why machines of a type can't come from the image, or be made as they are, empty when they can.
+func unfit(s *armcompute.ResourceSKU) string {
+	for _, c := range s.Capabilities {
+		if c == nil {
+			continue
 		}
-		return fmt.Sprintf("it is not offered in zone %s of %s, only in %s", zone, region, strings.Join(k.zones, ", "))
+		switch value := val(c.Value); val(c.Name) {
+		case "HyperVGenerations":
+			if !strings.Contains(value, "V2") {
+				return "it boots no image of the second generation, which Skyweld's machines come from"
+			}
+		case "TrustedLaunchDisabled":
+			if strings.EqualFold(value, "True") {
+				return "it has no trusted launch, which Skyweld's machines are made with"
+			}
+		}
 	}
 	return ""
 }
 
-// nearest are those of the types that could be meant, and had.
-func (o offer) nearest(name string) []string {
-	var known []string
-	for low, k := range o.types {
-		if k.whole && k.gen2 && !k.arm && !k.plain && low != strings.ToLower(name) {
-			known = append(known, k.name)
+// machineTypes looks at the types of the machines that are to be made.
+func (p preflight) machineTypes(ctx context.Context) error {
+	for _, w := range p.MachineTypes(func(spec any) (zone, machineType string, ok bool) {
+		s, ok := spec.(*MachineSpec)
+		if !ok {
+			return "", "", false
+		}
+		return s.Zone, s.Type, true
+	}) {
+		o, err := p.d.offer(ctx, w.Region)
+		if err != nil {
+			return p.pass("looking up machine types in "+w.Region, err)
+		}
+		p.offers[w.Region] = o
+		have, all := o.in(w)
+		if err := p.Judge("machine type", w, have, func() ([]cloud.MachineType, error) { return all, nil }); err != nil {
+			return err
 		}
 	}
-	slices.Sort(known)
-	return cloud.NearestTypes(name, "_v", known, 5)
+	return nil
+}
+
+// in are the types that a region has, and the one that is wanted; nil for one that it hasn't. Machines in no zone can be of
+// all of them.
+func (o offer) in(w cloud.WantedType) (have *cloud.MachineType, all []cloud.MachineType) {
+	for low, k := range o.types {
+		t := k.MachineType
+		if slices.Contains(w.Zones(), w.Region) {
+			t.Zones = append(slices.Clone(t.Zones), w.Region)
+		}
+		if all = append(all, t); low == strings.ToLower(w.Name) {
+			have = &t
+		}
+	}
+	return have, all
 }

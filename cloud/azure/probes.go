@@ -5,6 +5,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v7"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v8"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
 	"github.com/skyweld/skyweld/cloud"
 )
@@ -67,14 +68,16 @@ type probe struct {
 }
 
 // probes are lists, which must work, and changes in a group that doesn't exist: Resource Manager checks the permission
-// first, and any other answer proves nothing missing. To make a resource group, and to join things, can't be tried without
-// doing it.
+// first, and any other answer proves nothing missing. To join things can't be tried without making them.
 func (d *Driver) probes(ctx context.Context, region, absent string) []probe {
-	out := append(d.listProbes(ctx, region), d.writeProbes(ctx, region, absent)...)
+	out := append(d.listProbes(ctx, region, absent), d.writeProbes(ctx, region, absent)...)
 	return append(out, d.deleteProbes(ctx, absent)...)
 }
 
-func (d *Driver) listProbes(ctx context.Context, region string) []probe {
+// nowhere is a location that Azure doesn't have: nothing can be made there.
+const nowhere = "nowhere"
+
+func (d *Driver) listProbes(ctx context.Context, region, absent string) []probe {
 	return []probe{
 		{"Microsoft.Resources/subscriptions/resourceGroups/read", func() error { _, err := d.groups.NewListPager(nil).NextPage(ctx); return err }},
 		{"Microsoft.Network/virtualNetworks/read", func() error { _, err := d.networks.NewListAllPager(nil).NextPage(ctx); return err }},
@@ -84,19 +87,45 @@ func (d *Driver) listProbes(ctx context.Context, region string) []probe {
 		{"Microsoft.Network/networkWatchers/read", func() error { _, err := d.watchers.NewListAllPager(nil).NextPage(ctx); return err }},
 		{"Microsoft.Network/locations/usages/read", func() error { _, err := d.netUsages.NewListPager(region, nil).NextPage(ctx); return err }},
 		{"Microsoft.Compute/virtualMachines/read", func() error { _, err := d.machines.NewListAllPager(nil).NextPage(ctx); return err }},
+		{"Microsoft.Compute/virtualMachines/instanceView/read", func() error {
+			_, err := d.machines.NewListAllPager(&armcompute.VirtualMachinesClientListAllOptions{StatusOnly: ptr("true")}).NextPage(ctx)
+			return err
+		}},
 		{"Microsoft.Compute/disks/read", func() error { _, err := d.disks.NewListPager(nil).NextPage(ctx); return err }},
+		{"Microsoft.Compute/skus/read", func() error { // the list of a place that doesn't exist is short
+			_, err := d.skus.NewListPager(&armcompute.ResourceSKUsClientListOptions{Filter: ptr("location eq '" + nowhere + "'")}).NextPage(ctx)
+			return err
+		}},
+		{"Microsoft.Resources/subscriptions/providers/read", func() error { _, err := d.providers.Get(ctx, namespaces[0], nil); return err }},
+		{"Microsoft.Resources/subscriptions/resourceGroups/resources/read", func() error {
+			_, err := d.resources.NewListByResourceGroupPager(absent, nil).NextPage(ctx)
+			return err
+		}},
+		{"Microsoft.Network/networkWatchers/flowLogs/read", func() error { _, err := d.flowLogs.NewListPager(absent, absent, nil).NextPage(ctx); return err }},
+		{"Microsoft.Network/networkWatchers/connectionMonitors/read", func() error { _, err := d.monitors.NewListPager(absent, absent, nil).NextPage(ctx); return err }},
+		{"Microsoft.Network/networkWatchers/packetCaptures/read", func() error { _, err := d.captures.NewListPager(absent, absent, nil).NextPage(ctx); return err }},
 		{"Microsoft.Compute/locations/usages/read", func() error { _, err := d.cpuUsages.NewListPager(region, nil).NextPage(ctx); return err }},
 	}
 }
 
 func (d *Driver) writeProbes(ctx context.Context, region, absent string) []probe {
 	return []probe{
+		{"Microsoft.Resources/subscriptions/resourceGroups/write", func() error {
+			_, err := d.groups.CreateOrUpdate(ctx, absent, armresources.ResourceGroup{Location: ptr(nowhere)}, nil)
+			return err
+		}},
 		{"Microsoft.Network/networkSecurityGroups/write", func() error {
 			_, err := d.securities.BeginCreateOrUpdate(ctx, absent, absent, armnetwork.SecurityGroup{Location: &region}, nil)
 			return err
 		}},
 		{"Microsoft.Network/virtualNetworks/write", func() error {
 			_, err := d.networks.BeginCreateOrUpdate(ctx, absent, absent, armnetwork.VirtualNetwork{Location: &region}, nil)
+			return err
+		}},
+		{"Microsoft.Network/virtualNetworks/subnets/write", func() error {
+			_, err := d.networks.BeginCreateOrUpdate(ctx, absent, absent, armnetwork.VirtualNetwork{
+				Location: &region, Properties: &armnetwork.VirtualNetworkPropertiesFormat{Subnets: []*armnetwork.Subnet{{Name: ptr(subnetName)}}},
+			}, nil)
 			return err
 		}},
 		{"Microsoft.Network/publicIPAddresses/write", func() error {
@@ -109,6 +138,10 @@ func (d *Driver) writeProbes(ctx context.Context, region, absent string) []probe
 		}},
 		{"Microsoft.Compute/virtualMachines/write", func() error {
 			_, err := d.machines.BeginCreateOrUpdate(ctx, absent, absent, armcompute.VirtualMachine{Location: &region}, nil)
+			return err
+		}},
+		{"Microsoft.Compute/disks/write", func() error {
+			_, err := d.disks.BeginCreateOrUpdate(ctx, absent, absent, armcompute.Disk{Location: &region}, nil)
 			return err
 		}},
 	}

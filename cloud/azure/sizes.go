@@ -3,22 +3,14 @@ package azure
 import (
 	"regexp"
 	"strings"
+
+	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/sizes"
 )
 
-// sizes are the machine types behind Skyweld's own sizes. Other names are taken for machine types. All three are sold in
-// each of the 57 locations of the price list of 2026-06-18 and boot an image of the second generation with trusted launch.
-var sizes = map[string]string{
-	"small":  "Standard_B2s",    // 2 burstable vCPU, 4 GiB
-	"medium": "Standard_D4s_v5", // 4 vCPU, 16 GiB
-	"large":  "Standard_D8s_v5", // 8 vCPU, 32 GiB
-}
-
-func machineType(size string) string {
-	if t, ok := sizes[size]; ok {
-		return t
-	}
-	return size
-}
+// machineType is the machine type behind one of Skyweld's sizes; any other name is taken for a machine type. The types of
+// the sizes boot an image of the second generation with trusted launch.
+func machineType(size string) string { return sizes.TypeName(string(cloud.Azure), size) }
 
 // typePattern takes a machine type apart: its family, vCPUs, constrained vCPUs, and the letters that say what it can.
 var typePattern = regexp.MustCompile(`^(?:Standard|Basic)_([A-Z]+)([0-9]+)(-[0-9]+)?([a-z]*)(?:_[A-Za-z0-9]+)*$`)

@@ -32,17 +32,18 @@ func (*Driver) Kinds() []cloud.KindInfo {
 	}
 }
 
-// fieldState stands for a machine that is stopped and is to be started.
+// fieldState stands for a machine that is stopped and is to be started, and for a part of a network that failed and is to be
+// put again.
 const fieldState = "state"
 
 // mutable returns the fields of a kind that Update can change.
 func mutable(kind cloud.Kind) []string {
 	for _, k := range (*Driver)(nil).Kinds() {
 		if k.Kind == kind {
-			if k.Machine {
-				return append(k.Mutable, fieldState)
+			if k.Kind == kindGroup || k.Kind == kindDisk {
+				return k.Mutable
 			}
-			return k.Mutable
+			return append(k.Mutable, fieldState)
 		}
 	}
 	return nil
@@ -107,7 +108,7 @@ type InterfaceSpec struct {
 // MachineSpec is a virtual machine. Its image is chosen when it is made, the newest of its family, and not compared later.
 type MachineSpec struct {
 	Interface string `json:"interface"`
-	// Zone is a zone's number, or the region's name where that has none.
+	// Zone is a zone's name ("eastus-1"), or the region's where that has none.
 	Zone string `json:"zone"`
 	Type string `json:"type"`
 	// SecurityType is TrustedLaunch: with secure boot and a virtual TPM.

@@ -16,7 +16,7 @@ import (
 	"github.com/skyweld/skyweld/cloud/cloudtest"
 )
 
-var fakeZones = []string{"1", "2", "3"}
+var fakeZones = []string{"eastus-1", "eastus-2", "eastus-3"}
 
 // TestConformance runs the suite of all drivers on the SDK's fake servers.
 func TestConformance(t *testing.T) {

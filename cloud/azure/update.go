@@ -51,7 +51,8 @@ func (p place) same(q place) bool {
 	return p.path == q.path && (p.number == q.number || p.number == "" || q.number == "")
 }
 
-// bring sets fields of what exists to the wanted values; doing it again changes nothing.
+// bring sets fields of what exists to the wanted values; doing it again changes nothing. Networks and addresses have none
+// to set: they are put again as they are, after a failure.
 func (w *work) bring(ctx context.Context, at place, fields []string) error {
 	switch s := w.want.(type) {
 	case *SecuritySpec:
@@ -67,6 +68,22 @@ func (w *work) bring(ctx context.Context, at place, fields []string) error {
 		}
 		_, err = w.d.putInterface(ctx, at.group, at.name, body)
 		return err
+	case *NetworkSpec:
+		x, err := w.d.networks.Get(ctx, at.group, at.name, nil)
+		if err != nil {
+			return err
+		}
+		body := armnetwork.VirtualNetwork{Location: x.Location, Tags: x.Tags, ExtendedLocation: x.ExtendedLocation, Properties: x.Properties}
+		p, err := w.d.networks.BeginCreateOrUpdate(ctx, at.group, at.name, body, nil)
+		return done(ctx, p, err)
+	case *AddressSpec:
+		x, err := w.d.addresses.Get(ctx, at.group, at.name, nil)
+		if err != nil {
+			return err
+		}
+		body := armnetwork.PublicIPAddress{Location: x.Location, Tags: x.Tags, ExtendedLocation: x.ExtendedLocation, Properties: x.Properties, SKU: x.SKU, Zones: x.Zones}
+		p, err := w.d.addresses.BeginCreateOrUpdate(ctx, at.group, at.name, body, nil)
+		return done(ctx, p, err)
 	case *MachineSpec:
 		return w.bringMachine(ctx, at, s, fields)
 	}
@@ -92,7 +109,10 @@ func (w *work) bringSecurity(ctx context.Context, at place, s *SecuritySpec) err
 func (w *work) bringMachine(ctx context.Context, at place, s *MachineSpec, fields []string) error {
 	p := &armcompute.VirtualMachineProperties{}
 	if slices.Contains(fields, "diskDelete") {
-		p.StorageProfile = &armcompute.StorageProfile{OSDisk: &armcompute.OSDisk{DeleteOption: deleteOption(s.DiskDelete)}}
+		p.StorageProfile = &armcompute.StorageProfile{OSDisk: &armcompute.OSDisk{
+			CreateOption: ptr(armcompute.DiskCreateOptionTypesFromImage), // required by the description, also where nothing is made
+			DeleteOption: deleteOption(s.DiskDelete),
+		}}
 	}
 	if slices.Contains(fields, "bootDiagnostics") {
 		p.DiagnosticsProfile = diagnosticsBody(s.BootDiagnostics)

@@ -40,6 +40,8 @@ type Options struct {
 	GoneFor time.Duration
 	// PicksAddress makes the cloud choose the private addresses of machines itself.
 	PicksAddress bool
+	// Blocks is the cloud's rule for the blocks of sites. Where it has networks apart, no two of them may overlap.
+	Blocks cloud.BlockRule
 	// Quota limits how many of a kind a region may hold.
 	Quota map[cloud.Kind]int
 }
@@ -64,8 +66,9 @@ type Cloud struct {
 }
 
 var (
-	_ cloud.Driver   = (*Cloud)(nil)
-	_ cloud.Consoler = (*Cloud)(nil)
+	_ cloud.Driver     = (*Cloud)(nil)
+	_ cloud.Consoler   = (*Cloud)(nil)
+	_ cloud.BlockRuler = (*Cloud)(nil)
 )
 
 // record is one thing that exists. References in its spec are ids, as a real cloud keeps them.
@@ -207,6 +210,9 @@ func (c *Cloud) create(req cloud.CreateRequest) (r *record, made bool, err error
 		return nil, false, fail(cloud.Invalid, "InvalidMachineType", "zone %s doesn't offer %s", m.Zone, m.Type)
 	}
 	if err := c.withinQuota(r); err != nil {
+		return nil, false, err
+	}
+	if err := c.apart(r); err != nil {
 		return nil, false, err
 	}
 	c.add(r)

@@ -2,9 +2,7 @@ package cloudtest
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
 )
@@ -47,10 +45,12 @@ func (c *Cloud) Preflight(ctx context.Context, req cloud.PreflightRequest) (clou
 			at := place{r.Region, r.Kind}
 			need[at]++
 			keys[at] = append(keys[at], r.Key)
-			if p := c.typeProblem(r); p != nil {
-				f.Problems = append(f.Problems, *p)
-			}
 		}
+		types, err := c.typeProblems(req)
+		if err != nil {
+			return err
+		}
+		f.Problems = types
 		for _, o := range req.Replaced {
 			need[place{o.Region, o.Kind}]--
 		}
@@ -85,26 +85,45 @@ type place struct {
 	kind   cloud.Kind
 }
 
-// typeProblem says what is wrong with a machine's type, nil when nothing is.
-func (c *Cloud) typeProblem(r cloud.Resource) *cloud.Problem {
-	m, ok := r.Spec.(*MachineSpec)
-	if !ok || c.offers(m.Zone, m.Type) {
-		return nil
+// typeProblems says what is wrong with the types of machines.
+func (c *Cloud) typeProblems(req cloud.PreflightRequest) ([]cloud.Problem, error) {
+	if c.types == nil {
+		return nil, nil
 	}
-	p := &cloud.Problem{Class: cloud.Invalid, Region: r.Region, Subject: "machine type " + m.Type, Keys: []string{r.Key}}
-	var zones, known []string
-	for _, zone := range c.opts.Regions[r.Region] {
-		known = append(known, c.types[zone]...)
-		if slices.Contains(c.types[zone], m.Type) {
-			zones = append(zones, zone)
+	a := cloud.LookAhead(c.opts.Provider, req)
+	for _, w := range a.MachineTypes(func(spec any) (zone, machineType string, ok bool) {
+		m, ok := spec.(*MachineSpec)
+		if !ok {
+			return "", "", false
+		}
+		return m.Zone, m.Type, true
+	}) {
+		all := c.typesIn(w.Region)
+		var have *cloud.MachineType
+		if i := slices.IndexFunc(all, func(t cloud.MachineType) bool { return t.Name == w.Name }); i >= 0 {
+			have = &all[i]
+		}
+		if err := a.Judge("machine type", w, have, func() ([]cloud.MachineType, error) { return all, nil }); err != nil {
+			return nil, err
 		}
 	}
-	if len(zones) > 0 {
-		p.Message = fmt.Sprintf("zone %s doesn't offer it; %s do", m.Zone, strings.Join(zones, ", "))
-		return p
+	return a.Findings().Problems, nil
+}
+
+// typesIn are the machine types of a region, with the zones that offer them.
+func (c *Cloud) typesIn(region string) []cloud.MachineType {
+	var out []cloud.MachineType
+	for _, zone := range c.opts.Regions[region] {
+		for _, name := range c.types[zone] {
+			i := slices.IndexFunc(out, func(t cloud.MachineType) bool { return t.Name == name })
+			if i < 0 {
+				i = len(out)
+				out = append(out, cloud.MachineType{Name: name})
+			}
+			out[i].Zones = append(out[i].Zones, zone)
+		}
 	}
-	p.Message = fmt.Sprintf("%s has no such type; the nearest are %s", r.Region, strings.Join(cloud.NearestTypes(m.Type, ".", known, 3), ", "))
-	return p
+	return out
 }
 
 func (c *Cloud) offers(zone, machineType string) bool {

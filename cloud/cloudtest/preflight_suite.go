@@ -39,6 +39,28 @@ func testPreflight(t *testing.T, h Harness) {
 			t.Errorf("problem %+v: want it invalid, of one key, with the nearest types", p)
 		}
 	})
+	t.Run("TooSmall", func(t *testing.T) {
+		if h.TinySize == "" {
+			t.Skip("the harness has no machine type that is too small for a control plane")
+		}
+		both := site
+		both.Machines = slices.Clone(site.Machines)
+		var want []string
+		for i, m := range both.Machines {
+			both.Machines[i].Size = h.TinySize
+			if m.Role == cloud.ControlPlane {
+				want = append(want, m.Name)
+			}
+		}
+		f := h.preflight(t, d, both, nil)
+		if len(f.Problems) != 1 {
+			t.Fatalf("problems %v: want one, about %s", f.Problems, h.TinySize)
+		}
+		p := f.Problems[0]
+		if p.Class != cloud.Invalid || p.MachineType != h.TinySize || !strings.Contains(p.Message, "a control-plane machine needs at least") || !strings.Contains(p.Message, "nearest") || len(p.Keys) != len(want) {
+			t.Errorf("problem %+v: want it of %v alone, with the nearest types", p, want)
+		}
+	})
 	t.Run("Quota", func(t *testing.T) {
 		if !h.TooMany {
 			t.Skip("the account's limits are wide")
@@ -67,11 +89,20 @@ func testPreflight(t *testing.T, h Harness) {
 
 func (h Harness) preflight(t *testing.T, d cloud.Driver, site cloud.Site, replaced []cloud.Object) cloud.Findings {
 	t.Helper()
-	f, err := d.Preflight(h.context(t), cloud.PreflightRequest{Owner: TestOwner, Create: h.blueprint(t, d, site), Replaced: replaced})
+	f, err := d.Preflight(h.context(t), cloud.PreflightRequest{Owner: TestOwner, Create: h.blueprint(t, d, site), Replaced: replaced, Roles: Roles(site)})
 	if err != nil {
 		t.Fatalf("preflight: %v", err)
 	}
 	return f
+}
+
+// Roles are the roles of a site's machines, as a request to look ahead has them.
+func Roles(site cloud.Site) map[string]cloud.Role {
+	out := map[string]cloud.Role{}
+	for _, m := range site.Machines {
+		out[m.Name] = m.Role
+	}
+	return out
 }
 
 func (h Harness) blueprint(t *testing.T, d cloud.Driver, site cloud.Site) []cloud.Resource {

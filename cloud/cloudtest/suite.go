@@ -43,6 +43,8 @@ type Harness struct {
 	Stall func(t *testing.T, d cloud.Driver) (release func())
 	// UnknownSize is a machine type that the cloud doesn't know, though it might by its form. Empty skips that part.
 	UnknownSize string
+	// TinySize is a machine type that a control plane is too small on. Empty skips that part.
+	TinySize string
 	// TooMany says that forty large machines are more than the account's limits allow.
 	TooMany bool
 	// Skip names tests that this cloud cannot pass ("Lifecycle/TakenAddress"), with the reason.

@@ -12,15 +12,8 @@ import (
 	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/sizes"
 )
-
-// sizes are the droplet sizes behind Skyweld's own, from the public API's list of 2026-08-15. Other names are taken for
-// droplet sizes.
-var sizes = map[string]string{
-	"small":  "s-2vcpu-4gb",  // 2 shared vCPU, 4 GiB, 80 GiB of disk
-	"medium": "g-4vcpu-16gb", // 4 vCPU, 16 GiB, 50 GiB
-	"large":  "g-8vcpu-32gb", // 8 vCPU, 32 GiB, 100 GiB
-}
 
 const (
 	anywhere = "0.0.0.0/0"
@@ -124,12 +117,8 @@ func (l *layout) machine(m cloud.Machine) {
 	}
 }
 
-func dropletSize(size string) string {
-	if t, ok := sizes[size]; ok {
-		return t
-	}
-	return size
-}
+// dropletSize is the droplet size behind one of Skyweld's own; any other name is taken for a droplet size.
+func dropletSize(size string) string { return sizes.TypeName(string(cloud.DigitalOcean), size) }
 
 // cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
 func cutKey(key string, limit int) string {

@@ -10,8 +10,8 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 )
 
-// Check asks for the account, which regions it may use, what the token may do and how many droplets and reserved addresses
-// the account may have. All of that is the account's, in no region.
+// Check asks for the account, which regions it may use, what the token may do and how many droplets, reserved addresses and
+// volumes the account may have. All of that is the account's, in no region.
 func (d *Driver) Check(ctx context.Context, regions ...string) (cloud.Report, error) {
 	rep, err := d.check(ctx, regions)
 	return rep, failed("check the digitalocean account", err)
@@ -40,7 +40,7 @@ func (d *Driver) check(ctx context.Context, regions []string) (cloud.Report, err
 	if rep.Missing, err = d.missing(ctx); err != nil {
 		return cloud.Report{}, err
 	}
-	for _, l := range []limit{limitDroplets, limitReserved} {
+	for _, l := range accountLimits {
 		q := cloud.Quota{Name: l.name, Limit: float64(l.of(a)), Used: -1}
 		if n, err := l.used(ctx, d); err == nil {
 			q.Used = float64(n)

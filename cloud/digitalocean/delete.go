@@ -28,7 +28,7 @@ func (d *Driver) remove(ctx context.Context, owner cloud.Owner, o cloud.Object) 
 	case kindTag:
 		return d.deleteTag(ctx, owner, o)
 	case kindVPC:
-		return d.deleteVPC(ctx, o.ID)
+		return d.deleteVPC(ctx, owner, o.ID)
 	case kindFirewall:
 		_, err := d.api.Firewalls.Delete(ctx, o.ID)
 		return unlessGone(err)
@@ -45,17 +45,17 @@ func (d *Driver) remove(ctx context.Context, owner cloud.Owner, o cloud.Object) 
 }
 
 // deleteVPC never touches a region's default VPC, and names what is in the way.
-func (d *Driver) deleteVPC(ctx context.Context, id string) error {
+func (d *Driver) deleteVPC(ctx context.Context, owner cloud.Owner, id string) error {
 	v, _, err := d.api.VPCs.Get(ctx, id)
 	if err != nil {
 		return unlessGone(err)
 	}
 	if v.Default {
-		return &cloud.Error{Class: cloud.Conflict, Message: "VPC " + v.Name + " is the default of " + v.RegionSlug +
+		return &cloud.Error{Class: cloud.Conflict, Held: true, Message: "VPC " + v.Name + " is the default of " + v.RegionSlug +
 			", which can't be deleted: make another VPC the default (PATCH /v2/vpcs/<id> with default true)"}
 	}
 	if _, err = d.api.VPCs.Delete(ctx, id); isClass(err, cloud.Conflict) {
-		return d.members(ctx, id, err)
+		return d.members(ctx, owner, id, err)
 	}
 	if unlessGone(err) != nil {
 		return err
@@ -66,22 +66,51 @@ func (d *Driver) deleteVPC(ctx context.Context, id string) error {
 	})
 }
 
-// members puts the names of a VPC's members into the refusal to delete it.
-func (d *Driver) members(ctx context.Context, id string, refusal error) error {
+// members puts the names of a VPC's members into the refusal to delete it. A droplet of ours that was deleted a moment ago
+// may still be among them; what is another's stays there until somebody takes it away.
+func (d *Driver) members(ctx context.Context, owner cloud.Owner, id string, refusal error) error {
 	list, err := pages(ctx, "members of the VPC", func(ctx context.Context, o *godo.ListOptions) ([]*godo.VPCMember, *godo.Response, error) {
 		return d.api.VPCs.ListMembers(ctx, id, nil, o)
 	})
 	if err != nil || len(list) == 0 {
 		return refusal
 	}
-	var names []string
+	var names, strange []string
 	for _, m := range list {
-		names = append(names, m.Name+" ("+m.URN+")")
+		name := m.Name + " (" + m.URN + ")"
+		names = append(names, name)
+		if foreign, err := d.foreign(ctx, owner, m.URN); err != nil {
+			return err
+		} else if foreign {
+			strange = append(strange, name)
+		}
+	}
+	e := *classify(refusal)
+	if len(strange) > 0 {
+		slices.Sort(strange)
+		e.Held, e.Message = true, e.Message+"; in it is what isn't Skyweld's: "+strings.Join(strange, ", ")+"; move or delete that first"
+		return &e
 	}
 	slices.Sort(names)
-	e := *classify(refusal)
 	e.Message += "; in it are " + strings.Join(names, ", ")
 	return &e
+}
+
+// foreign says whether a member of a VPC is there and another's.
+func (d *Driver) foreign(ctx context.Context, owner cloud.Owner, urn string) (bool, error) {
+	text, droplet := strings.CutPrefix(urn, "do:droplet:")
+	if !droplet {
+		return true, nil
+	}
+	id, err := dropletID(text)
+	if err != nil {
+		return false, err
+	}
+	x, _, err := d.api.Droplets.Get(ctx, id)
+	if err != nil {
+		return false, during("look whose "+urn+" is", unlessGone(err))
+	}
+	return !slices.Contains(x.Tags, clusterTag(owner.UID)), nil
 }
 
 // deleteTag removes a role's tag, and before it the tags of the cluster that came along with droplets and addresses of
@@ -94,7 +123,9 @@ func (d *Driver) deleteTag(ctx context.Context, owner cloud.Owner, o cloud.Objec
 	if err != nil {
 		return unlessGone(err)
 	}
-	if n := uses(t); n > 0 {
+	if n, err := d.uses(ctx, t); err != nil {
+		return err
+	} else if n > 0 {
 		return &cloud.Error{Class: cloud.Conflict, Message: fmt.Sprintf("tag %s is on %d resources", t.Name, n)}
 	}
 	if err := d.sweepTags(ctx, owner, o); err != nil {
@@ -104,12 +135,17 @@ func (d *Driver) deleteTag(ctx context.Context, owner cloud.Owner, o cloud.Objec
 	return unlessGone(err)
 }
 
-// uses is on how many resources a tag is.
-func uses(t *godo.Tag) int {
-	if t == nil || t.Resources == nil {
-		return 0
+// uses is on how many resources a tag is. DigitalOcean lets droplets be tagged that aren't there and counts them for ever,
+// so where only droplets are counted those that are there decide.
+func (d *Driver) uses(ctx context.Context, t *godo.Tag) (int, error) {
+	if t == nil || t.Resources == nil || t.Resources.Count == 0 {
+		return 0, nil
 	}
-	return t.Resources.Count
+	if x := t.Resources.Droplets; x == nil || x.Count < t.Resources.Count {
+		return t.Resources.Count, nil
+	}
+	list, err := d.listDroplets(ctx, t.Name)
+	return len(list), err
 }
 
 // sweepTags removes what is left of a site's tags: those of droplets that are gone, those of addresses that are gone,
@@ -143,7 +179,7 @@ func (d *Driver) sweepTags(ctx context.Context, owner cloud.Owner, role cloud.Ob
 		if name == clusterTag(owner.UID) {
 			left = !others
 		}
-		if left && uses(&tags[i]) == 0 {
+		if left {
 			if err := d.dropTag(ctx, name); err != nil {
 				return err
 			}
@@ -155,7 +191,11 @@ func (d *Driver) sweepTags(ctx context.Context, owner cloud.Owner, role cloud.Ob
 // dropTag removes a tag that nothing has any more. DigitalOcean would take it off whatever still has it.
 func (d *Driver) dropTag(ctx context.Context, name string) error {
 	t, _, err := d.api.Tags.Get(ctx, name)
-	if err == nil && uses(t) == 0 {
+	n := 0
+	if err == nil {
+		n, err = d.uses(ctx, t)
+	}
+	if err == nil && n == 0 {
 		_, err = d.api.Tags.Delete(ctx, name)
 	}
 	return during("remove the tag "+name, unlessGone(err))

@@ -53,7 +53,10 @@ type Driver struct {
 	sizes sizeList
 }
 
-var _ cloud.Driver = (*Driver)(nil)
+var (
+	_ cloud.Driver     = (*Driver)(nil)
+	_ cloud.BlockRuler = (*Driver)(nil)
+)
 
 // New returns the driver of an account; it makes no call. The transport, when not nil, wraps the one that all calls go
 // through. Calls that change something are tried once: retrying is the caller's business.
@@ -68,7 +71,7 @@ func New(_ context.Context, account cloud.Account, wrap cloud.Transport) (*Drive
 func open(account cloud.Account, wrap cloud.Transport) (*Driver, error) {
 	token := account.Secrets[SecretToken]
 	if err := checkToken(token.Reveal()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the secret %q: %w", SecretToken, err)
 	}
 	endpoint, err := endpointOf(account.Settings[SettingEndpoint])
 	if err != nil {
@@ -92,10 +95,10 @@ func open(account cloud.Account, wrap cloud.Transport) (*Driver, error) {
 // checkToken finds what can't go into a header. The error doesn't show the token.
 func checkToken(token string) error {
 	if token == "" {
-		return fmt.Errorf("the secret %q is needed: a personal access token", SecretToken)
+		return errors.New("it is needed: a personal access token")
 	}
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return fmt.Errorf("the secret %q holds spaces or characters that no token has", SecretToken)
+		return errors.New("it holds spaces or characters that no token has")
 	}
 	return nil
 }

@@ -2,8 +2,8 @@ package digitalocean
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/digitalocean/godo"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
@@ -95,14 +98,24 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestBusy repeats what only reads, and nothing else.
+// TestBusy repeats what only reads while DigitalOcean is in trouble; what makes something only where it is refused for
+// being one call too many, and then with all that was in it.
 func TestBusy(t *testing.T) {
-	var gets, posts int
+	var gets, posts, names int
 	d := served(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
-			posts++
-			w.Header().Set("Retry-After", "9")
-			answer(w, http.StatusTooManyRequests, `{"id": "too_many_requests", "message": "API Rate limit exceeded."}`)
+			if body, err := io.ReadAll(r.Body); err == nil && strings.Contains(string(body), `"x"`) {
+				names++
+			}
+			switch posts++; posts {
+			case 1, 2:
+				w.Header().Set("Retry-After", "0")
+				answer(w, http.StatusTooManyRequests, `{"id": "too_many_requests", "message": "API Rate limit exceeded."}`)
+			case 3:
+				answer(w, http.StatusCreated, `{"tag": {"name": "x"}}`)
+			default:
+				answer(w, http.StatusServiceUnavailable, `{}`)
+			}
 			return
 		}
 		if gets++; gets < 3 {
@@ -114,10 +127,12 @@ func TestBusy(t *testing.T) {
 	if tags, err := d.listTags(t.Context()); err != nil || len(tags) != 1 || gets != 3 {
 		t.Errorf("%v after %d calls, error %v", tags, gets, err)
 	}
+	if err := d.tagged(t.Context(), "x"); err != nil || posts != 3 || names != 3 {
+		t.Errorf("%d calls, %d of them whole, error %v", posts, names, err)
+	}
 	err := failed("make a tag", d.tagged(t.Context(), "x"))
-	e, ok := errors.AsType[*cloud.Error](err)
-	if !ok || e.Class != cloud.Throttled || e.RetryAfter != 9*time.Second || posts != 1 {
-		t.Errorf("%d calls, error %v", posts, err)
+	if cloud.ClassOf(err) != cloud.Unavailable || posts != 4 {
+		t.Errorf("%d calls, error %v", posts-3, err)
 	}
 }
 
@@ -239,5 +254,57 @@ func TestUsedTagStays(t *testing.T) {
 	err = d.Delete(t.Context(), cloudtest.TestOwner, cloud.Object{Kind: kindTag, Key: "do-tag-node", ID: "production"})
 	if cloud.ClassOf(err) != cloud.Invalid {
 		t.Errorf("a tag of somebody else's: %v", err)
+	}
+}
+
+// TestNewbornDroplet is one that doesn't tell yet in which VPC it is: it counts as being in its site's, or it would be
+// replaced while it is made.
+func TestNewbornDroplet(t *testing.T) {
+	uid := cloudtest.TestOwner.UID
+	s := snapshot{cluster: uid, region: region, vpcs: []*godo.VPC{
+		{ID: "v1", Name: cloudtest.TestOwner.ResourceName("do-vpc"), Description: cloudtest.TestOwner.Description("do-vpc"), RegionSlug: region},
+		{ID: "v2", Name: cloudtest.TestOwner.ResourceName("do-two-vpc"), Description: cloudtest.TestOwner.Description("do-two-vpc"), RegionSlug: region},
+	}}
+	for status, keys := range map[string][]string{"new": {"do-node-a", "do-two-node-b"}, "active": {"do-node-c"}} {
+		for _, key := range keys {
+			s.droplets = append(s.droplets, godo.Droplet{
+				ID: len(s.droplets) + 1, Status: status, Region: &godo.Region{Slug: region}, Tags: []string{clusterTag(uid), keyTag(uid, key, strings.Repeat("a", 32))},
+			})
+		}
+	}
+	got := map[string]string{}
+	for _, o := range s.objects() {
+		if d, ok := o.Spec.(*DropletSpec); ok {
+			got[o.Key] = d.VPC
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"do-node-a": "do-vpc", "do-two-node-b": "do-two-vpc", "do-node-c": ""}, got); diff != "" {
+		t.Errorf("VPCs (-want +got):\n%s", diff)
+	}
+}
+
+// TestGhosts removes a tag that is counted on a droplet which isn't there, and keeps one that is on one which is.
+func TestGhosts(t *testing.T) {
+	for droplets, want := range map[string]cloud.Class{"": "", `{"id": 7}`: cloud.Conflict} {
+		deleted := false
+		d := served(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodDelete:
+				deleted = true
+				answer(w, http.StatusNoContent, "")
+			case r.URL.Path == "/v2/droplets":
+				answer(w, http.StatusOK, `{"droplets": [%s], "links": {}}`, droplets)
+			case strings.HasPrefix(r.URL.Path, "/v2/tags/"):
+				answer(w, http.StatusOK, `{"tag": {"name": "x", "resources": {"count": 1, "droplets": {"count": 1}}}}`)
+			case r.URL.Path == "/v2/tags":
+				tagPages(w, nil, "", 0)
+			default:
+				answer(w, http.StatusOK, `{"reserved_ips": [], "links": {}, "meta": {"total": 0}}`)
+			}
+		})
+		err := d.Delete(t.Context(), cloudtest.TestOwner, cloud.Object{Kind: kindTag, Key: "do-tag-node", ID: roleTag(cloudtest.TestOwner.UID, "do-tag-node")})
+		if err != nil && cloud.ClassOf(err) != want || deleted != (want == "") {
+			t.Errorf("with the droplets [%s]: deleted %v, error %v", droplets, deleted, err)
+		}
 	}
 }

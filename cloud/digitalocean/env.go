@@ -32,16 +32,17 @@ func fromEnv(src cloud.Source) (cloud.Account, error) {
 	a := cloud.Account{
 		Provider: cloud.DigitalOcean, Settings: map[string]string{}, Secrets: map[string]cloud.Secret{}, Proxy: src.Getenv("SKYWELD_PROXY"),
 	}
-	token := src.Getenv(envToken)
-	if token == "" {
-		token = src.Getenv(envAccessToken)
+	name := envToken
+	if src.Getenv(name) == "" {
+		name = envAccessToken
 	}
+	token := src.Getenv(name)
 	token = strings.TrimSpace(token)
 	if token == "" {
 		return a, errors.New("no token: set " + envToken + " or " + envAccessToken + " to a personal access token (docs/accounts/digitalocean.md says which scopes it needs)")
 	}
 	if err := checkToken(token); err != nil {
-		return a, err
+		return a, fmt.Errorf("%s: %w", name, err)
 	}
 	a.Secrets[SecretToken] = cloud.Secret(token)
 	if v := src.Getenv(envEndpoint); v != "" {

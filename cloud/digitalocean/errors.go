@@ -151,12 +151,10 @@ func (a answered) Error() string { return string(a) }
 // burstPause is how long a call waits after the minute's share of calls is used up, which no header tells.
 const burstPause = 20 * time.Second
 
-// retryAfter is how long to wait as the headers have it: Retry-After, or the time when a used-up hour is renewed. The
-// answer's own date keeps our clock out of it.
+// retryAfter is how long to wait as the headers have it: Retry-After, which comes after too many calls in a minute, or the
+// time when the first call of the hour is forgotten.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
+	now = clockOf(h, now)
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {
 		return min(max(time.Duration(seconds)*time.Second, 0), time.Hour)

@@ -65,6 +65,18 @@ func (n names) vpc(id string) string {
 	return id
 }
 
+// home is the VPC of a droplet's site. One that is being made doesn't tell yet where it is, and must not seem to be in no
+// VPC, or in another than it was made for.
+func (n names) home(key string) string {
+	best := ""
+	for _, vpc := range n.vpcs {
+		if site, ok := strings.CutSuffix(vpc, "vpc"); ok && strings.HasPrefix(key, site) && len(vpc) > len(best) {
+			best = vpc
+		}
+	}
+	return best
+}
+
 func (n names) droplet(id int) string {
 	if key, ok := n.droplets[id]; ok {
 		return key
@@ -245,6 +257,9 @@ func stateOf(status string) cloud.State {
 func dropletObject(x *godo.Droplet, by names) cloud.Object {
 	cluster, key, _ := dropletMark(x.Tags)
 	s := &DropletSpec{VPC: by.vpc(x.VPCUUID), Size: x.SizeSlug, Tags: []string{}}
+	if x.VPCUUID == "" && stateOf(x.Status) == cloud.Pending {
+		s.VPC = by.home(key)
+	}
 	for _, t := range x.Tags {
 		if uid, role, _, ok := tagParts(t, tagRole); ok && uid == cluster {
 			s.Tags = append(s.Tags, role)

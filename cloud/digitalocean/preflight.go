@@ -3,11 +3,9 @@ package digitalocean
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/digitalocean/godo"
@@ -22,93 +20,59 @@ func (d *Driver) Preflight(ctx context.Context, req cloud.PreflightRequest) (clo
 	if len(req.Create) == 0 {
 		return cloud.Findings{}, nil
 	}
-	p := preflight{d: d, req: req, keys: map[cloud.Kind][]string{}}
-	for _, r := range req.Create {
-		p.keys[r.Kind] = append(p.keys[r.Kind], r.Key)
-	}
+	p := preflight{cloud.LookAhead(cloud.DigitalOcean, req), d}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.permissions(gctx) })
 	g.Go(func() error { return p.limits(gctx) })
-	if len(p.keys[kindVPC]) > 0 {
+	if len(p.Keys(kindVPC)) > 0 {
 		g.Go(func() error { return p.networks(gctx) })
 	}
-	if len(p.keys[kindDroplet]) > 0 {
+	if len(p.Keys(kindDroplet)) > 0 {
 		g.Go(func() error { return p.machines(gctx) })
 	}
 	if err := g.Wait(); err != nil {
 		return cloud.Findings{}, failed("look ahead in the digitalocean account", err)
 	}
-	p.found.Sort()
-	return p.found, nil
+	return p.Findings(), nil
 }
 
 // preflight is what a plan needs of the account.
 type preflight struct {
-	d    *Driver
-	req  cloud.PreflightRequest
-	keys map[cloud.Kind][]string // of what is to be made
-
-	mu    sync.Mutex
-	found cloud.Findings
+	*cloud.Ahead
+	d *Driver
 }
 
-func (p *preflight) problem(q *cloud.Problem) {
-	if q == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found.Problems = append(p.found.Problems, *q)
-}
-
-// note tells why something wasn't looked at. An error that isn't about this one question ends the whole.
-func (p *preflight) note(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := classify(err)
-	if e.Credentials || e.Class == cloud.Throttled || e.Class == cloud.Unavailable || e.Code == "" {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found.Notes = append(p.found.Notes, fmt.Sprintf("%s was not possible: %s", what, e.Message))
-	return nil
+// pass tells why something wasn't looked at.
+func (p preflight) pass(what string, err error) error {
+	return p.Pass(what, err, classifyOrNil(err))
 }
 
 // permissions tries the scopes that the kinds in question need.
-func (p *preflight) permissions(ctx context.Context) error {
-	wanted := slices.DeleteFunc(p.d.probes(randomWord()), func(b probe) bool {
-		return !slices.ContainsFunc(b.makes, func(k cloud.Kind) bool { return len(p.keys[k]) > 0 })
-	})
+func (p preflight) permissions(ctx context.Context) error {
+	wanted := slices.DeleteFunc(p.d.probes(randomWord()), func(b probe) bool { return len(p.Keys(b.makes...)) == 0 })
 	missing, err := p.d.try(ctx, wanted)
 	if err != nil {
 		return err
 	}
 	for _, m := range missing {
-		q := &cloud.Problem{
-			Class: cloud.Denied, Subject: "scope " + m.Action, Message: "the token lacks it",
-			Advice: "make a token with it (docs/accounts/digitalocean.md lists all that Skyweld needs)",
-		}
+		var makes []cloud.Kind
 		for _, b := range wanted {
 			if b.scope == m.Action {
-				for _, k := range b.makes {
-					q.Keys = append(q.Keys, p.keys[k]...)
-				}
+				makes = append(makes, b.makes...)
 			}
 		}
-		p.problem(q)
+		p.Lacks("", "scope "+m.Action, "the token lacks it", "make a token with it (docs/accounts/digitalocean.md lists all that Skyweld needs)", makes...)
 	}
 	return nil
 }
 
 // networks holds the VPCs that are to be made against those there are.
-func (p *preflight) networks(ctx context.Context) error {
+func (p preflight) networks(ctx context.Context) error {
 	all, err := p.d.listVPCs(ctx)
 	if err != nil {
-		return p.note("looking up the account's VPCs", err)
+		return p.pass("looking up the account's VPCs", err)
 	}
-	for _, r := range p.req.Create {
+	for _, r := range p.Create {
 		s, ok := r.Spec.(*VPCSpec)
 		if !ok {
 			continue
@@ -122,15 +86,15 @@ func (p *preflight) networks(ctx context.Context) error {
 	return nil
 }
 
-func (p *preflight) network(r cloud.Resource, want netip.Prefix, all []*godo.VPC) {
+func (p preflight) network(r cloud.Resource, want netip.Prefix, all []*godo.VPC) {
 	first := true
 	for _, v := range all {
 		first = first && v.RegionSlug != r.Region
-		if cluster, key := vpcMark(v); cluster == p.req.Owner.UID && key == r.Key || p.goes(kindVPC, v.ID) {
+		if cluster, key := vpcMark(v); cluster == p.Owner.UID && key == r.Key || p.goes(kindVPC, v.ID) {
 			continue
 		}
 		if have, err := netip.ParsePrefix(v.IPRange); err == nil && have.Overlaps(want) {
-			p.problem(&cloud.Problem{
+			p.Problem(&cloud.Problem{
 				Class: cloud.Invalid, Region: r.Region, Subject: "block " + want.String() + " of site " + r.Site, Keys: []string{r.Key},
 				Message: fmt.Sprintf("it overlaps the account's VPC %s, %s in %s (%s)", v.Name, have, v.RegionSlug, v.ID),
 				Advice:  "give the site another block, or delete that VPC if nobody needs it",
@@ -138,7 +102,7 @@ func (p *preflight) network(r cloud.Resource, want netip.Prefix, all []*godo.VPC
 		}
 	}
 	if first {
-		p.problem(&cloud.Problem{
+		p.Problem(&cloud.Problem{
 			Class: cloud.Invalid, Region: r.Region, Subject: "VPC of site " + r.Site, Keys: []string{r.Key},
 			Message: firstVPC(r.Region), Advice: makeDefault(r.Region),
 		})
@@ -146,8 +110,8 @@ func (p *preflight) network(r cloud.Resource, want netip.Prefix, all []*godo.VPC
 }
 
 // goes says whether an object is among those that go first.
-func (p *preflight) goes(kind cloud.Kind, id string) bool {
-	return slices.ContainsFunc(p.req.Replaced, func(o cloud.Object) bool { return o.Kind == kind && o.ID == id })
+func (p preflight) goes(kind cloud.Kind, id string) bool {
+	return slices.ContainsFunc(p.Replaced, func(o cloud.Object) bool { return o.Kind == kind && o.ID == id })
 }
 
 // limit is one of the account's limits.
@@ -158,49 +122,71 @@ type limit struct {
 	used       func(context.Context, *Driver) (int, error)
 }
 
-var (
-	limitDroplets = limit{
+// accountLimits are those that limit what Skyweld and what runs on its machines can have. Its droplets' disks are their own: no
+// volume is made for them.
+var accountLimits = []limit{
+	{
 		"droplet limit", "droplets", kindDroplet, func(a *godo.Account) int { return a.DropletLimit },
 		func(ctx context.Context, d *Driver) (int, error) { return count(ctx, "droplets", d.api.Droplets.List) },
-	}
-	limitReserved = limit{
+	},
+	{
 		"reserved IP limit", "reserved addresses", kindReserved, func(a *godo.Account) int { return max(a.ReservedIPLimit, a.FloatingIPLimit) },
 		func(ctx context.Context, d *Driver) (int, error) {
 			return count(ctx, "reserved addresses", d.api.ReservedIPs.List)
 		},
-	}
-)
+	},
+	{
+		"volume limit", "volumes", kindVolume, func(a *godo.Account) int { return a.VolumeLimit },
+		func(ctx context.Context, d *Driver) (int, error) {
+			all, err := d.listVolumes(ctx)
+			return len(all), err
+		},
+	},
+}
 
 const raise = "%[1]g or more (https://cloud.digitalocean.com/account/team/droplet_limit_increase, or a support ticket)"
 
-func (p *preflight) limits(ctx context.Context) error {
-	if len(p.keys[kindDroplet])+len(p.keys[kindReserved]) == 0 {
-		return nil
-	}
+// limits holds what is to be made against the account's limits.
+func (p preflight) limits(ctx context.Context) error {
+	return p.Limits(cloud.Limits{
+		Takes: func(r cloud.Resource, add func(region, limit string, amount float64)) {
+			for _, l := range accountLimits {
+				if r.Kind == l.kind {
+					add("", l.name, 1)
+				}
+			}
+		},
+		Read:    func(_ string, names []string) ([]cloud.Quota, error) { return p.quotas(ctx, names) },
+		Pass:    func(_ string, err error) error { return p.pass("reading the account's limits", err) },
+		Subject: func(name string) string { return name },
+		Unit: func(name string) string {
+			return accountLimits[slices.IndexFunc(accountLimits, func(l limit) bool { return l.name == name })].unit
+		},
+		Raise: func(string, string) string { return raise },
+	})
+}
+
+// quotas reads some of the account's limits. What it may not count is a note.
+func (p preflight) quotas(ctx context.Context, names []string) ([]cloud.Quota, error) {
 	a, _, err := p.d.api.Account.Get(ctx)
 	if err != nil {
-		return p.note("reading the account's limits", err)
+		return nil, err
 	}
-	for _, l := range []limit{limitDroplets, limitReserved} {
-		need := len(p.keys[l.kind])
-		for _, o := range p.req.Replaced {
-			if o.Kind == l.kind {
-				need--
-			}
-		}
-		if need <= 0 || l.of(a) == 0 { // an account that tells no limit
+	var out []cloud.Quota
+	for _, l := range accountLimits {
+		if l.of(a) == 0 || !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, l.name) }) { // an account that tells no limit
 			continue
 		}
 		used, err := l.used(ctx, p.d)
 		if err != nil {
-			if err := p.note("counting the account's "+l.unit, err); err != nil {
-				return err
+			if err := p.pass("counting the account's "+l.unit, err); err != nil {
+				return nil, err
 			}
 			continue
 		}
-		p.problem(cloud.OverQuota("", l.name, l.unit, raise, float64(l.of(a)), float64(used), float64(need), p.keys[l.kind]))
+		out = append(out, cloud.Quota{Name: l.name, Limit: float64(l.of(a)), Used: float64(used)})
 	}
-	return nil
+	return out, nil
 }
 
 // sizeList is what is known of sizes.
@@ -230,37 +216,35 @@ func (d *Driver) knownSizes(ctx context.Context) ([]godo.Size, error) {
 }
 
 // machines looks at the sizes of the droplets that are to be made.
-func (p *preflight) machines(ctx context.Context) error {
+func (p preflight) machines(ctx context.Context) error {
 	all, err := p.d.knownSizes(ctx)
 	if err != nil {
-		return p.note("looking up droplet sizes", err)
+		return p.pass("looking up droplet sizes", err)
 	}
-	type at struct{ region, size string }
-	keys := map[at][]string{}
-	regions := map[string]bool{}
-	for _, r := range p.req.Create {
-		if s, ok := r.Spec.(*DropletSpec); ok {
-			keys[at{r.Region, s.Size}] = append(keys[at{r.Region, s.Size}], r.Key)
-			regions[r.Region] = true
+	for _, w := range p.MachineTypes(func(spec any) (zone, size string, ok bool) {
+		s, ok := spec.(*DropletSpec)
+		if !ok {
+			return "", "", false
 		}
-	}
-	for _, region := range slices.Sorted(maps.Keys(regions)) {
-		if !slices.ContainsFunc(all, func(s godo.Size) bool { return slices.Contains(s.Regions, region) }) {
-			return p.noSizes(ctx, region)
+		return "", s.Size, true
+	}) {
+		if !slices.ContainsFunc(all, func(s godo.Size) bool { return slices.Contains(s.Regions, w.Region) }) {
+			return p.noSizes(ctx, w.Region)
 		}
-	}
-	for k, list := range keys {
-		if why := offered(all, k.region, k.size); why != "" {
-			p.problem(&cloud.Problem{
-				Class: cloud.Invalid, Region: k.region, Subject: "droplet size " + k.size, Keys: list, Message: why, Advice: "ask for another size",
-			})
+		list := machineTypes(all, w.Region)
+		var have *cloud.MachineType
+		if i := slices.IndexFunc(list, func(t cloud.MachineType) bool { return t.Name == w.Name }); i >= 0 {
+			have = &list[i]
+		}
+		if err := p.Judge("droplet size", w, have, func() ([]cloud.MachineType, error) { return list, nil }); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // noSizes is for a region in which there is nothing at all.
-func (p *preflight) noSizes(ctx context.Context, region string) error {
+func (p preflight) noSizes(ctx context.Context, region string) error {
 	have, err := p.d.regions(ctx)
 	if err != nil {
 		return err
@@ -268,24 +252,18 @@ func (p *preflight) noSizes(ctx context.Context, region string) error {
 	return noRegion(region, have)
 }
 
-// offered says why a region has no droplets of a size, empty when it has.
-func offered(all []godo.Size, region, size string) string {
-	var near []string
-	known := false
+// machineTypes are the sizes as a region has them. Its one zone has no name in a droplet's spec.
+func machineTypes(all []godo.Size, region string) []cloud.MachineType {
+	var out []cloud.MachineType
 	for _, s := range all {
-		here := s.Available && slices.Contains(s.Regions, region)
-		switch {
-		case s.Slug == size && here:
-			return ""
-		case s.Slug == size:
-			known = true
-		case here && !strings.HasPrefix(s.Slug, "gpu-"):
-			near = append(near, s.Slug)
+		t := cloud.MachineType{Name: s.Slug, VCPUs: s.Vcpus, MemoryMiB: s.Memory, USD: s.PriceHourly, Arch: cloud.Architecture}
+		if s.GPUInfo != nil || strings.HasPrefix(s.Slug, "gpu-") {
+			t.Unfit = "it has GPUs, which need another image than Skyweld's"
 		}
+		if s.Available && slices.Contains(s.Regions, region) {
+			t.Zones = []string{""}
+		}
+		out = append(out, t)
 	}
-	what := "there is no such size"
-	if known {
-		what = "it is not offered in " + region + " now"
-	}
-	return what + "; the nearest there are " + strings.Join(cloud.NearestTypes(size, "-", near, 5), ", ")
+	return out
 }

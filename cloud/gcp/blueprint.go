@@ -12,14 +12,8 @@ import (
 	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/sizes"
 )
-
-// sizes are the machine types behind Skyweld's own sizes. Other names are taken for machine types.
-var sizes = map[string]string{
-	"small":  "e2-medium",     // 2 shared vCPU, 4 GiB
-	"medium": "e2-standard-4", // 4 vCPU, 16 GiB
-	"large":  "e2-standard-8", // 8 vCPU, 32 GiB
-}
 
 const (
 	anywhere   = "0.0.0.0/0"
@@ -120,12 +114,8 @@ func (l *layout) machine(m cloud.Machine) {
 	l.add(l.key("node-"+m.Name), m.Name, s.clone(), needs...)
 }
 
-func machineType(size string) string {
-	if t, ok := sizes[size]; ok {
-		return t
-	}
-	return size
-}
+// machineType is the machine type behind one of Skyweld's sizes; any other name is taken for a machine type.
+func machineType(size string) string { return sizes.TypeName(string(cloud.GCP), size) }
 
 // family is what a machine type's name begins with.
 func family(machineType string) string {

@@ -121,12 +121,12 @@ func (d *Driver) takeDisk(ctx context.Context, owner cloud.Owner, at place, mach
 // deletable refuses an instance that somebody protects, and one whose end would take along a disk that isn't its own.
 func deletable(i *compute.Instance) error {
 	if i.DeletionProtection {
-		return &cloud.Error{Class: cloud.Conflict, Code: "deletionProtection", Message: i.Name + " is protected against deletion"}
+		return &cloud.Error{Class: cloud.Conflict, Code: "deletionProtection", Message: i.Name + " is protected against deletion", Held: true}
 	}
 	for _, disk := range i.Disks {
 		if !disk.Boot && disk.AutoDelete && disk.Type != "SCRATCH" {
 			return &cloud.Error{
-				Class: cloud.Conflict, Code: "autoDelete",
+				Class: cloud.Conflict, Code: "autoDelete", Held: true,
 				Message: "its end would delete the disk " + pathOf(disk.Source) + " too, which isn't Skyweld's: detach that first",
 			}
 		}

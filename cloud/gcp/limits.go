@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -27,15 +26,9 @@ const (
 // commonFamilies are the machine families whose CPUs count to the quota that is called CPUS alone; others have their own.
 var commonFamilies = []string{"e2", "n1", "f1", "g1"}
 
-// demand is how much of each quota something needs; the region is empty for the project's own.
-type demand map[demandAt]float64
-
-type demandAt struct{ region, metric string }
-
-// of adds what a resource needs, sign times.
-func (n demand) of(kind cloud.Kind, region string, spec any, sign float64, types map[typeAt]machineKind) {
-	add := func(region, metric string, amount float64) { n[demandAt{region, metric}] += sign * amount }
-	switch kind {
+// takes tells which quotas a resource counts to; those of an empty region are the project's own.
+func (p preflight) takes(r cloud.Resource, add func(region, metric string, amount float64)) {
+	switch r.Kind {
 	case kindNetwork:
 		add("", metricNetworks, 1)
 	case kindSubnetwork:
@@ -43,21 +36,21 @@ func (n demand) of(kind cloud.Kind, region string, spec any, sign float64, types
 	case kindFirewall:
 		add("", metricFirewalls, 1)
 	case kindAddress:
-		add(region, metricStatic, 1)
+		add(r.Region, metricStatic, 1)
 	case kindInstance:
-		s, ok := spec.(*InstanceSpec)
+		s, ok := r.Spec.(*InstanceSpec)
 		if !ok {
 			return
 		}
-		add(region, metricInstances, 1)
+		add(r.Region, metricInstances, 1)
 		if s.PublicAddress != "" {
-			add(region, metricInUse, 1)
+			add(r.Region, metricInUse, 1)
 		}
 		if diskType(s.Type) == "pd-balanced" {
-			add(region, metricDisks, float64(s.DiskGiB))
+			add(r.Region, metricDisks, float64(s.DiskGiB))
 		}
-		cpus := float64(types[typeAt{s.Zone, s.Type}].cpus)
-		add(region, cpuMetric(s.Type), cpus)
+		cpus := float64(p.types[typeAt{s.Zone, s.Type}].VCPUs)
+		add(r.Region, cpuMetric(s.Type), cpus)
 		add("", metricAllCPUs, cpus)
 	}
 }
@@ -70,38 +63,24 @@ func cpuMetric(machineType string) string {
 }
 
 // limits holds what is to be made against the quotas.
-func (p *preflight) limits(ctx context.Context, req cloud.PreflightRequest) error {
-	need, keys := demand{}, map[demandAt][]string{}
-	for _, r := range req.Create {
-		own := demand{}
-		own.of(r.Kind, r.Region, r.Spec, 1, p.types)
-		for at, n := range own {
-			need[at] += n
-			keys[at] = append(keys[at], r.Key)
-		}
-	}
-	for _, o := range req.Replaced {
-		need.of(o.Kind, o.Region, o.Spec, -1, p.types)
-	}
-	maps.DeleteFunc(need, func(_ demandAt, n float64) bool { return n <= 0 })
-	regions := map[string]bool{}
-	for at := range need {
-		regions[at.region] = true
-	}
-	for _, region := range slices.Sorted(maps.Keys(regions)) {
-		list, err := p.d.quotasOf(ctx, region)
-		if err != nil {
-			if err := p.note("reading the quotas of "+placeName(region, p.d.project), err); err != nil {
-				return err
+func (p preflight) limits(ctx context.Context) error {
+	return p.Limits(cloud.Limits{
+		Takes: p.takes,
+		Read: func(region string, _ []string) ([]cloud.Quota, error) {
+			list, err := p.d.quotasOf(ctx, region)
+			var out []cloud.Quota
+			for _, q := range list {
+				out = append(out, cloud.Quota{Name: q.Metric, Region: region, Limit: q.Limit, Used: q.Usage})
 			}
-			continue
-		}
-		for _, q := range list {
-			at := demandAt{region, q.Metric}
-			p.problem(cloud.OverQuota(region, "quota "+q.Metric, unitOf(q.Metric), raise(p.d.project, region), q.Limit, q.Usage, need[at], keys[at]))
-		}
-	}
-	return nil
+			return out, err
+		},
+		Pass: func(region string, err error) error {
+			return p.pass("reading the quotas of "+placeName(region, p.d.project), err)
+		},
+		Subject: func(metric string) string { return "quota " + metric },
+		Unit:    unitOf,
+		Raise:   func(region, _ string) string { return raise(p.d.project, region) },
+	})
 }
 
 // quotasOf reads a region's quotas, or the project's for an empty region.

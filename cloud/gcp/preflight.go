@@ -3,11 +3,9 @@ package gcp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,72 +20,47 @@ func (d *Driver) Preflight(ctx context.Context, req cloud.PreflightRequest) (clo
 	if len(req.Create) == 0 {
 		return cloud.Findings{}, nil
 	}
-	p := preflight{d: d, keys: map[cloud.Kind][]string{}, types: map[typeAt]machineKind{}}
-	for _, r := range req.Create {
-		p.keys[r.Kind] = append(p.keys[r.Kind], r.Key)
-	}
+	p := preflight{Ahead: cloud.LookAhead(cloud.GCP, req), d: d, types: map[typeAt]machineKind{}}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.permissions(gctx) })
 	g.Go(func() error {
-		if err := p.machineTypes(gctx, req); err != nil {
+		if err := p.machineTypes(gctx); err != nil {
 			return err
 		}
-		return p.limits(gctx, req)
+		return p.limits(gctx)
 	})
 	if err := g.Wait(); err != nil {
 		return cloud.Findings{}, failed("look ahead in project "+d.project, err)
 	}
-	p.found.Sort()
-	return p.found, nil
+	return p.Findings(), nil
 }
 
 // preflight is what a plan needs of the project.
 type preflight struct {
+	*cloud.Ahead
 	d     *Driver
-	keys  map[cloud.Kind][]string // of what is to be made
-	types map[typeAt]machineKind
-
-	mu    sync.Mutex
-	found cloud.Findings
+	types map[typeAt]machineKind // of what is to be made, and of what goes first
 }
 
-func (p *preflight) problem(q *cloud.Problem) {
-	if q == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found.Problems = append(p.found.Problems, *q)
-}
-
-// note tells why something wasn't looked at. An error that isn't about this one question ends the whole.
-func (p *preflight) note(what string, err error) error {
+// pass tells why something wasn't looked at.
+func (p preflight) pass(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := classify(err)
-	if e.Credentials || e.Class == cloud.Throttled || e.Class == cloud.Unavailable || e.Code == "" {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found.Notes = append(p.found.Notes, fmt.Sprintf("%s was not possible: %s", what, e.Message))
-	return nil
+	return p.Pass(what, err, classify(err))
 }
 
 // permissions looks for those that the kinds in question need.
-func (p *preflight) permissions(ctx context.Context) error {
+func (p preflight) permissions(ctx context.Context) error {
 	var wanted []string
 	for _, name := range slices.Sorted(maps.Keys(permissions)) {
-		if slices.ContainsFunc(permissions[name], func(k cloud.Kind) bool { return len(p.keys[k]) > 0 }) {
+		if len(p.Keys(permissions[name]...)) > 0 {
 			wanted = append(wanted, name)
 		}
 	}
 	missing, err := p.d.lacking(ctx, wanted)
 	if errors.Is(err, errNotAsked) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.found.Notes = append(p.found.Notes, "permissions could not be looked at in advance: switch the Cloud Resource Manager API on in project "+p.d.project+
+		p.Note("permissions could not be looked at in advance: switch the Cloud Resource Manager API on in project " + p.d.project +
 			" for that (gcloud services enable cloudresourcemanager.googleapis.com)")
 		return nil
 	}
@@ -95,14 +68,8 @@ func (p *preflight) permissions(ctx context.Context) error {
 		return err
 	}
 	for _, name := range missing {
-		q := &cloud.Problem{
-			Class: cloud.Denied, Subject: "permission " + name, Message: "the account lacks it in project " + p.d.project,
-			Advice: "add it to the account's role (docs/accounts/gcp-role.yaml lists all that Skyweld needs)",
-		}
-		for _, k := range permissions[name] {
-			q.Keys = append(q.Keys, p.keys[k]...)
-		}
-		p.problem(q)
+		p.Lacks("", "permission "+name, "the account lacks it in project "+p.d.project,
+			"add it to the account's role (docs/accounts/gcp-role.yaml lists all that Skyweld needs)", permissions[name]...)
 	}
 	return nil
 }
@@ -112,9 +79,8 @@ type typeAt struct{ zone, name string }
 
 // machineKind is what is known of a machine type in a zone.
 type machineKind struct {
-	cpus         int64
-	architecture string
-	found        time.Time
+	cloud.MachineType
+	found time.Time
 }
 
 // typeMemory is how long it is remembered what a zone offers.
@@ -135,92 +101,113 @@ func (d *Driver) machineType(ctx context.Context, at typeAt) (k machineKind, ok 
 	if err != nil {
 		return machineKind{}, false, err
 	}
-	k = machineKind{cpus: t.GuestCpus, architecture: t.Architecture, found: time.Now()}
+	k = machineKind{kindOf(t), time.Now()}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.types[at] = k
 	return k, true, nil
 }
 
+// kindOf reads a machine type.
+func kindOf(t *compute.MachineType) cloud.MachineType {
+	k := cloud.MachineType{Name: t.Name, VCPUs: int(t.GuestCpus), MemoryMiB: int(t.MemoryMb), Arch: architectures[t.Architecture]}
+	for _, a := range t.Accelerators {
+		k.GPUs += int(a.GuestAcceleratorCount)
+	}
+	return k
+}
+
+// architectures are Google's words for processors, in Go's. A type of which Google says nothing may be anything.
+var architectures = map[string]string{"X86_64": "amd64", "ARM64": "arm64"}
+
 // machineTypes looks at the types of the machines that are to be made, and of those that go first.
-func (p *preflight) machineTypes(ctx context.Context, req cloud.PreflightRequest) error {
-	keys := map[typeAt][]string{}
-	for _, r := range req.Create {
-		if s, ok := r.Spec.(*InstanceSpec); ok {
-			at := typeAt{s.Zone, s.Type}
-			keys[at] = append(keys[at], r.Key)
-		}
-	}
-	for _, o := range req.Replaced {
-		if s, ok := o.Spec.(*InstanceSpec); ok {
-			if k, ok, err := p.d.machineType(ctx, typeAt{s.Zone, s.Type}); err != nil {
-				return p.note("looking up machine types", err)
-			} else if ok {
-				p.types[typeAt{s.Zone, s.Type}] = k
-			}
-		}
-	}
-	wrong := map[string]*cloud.Problem{}
-	for _, at := range slices.SortedFunc(maps.Keys(keys), func(a, b typeAt) int { return strings.Compare(a.zone+" "+a.name, b.zone+" "+b.name) }) {
-		k, ok, err := p.d.machineType(ctx, at)
-		if err == nil && ok {
-			p.types[at] = k
-		}
-		if err != nil {
-			return p.note("looking up machine types", err)
-		}
-		if ok && k.architecture != "ARM64" {
-			continue
-		}
-		id := regionOf(at.zone) + " " + at.name
-		if q := wrong[id]; q != nil {
-			q.Keys = append(q.Keys, keys[at]...)
-			continue
-		}
-		q := &cloud.Problem{
-			Class: cloud.Invalid, Region: regionOf(at.zone), Subject: "machine type " + at.name, Keys: keys[at], Advice: "ask for another size",
-			Message: "it is for ARM64; Skyweld's machines are X86_64",
-		}
+func (p preflight) machineTypes(ctx context.Context) error {
+	for _, o := range p.Replaced {
+		s, ok := o.Spec.(*InstanceSpec)
 		if !ok {
-			if q.Message, err = p.d.notOffered(ctx, at); err != nil {
-				return p.note("looking up machine types", err)
+			continue
+		}
+		if _, _, err := p.machineType(ctx, typeAt{s.Zone, s.Type}); err != nil {
+			return p.pass("looking up machine types", err)
+		}
+	}
+	for _, w := range p.MachineTypes(func(spec any) (zone, machineType string, ok bool) {
+		s, ok := spec.(*InstanceSpec)
+		if !ok {
+			return "", "", false
+		}
+		return s.Zone, s.Type, true
+	}) {
+		var have *cloud.MachineType
+		for _, zone := range w.Zones() {
+			k, ok, err := p.machineType(ctx, typeAt{zone, w.Name})
+			if err != nil {
+				return p.pass("looking up machine types", err)
+			}
+			if ok && have == nil {
+				have = &k.MachineType
+			}
+			if ok {
+				have.Zones = append(slices.Clone(have.Zones), zone)
 			}
 		}
-		wrong[id] = q
-	}
-	for _, id := range slices.Sorted(maps.Keys(wrong)) {
-		p.problem(wrong[id])
+		if err := p.judge(ctx, w, have); err != nil {
+			return p.pass("looking for the nearest machine types in "+w.Region, err)
+		}
 	}
 	return nil
 }
 
-// notOffered says of a type that a zone lacks where the region has it, or what comes nearest to it.
-func (d *Driver) notOffered(ctx context.Context, at typeAt) (string, error) {
-	region, err := d.api.Regions.Get(d.project, regionOf(at.zone)).Context(ctx).Do()
-	if err != nil {
-		return "", err
+// machineType looks a type up, and remembers it for the quotas.
+func (p preflight) machineType(ctx context.Context, at typeAt) (machineKind, bool, error) {
+	k, ok, err := p.d.machineType(ctx, at)
+	if err == nil && ok {
+		p.types[at] = k
 	}
-	var zones []string
-	for _, link := range region.Zones {
-		if _, ok, err := d.machineType(ctx, typeAt{lastPart(link), at.name}); err != nil {
-			return "", err
-		} else if ok {
-			zones = append(zones, lastPart(link))
+	return k, ok, err
+}
+
+// judge holds a type against what is known of it in its zones. Only where one of them lacks it, the others are asked too.
+func (p preflight) judge(ctx context.Context, w cloud.WantedType, have *cloud.MachineType) error {
+	var all []cloud.MachineType
+	var err error
+	if have == nil || len(have.Zones) < len(w.Zones()) {
+		all, err = p.d.typesIn(ctx, w.Region)
+		if i := slices.IndexFunc(all, func(t cloud.MachineType) bool { return t.Name == w.Name }); i >= 0 {
+			have = &all[i]
 		}
 	}
-	slices.Sort(zones)
-	if len(zones) > 0 {
-		return fmt.Sprintf("it is not offered in %s, only in %s", at.zone, strings.Join(zones, ", ")), nil
-	}
-	var known []string
-	err = d.api.MachineTypes.List(d.project, at.zone).MaxResults(pageSize).Pages(ctx, func(p *compute.MachineTypeList) error {
-		for _, t := range p.Items {
-			known = append(known, t.Name)
+	return p.Judge("machine type", w, have, func() ([]cloud.MachineType, error) {
+		if all == nil && err == nil {
+			all, err = p.d.typesIn(ctx, w.Region)
 		}
-		return nil
+		return all, err
 	})
+}
+
+// typesIn lists all machine types of a region with the zones that have them.
+func (d *Driver) typesIn(ctx context.Context, region string) ([]cloud.MachineType, error) {
+	r, err := d.api.Regions.Get(d.project, region).Context(ctx).Do()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return fmt.Sprintf("%s has no such type; the nearest are %s", regionOf(at.zone), strings.Join(cloud.NearestTypes(at.name, "-", known, 5), ", ")), nil
+	byName := map[string]cloud.MachineType{}
+	for _, link := range slices.Sorted(slices.Values(r.Zones)) {
+		zone := lastPart(link)
+		err := d.api.MachineTypes.List(d.project, zone).MaxResults(pageSize).Pages(ctx, func(page *compute.MachineTypeList) error {
+			for _, t := range page.Items {
+				k, ok := byName[t.Name]
+				if !ok {
+					k = kindOf(t)
+				}
+				k.Zones = append(k.Zones, zone)
+				byName[t.Name] = k
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.SortedFunc(maps.Values(byName), func(a, b cloud.MachineType) int { return strings.Compare(a.Name, b.Name) }), nil
 }

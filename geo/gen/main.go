@@ -44,8 +44,17 @@ func regions(folder string) (string, error) {
 		if r["access"] != "open" {
 			return nil, nil
 		}
-		return []string{r["cloud"], r["region"], r["city"], r["country"], r["lat"], r["lon"], r["zones"]}, nil
+		return []string{r["cloud"], r["region"], r["city"], r["country"], r["lat"], r["lon"], zones(r["cloud"], r["region"], r["zones"])}, nil
 	})
+}
+
+// zones gives zones names that are the only ones in the world. Azure calls those of every region 1, 2 and 3; nodes get
+// the name as a label, and there Azure's own Kubernetes says "eastus-1".
+func zones(cloud, region, list string) string {
+	if cloud != "azure" || list == "" {
+		return list
+	}
+	return region + "-" + strings.ReplaceAll(list, ";", ";"+region+"-")
 }
 
 // rtt joins the two directions of a pair to their mean.

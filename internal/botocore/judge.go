@@ -1,14 +1,12 @@
 package botocore
 
 import (
-	"bytes"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
+
+	"github.com/skyweld/skyweld/internal/wiretap"
 )
 
 // Judge watches requests and answers go by, counts them, and reports what the models don't allow. It changes nothing. What
@@ -34,54 +32,14 @@ func NewJudge(report func(format string, args ...any)) (*Judge, error) {
 }
 
 // Handler returns a handler that judges what goes to another one and what comes back.
-func (j *Judge) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			http.Error(w, "read the request: "+err.Error(), http.StatusBadRequest)
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		rec := httptest.NewRecorder()
-		next.ServeHTTP(rec, r)
-		j.judge(r, body, rec.Code, rec.Body.Bytes())
-		maps.Copy(w.Header(), rec.Header())
-		w.WriteHeader(rec.Code)
-		_, _ = w.Write(rec.Body.Bytes()) // the client may be gone
-	})
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (j *Judge) Handler(next http.Handler) http.Handler { return wiretap.Handler(next, j.hear) }
 
 // Transport returns a transport that judges what goes through another one.
 func (j *Judge) Transport(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		var body []byte
-		if r.Body != nil {
-			var err error
-			if body, err = io.ReadAll(r.Body); err != nil {
-				return nil, fmt.Errorf("read the request: %w", err)
-			}
-			r = r.Clone(r.Context())
-			r.Body = io.NopCloser(bytes.NewReader(body))
-		}
-		resp, err := next.RoundTrip(r)
-		if err != nil {
-			j.judge(r, body, 0, nil) // sent, for all we know
-			return nil, err
-		}
-		answer, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			return nil, fmt.Errorf("read the answer: %w", err)
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(answer))
-		j.judge(r, body, resp.StatusCode, answer)
-		return resp, nil
-	})
+	return wiretap.Transport(next, j.hear)
 }
+
+func (j *Judge) hear(x *wiretap.Exchange) { j.judge(x.Request, x.Body, x.Status, x.Answer) }
 
 // judge judges a request, and its answer unless the status is 0. Requests to other services are reported.
 func (j *Judge) judge(r *http.Request, body []byte, status int, answer []byte) {
@@ -100,7 +58,7 @@ func (j *Judge) judge(r *http.Request, body []byte, status int, answer []byte) {
 		j.complain(j.Requests, "request "+action, fmt.Sprintf("version %q is none of EC2 or STS", form.Get("Version")))
 		return
 	}
-	j.Tally.call(action)
+	j.Tally.Call(action)
 	if j.Requests {
 		j.complain(true, "request "+action, checkHTTP(r, "application/x-www-form-urlencoded")...)
 		j.complain(true, "request "+action, model.CheckRequest(form)...)
@@ -124,7 +82,7 @@ func (j *Judge) judgeJSON(r *http.Request, target string, body []byte, status in
 		return
 	}
 	op := model.Operations[action]
-	j.Tally.call(action)
+	j.Tally.Call(action)
 	if j.Requests {
 		j.complain(true, "request "+action, checkHTTP(r, "application/x-amz-json-1.1")...)
 		j.complain(true, "request "+action, model.checkJSON(body, op.Input.Shape, true)...)
@@ -144,7 +102,7 @@ func (j *Judge) refused(action string, check func() (code string, complaints []s
 	if code == "" {
 		code = "(none)"
 	}
-	j.Tally.refusal(code)
+	j.Tally.Refusal(code)
 	j.complain(j.Answers, "answer to "+action, complaints...)
 }
 

@@ -2,18 +2,14 @@ package conformance_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/aws"
@@ -25,24 +21,10 @@ func awsSite() cloud.Site {
 	return cloudtest.DefaultSite("conf", awsRegion, []string{"us-east-1a", "us-east-1b", "us-east-1c"})
 }
 
-// observed lists what isn't gone, by key; several under one key fail the test.
+// observed lists what isn't gone, by key.
 func observed(t *testing.T, d cloud.Driver) map[string]cloud.Object {
 	t.Helper()
-	list, err := d.Observe(t.Context(), cloudtest.TestOwner.UID, awsRegion)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]cloud.Object{}
-	for _, o := range list {
-		if o.State == cloud.Gone {
-			continue
-		}
-		if twin, ok := out[o.Key]; ok {
-			t.Errorf("%s is there twice: %s and %s", o.Key, twin.ID, o.ID)
-		}
-		out[o.Key] = o
-	}
-	return out
+	return observedIn(t, d, awsRegion)
 }
 
 // TestAWSDrift changes one thing after the other by hand: the driver must see each in the right field, and mend it where
@@ -56,15 +38,8 @@ func TestAWSDrift(t *testing.T) {
 	}
 	id := func(key string) *string { return sdk.String(b.Objects[key].ID) }
 	const node = "conf-node-conf-web-1"
-	no, yes := &types.AttributeBooleanValue{Value: sdk.Bool(false)}, &types.AttributeBooleanValue{Value: sdk.Bool(true)}
-	for _, drift := range []struct {
-		name, key, field string
-		change           func(context.Context) error
-	}{
-		{"DNS names off", "conf-vpc", "dnsHostnames", func(ctx context.Context) error {
-			_, err := c.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: id("conf-vpc"), EnableDnsHostnames: no})
-			return err
-		}},
+	yes := &types.AttributeBooleanValue{Value: sdk.Bool(true)}
+	testHandmade(t, d, b, []handmade{
 		{"public addresses on", "conf-subnet-a", "mapPublicIP", func(ctx context.Context) error {
 			_, err := c.ModifySubnetAttribute(ctx, &ec2.ModifySubnetAttributeInput{SubnetId: id("conf-subnet-a"), MapPublicIpOnLaunch: yes})
 			return err
@@ -141,94 +116,19 @@ func TestAWSDrift(t *testing.T) {
 			_, err := c.ModifyInstanceMetadataOptions(ctx, &ec2.ModifyInstanceMetadataOptionsInput{InstanceId: id(node), HttpTokens: types.HttpTokensStateOptional})
 			return err
 		}},
-	} {
-		t.Run(drift.name, func(t *testing.T) {
-			if err := drift.change(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			i := slices.IndexFunc(b.Resources, func(r cloud.Resource) bool { return r.Key == drift.key })
-			want, got := b.Resources[i], observed(t, d)[drift.key]
-			if diff, err := cloudtest.Differences(want.Spec, got.Spec); err != nil || !slices.Equal(diff, []string{drift.field}) {
-				t.Fatalf("the driver sees a difference in %v (error %v), want %q", diff, err, drift.field)
-			}
-			_, err := d.Update(t.Context(), cloud.UpdateRequest{
-				Owner: cloudtest.TestOwner, Resource: want, Object: got, Fields: []string{drift.field}, Refs: b.Objects,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = observed(t, d)[drift.key]
-			if diff, err := cloudtest.Differences(want.Spec, got.Spec); err != nil || len(diff) > 0 {
-				t.Errorf("after the update %v differ (error %v):\n%s", diff, err, cmp.Diff(want.Spec, got.Spec))
-			}
-		})
-	}
+	})
 }
 
-// cutter breaks off the nth call that isn't a question, after it has had its effect.
-type cutter struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	left int
-}
-
-var errCut = errors.New("the answer was lost")
-
-func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r = r.Clone(r.Context())
-	r.Body = io.NopCloser(strings.NewReader(string(body)))
-	res, err := c.next.RoundTrip(r)
-	if err != nil || strings.HasPrefix(string(body), "Action=Describe") {
-		return res, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.left--; c.left != 0 {
-		return res, nil
-	}
-	res.Body.Close()
-	return nil, errCut
-}
-
-// TestAWSLostAnswers loses the answer to each changing call in turn; trying again with the same token must end with
-// everything there once and as wanted.
+// TestAWSLostAnswers loses the answer to each changing call in turn.
 func TestAWSLostAnswers(t *testing.T) {
-	lost := 0
-	for n := 1; ; n++ {
-		lab := newAWSLab(t, world.Instant)
-		cut := &cutter{left: n}
-		d, err := aws.New(t.Context(), lab.account, func(next http.RoundTripper) http.RoundTripper {
-			cut.next = next
-			return cut
-		})
+	asks := func(_ *http.Request, body []byte) bool { return strings.HasPrefix(string(body), "Action=Describe") }
+	testLostAnswers(t, awsSite(), 20, asks, func(t *testing.T, wrap cloud.Transport) cloud.Driver {
+		d, err := aws.New(t.Context(), newAWSLab(t, world.Instant).account, wrap)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := cloudtest.Build(t.Context(), d, cloudtest.TestOwner, awsSite())
-		if err != nil {
-			t.Fatalf("call %d lost: %v", n, err)
-		}
-		there := observed(t, d)
-		for _, r := range b.Resources {
-			if diff, err := cloudtest.Differences(r.Spec, there[r.Key].Spec); err != nil || len(diff) > 0 || there[r.Key].ID != b.Objects[r.Key].ID {
-				t.Errorf("call %d lost: %s has id %s (want %s), differs in %v (error %v)", n, r.Key, there[r.Key].ID, b.Objects[r.Key].ID, diff, err)
-			}
-		}
-		if len(there) != len(b.Resources) {
-			t.Errorf("call %d lost: %d things for %d resources", n, len(there), len(b.Resources))
-		}
-		if cut.left > 0 {
-			break // fewer calls than n
-		}
-		lost++
-	}
-	if lost < 20 {
-		t.Errorf("only %d calls were lost", lost)
-	}
+		return d
+	})
 }
 
 // refuser answers one action as EC2 does to somebody without the permission.

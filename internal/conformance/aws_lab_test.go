@@ -99,11 +99,12 @@ func (l *awsLab) stall() (release func()) {
 	}
 }
 
+// driver opens the account. The policy for users stands in front of the lab.
 func (l *awsLab) driver(t *testing.T, secret string) cloud.Driver {
 	t.Helper()
 	account := l.account
 	account.Secrets = map[string]cloud.Secret{aws.SecretAccessKeyID: awsKey, aws.SecretAccessKey: cloud.Secret(secret)}
-	d, err := aws.New(t.Context(), account, nil)
+	d, err := aws.New(t.Context(), account, counting(t, cloud.AWS, awsNeeds, l.guarded(awsPolicy(t), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestAWSOnTheLab(t *testing.T) {
 	t.Cleanup(func() {
 		t.Logf("held against botocore's model, where it is installed: %v\n%s", awsTally, awsTally.Detail())
 	})
-	for _, profile := range []world.Profile{world.Instant, world.Fast} {
+	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
 			var lab *awsLab // of the test that runs
 			cloudtest.Run(t, cloudtest.Harness{
@@ -131,7 +132,7 @@ func TestAWSOnTheLab(t *testing.T) {
 					return lab.driver(t, awsSecret)
 				},
 				Region: awsRegion, Zones: []string{"us-east-1a", "us-east-1b", "us-east-1c"},
-				Change: awsChange, UnknownSize: "m6i.xxlarge", TooMany: true,
+				Change: awsChange, UnknownSize: "m6i.xxlarge", TinySize: "t3.nano", TooMany: true,
 				WrongCredentials: func(t *testing.T) cloud.Driver {
 					return newAWSLab(t, profile).driver(t, "wrong")
 				},

@@ -1,7 +1,9 @@
 package conformance_test
 
 import (
+	"context"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -14,8 +16,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	sdkarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	azcloud "github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v7"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v8"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/azure"
@@ -33,33 +38,39 @@ const (
 	azureSecret       = "a-secret-of-the-lab"
 )
 
-var azureZones = []string{"1", "2", "3"}
+var azureZones = []string{"eastus-1", "eastus-2", "eastus-3"}
 
 // azureLab is the lab's Resource Manager behind TLS, with a driver's account for it.
 type azureLab struct {
 	account cloud.Account
 	server  *httptest.Server
+	service *labarm.Service
 	mu      sync.Mutex
 	stalled chan struct{} // not nil while requests wait
 }
 
-func newAzureLab(t *testing.T, profile world.Profile) *azureLab {
+func newAzureLab(t *testing.T, profile world.Profile, change ...func(*labarm.Config)) *azureLab {
 	t.Helper()
 	l := &azureLab{}
 	var service *labarm.Service
-	l.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	l.server = httptest.NewUnstartedServer(newAzureJudge(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.wait()
 		service.ServeHTTP(w, r)
-	}))
+	})))
 	l.server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the tests break off
 	l.server.StartTLS()
-	service, err := labarm.New(labarm.Config{
+	cfg := labarm.Config{
 		Physical: paper.New(), Dir: t.TempDir(), Subscription: azureSubscription, Tenant: azureTenant, ClientID: azureClient, ClientSecret: azureSecret,
 		BaseURL: func() string { return l.server.URL }, Profile: profile, Pool: paper.Pools(),
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	service, err := labarm.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.service = service
 	t.Cleanup(func() {
 		l.server.Close()
 		if err := service.Close(); err != nil {
@@ -104,15 +115,36 @@ func (l *azureLab) driver(t *testing.T, secret cloud.Secret) cloud.Driver {
 	t.Helper()
 	account := l.account
 	account.Secrets = map[string]cloud.Secret{azure.SecretClient: secret}
-	d, err := azure.New(t.Context(), account, nil)
+	d, err := azure.New(t.Context(), account, counting(t, cloud.Azure, azureNeeds, speaking(t, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-// machines is a client of the API that goes behind the driver's back.
-func (l *azureLab) machines(t *testing.T) *armcompute.VirtualMachinesClient {
+// wrapped is a driver whose calls go through a transport of the test's.
+func (l *azureLab) wrapped(t *testing.T, wrap cloud.Transport) cloud.Driver {
+	t.Helper()
+	d, err := azure.New(t.Context(), l.account, counting(t, cloud.Azure, azureNeeds, speaking(t, wrap)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// azureHand are clients of the API that go behind the driver's back.
+type azureHand struct {
+	groups     *armresources.ResourceGroupsClient
+	networks   *armnetwork.VirtualNetworksClient
+	securities *armnetwork.SecurityGroupsClient
+	rules      *armnetwork.SecurityRulesClient
+	addresses  *armnetwork.PublicIPAddressesClient
+	interfaces *armnetwork.InterfacesClient
+	machines   *armcompute.VirtualMachinesClient
+	disks      *armcompute.DisksClient
+}
+
+func (l *azureLab) hand(t *testing.T) azureHand {
 	t.Helper()
 	options := azcore.ClientOptions{
 		Transport: l.server.Client(),
@@ -127,11 +159,26 @@ func (l *azureLab) machines(t *testing.T) *armcompute.VirtualMachinesClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := armcompute.NewVirtualMachinesClient(azureSubscription, login, &sdkarm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
-	if err != nil {
+	o := &sdkarm.ClientOptions{ClientOptions: options, DisableRPRegistration: true}
+	network, err1 := armnetwork.NewClientFactory(azureSubscription, login, o)
+	compute, err2 := armcompute.NewClientFactory(azureSubscription, login, o)
+	resources, err3 := armresources.NewClientFactory(azureSubscription, login, o)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return azureHand{
+		groups: resources.NewResourceGroupsClient(), networks: network.NewVirtualNetworksClient(), securities: network.NewSecurityGroupsClient(),
+		rules: network.NewSecurityRulesClient(), addresses: network.NewPublicIPAddressesClient(), interfaces: network.NewInterfacesClient(),
+		machines: compute.NewVirtualMachinesClient(), disks: compute.NewDisksClient(),
+	}
+}
+
+// azureDone waits for an operation that a call behind the driver's back has begun.
+func azureDone[T any](ctx context.Context, p *runtime.Poller[T], err error) error {
+	if err == nil {
+		_, err = p.PollUntilDone(ctx, nil)
+	}
+	return err
 }
 
 // azureName is the name in an object's id, with the resource group before it.
@@ -142,42 +189,32 @@ func azureName(o cloud.Object) (group, name string) {
 }
 
 func TestAzureOnTheLab(t *testing.T) {
-	for _, profile := range []world.Profile{world.Instant, world.Fast} {
+	t.Cleanup(func() { t.Logf("held against the SDK's models: %v\n%s", azureTally, azureTally.Detail()) })
+	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
 			var lab *azureLab // of the test that runs
-			skip := map[string]string{}
-			if profile == world.Fast {
-				skip["Mutable"] = "the run without delays has it; here it would take a minute of waiting"
-			}
 			cloudtest.Run(t, cloudtest.Harness{
 				New: func(t *testing.T) cloud.Driver {
 					lab = newAzureLab(t, profile)
 					return lab.driver(t, azureSecret)
 				},
-				Region: azureRegion, Zones: azureZones, Change: azureChange, UnknownSize: "Standard_D3s_v5", TooMany: true,
+				Region: azureRegion, Zones: azureZones, Change: azureChange, UnknownSize: "Standard_D3s_v5", TinySize: "Standard_B1s", TooMany: true,
 				WrongCredentials: func(t *testing.T) cloud.Driver { return newAzureLab(t, profile).driver(t, "another-secret") },
 				Terminate: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
 					group, name := azureName(m)
-					p, err := lab.machines(t).BeginDelete(t.Context(), group, name, nil)
-					if err == nil {
-						_, err = p.PollUntilDone(t.Context(), nil)
-					}
-					if err != nil {
+					p, err := lab.hand(t).machines.BeginDelete(t.Context(), group, name, nil)
+					if err := azureDone(t.Context(), p, err); err != nil {
 						t.Fatal(err)
 					}
 				},
 				Stop: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
 					group, name := azureName(m)
-					p, err := lab.machines(t).BeginDeallocate(t.Context(), group, name, nil)
-					if err == nil {
-						_, err = p.PollUntilDone(t.Context(), nil)
-					}
-					if err != nil {
+					p, err := lab.hand(t).machines.BeginDeallocate(t.Context(), group, name, nil)
+					if err := azureDone(t.Context(), p, err); err != nil {
 						t.Fatal(err)
 					}
 				},
 				Stall:   func(*testing.T, cloud.Driver) func() { return lab.stall() },
-				Skip:    skip,
 				Timeout: 90 * time.Second,
 			})
 		})

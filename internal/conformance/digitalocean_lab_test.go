@@ -94,7 +94,7 @@ func (l *doLab) stall() (release func()) {
 // driver opens the account.
 func (l *doLab) driver(t *testing.T, wrap cloud.Transport) cloud.Driver {
 	t.Helper()
-	d, err := digitalocean.New(t.Context(), l.account, wrap)
+	d, err := digitalocean.New(t.Context(), l.account, counting(t, cloud.DigitalOcean, doNeeds, wrap))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func doHarness(lab func(t *testing.T) *doLab, wrap func(t *testing.T) cloud.Tran
 			}
 			return l.driver(t, wrap(t))
 		},
-		Region: doRegion, Zones: []string{doRegion}, UnknownSize: "s-3vcpu-5gb", TooMany: true,
+		Region: doRegion, Zones: []string{doRegion}, UnknownSize: "s-3vcpu-5gb", TinySize: "s-1vcpu-2gb", TooMany: true,
 		Blocked: []cloud.Kind{"tag", "vpc"},
 		Change: func(r cloud.Resource, field string) any {
 			if s, ok := r.Spec.(*digitalocean.FirewallSpec); ok && field == "droplets" {
@@ -208,13 +208,9 @@ func doHarness(lab func(t *testing.T) *doLab, wrap func(t *testing.T) cloud.Tran
 }
 
 func TestDigitalOceanOnTheLab(t *testing.T) {
-	for _, profile := range []world.Profile{world.Instant, world.Fast} {
+	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
-			h := doHarness(func(t *testing.T) *doLab { return newDOLab(t, profile) }, nil)
-			if profile == world.Fast {
-				h.Skip = map[string]string{"Mutable": "the run without delays has it; here it would take long"}
-			}
-			cloudtest.Run(t, h)
+			cloudtest.Run(t, doHarness(func(t *testing.T) *doLab { return newDOLab(t, profile) }, nil))
 		})
 	}
 }

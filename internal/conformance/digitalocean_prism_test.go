@@ -9,16 +9,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/digitalocean/godo"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
@@ -29,12 +36,118 @@ import (
 // DigitalOcean's own description of its API. The lab answers them: prism's own answers are examples, with which nothing
 // would go on.
 func TestDigitalOceanRequests(t *testing.T) {
-	judge := startPrism(t)
+	judge := startPrism(t, "mock")
 	judge.judges(t)
 	h := doHarness(func(t *testing.T) *doLab { return newDOLab(t, world.Instant) }, func(t *testing.T) cloud.Transport { return judge.transport })
 	h.Skip = map[string]string{"Cancel": "broken-off requests are nobody's to judge"}
 	cloudtest.Run(t, h)
-	judge.report(t, 20)
+	judge.report(t)
+}
+
+// TestDigitalOceanAnswers puts prism between the driver and the lab as a proxy: it judges the lab's answer to each of the
+// driver's calls, through the whole life of a site, refusals too.
+func TestDigitalOceanAnswers(t *testing.T) {
+	lab := newDOLab(t, world.Instant)
+	plain := httptest.NewServer(lab.server.Config.Handler)
+	t.Cleanup(plain.Close)
+	judge := startPrism(t, "proxy", plain.URL)
+	s := &doStage{t: t, lab: lab, d: lab.driver(t, judge.through), have: map[string]cloud.Object{}}
+	var err error
+	if s.list, err = s.d.Blueprint(cloudtest.TestOwner, cloudtest.DefaultSite("conf", doRegion, []string{doRegion})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.d.Check(t.Context(), doRegion); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.d.Preflight(t.Context(), cloud.PreflightRequest{Owner: cloudtest.TestOwner, Create: s.list}); err != nil {
+		t.Fatal(err)
+	}
+	s.createAll()
+	s.changeAll()
+	err = s.d.Delete(t.Context(), cloudtest.TestOwner, s.have["conf-vpc"])
+	if cloud.ClassOf(err) != cloud.Conflict {
+		t.Errorf("a VPC with droplets is deleted: %v", err)
+	}
+	s.items("droplet")
+	for _, r := range slices.Backward(s.list) {
+		if err := s.d.Delete(t.Context(), cloudtest.TestOwner, s.have[r.Key]); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := s.observe(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	judge.report(t)
+}
+
+// changeAll makes each change that can be made of something, as one that is observed has it, and starts a droplet.
+func (s *doStage) changeAll() {
+	s.t.Helper()
+	update := func(r cloud.Resource, field string) {
+		s.t.Helper()
+		o, err := s.d.Update(s.t.Context(), cloud.UpdateRequest{Owner: cloudtest.TestOwner, Resource: r, Object: s.observe()[r.Key], Fields: []string{field}, Refs: s.have})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.have[r.Key] = o
+	}
+	for _, r := range s.list {
+		for _, k := range s.d.Kinds() {
+			if k.Kind != r.Kind {
+				continue
+			}
+			for _, field := range k.Mutable {
+				if other := doChange(r, field); other != nil {
+					changed := r
+					changed.Spec = other
+					update(changed, field)
+					update(r, field)
+				}
+			}
+		}
+	}
+	c, web := s.lab.client(s.t), s.resource("conf-node-conf-web-1")
+	id := doID(s.t, s.have[web.Key])
+	if _, _, err := c.DropletActions.PowerOff(s.t.Context(), id); err != nil {
+		s.t.Fatal(err)
+	}
+	doUntil(s.t, c, id, func(x *godo.Droplet) bool { return x != nil && x.Status == "off" })
+	update(web, "state")
+}
+
+// driverMethods are the API's methods that the driver calls.
+var driverMethods = []string{
+	"DELETE /droplets/{id}",
+	"DELETE /firewalls/{id}",
+	"DELETE /reserved_ips/{id}",
+	"DELETE /tags/{id}",
+	"DELETE /tags/{id}/resources",
+	"DELETE /vpcs/{id}",
+	"GET /account",
+	"GET /droplets",
+	"GET /droplets/{id}",
+	"GET /firewalls",
+	"GET /firewalls/{id}",
+	"GET /images/{id}",
+	"GET /regions",
+	"GET /reserved_ips",
+	"GET /reserved_ips/{id}",
+	"GET /sizes",
+	"GET /tags",
+	"GET /tags/{id}",
+	"GET /volumes",
+	"GET /vpcs",
+	"GET /vpcs/{id}",
+	"GET /vpcs/{id}/members",
+	"POST /droplets",
+	"POST /droplets/{id}/actions",
+	"POST /firewalls",
+	"POST /reserved_ips",
+	"POST /reserved_ips/{id}/actions",
+	"POST /tags",
+	"POST /tags/{id}/resources",
+	"POST /vpcs",
+	"PUT /firewalls/{id}",
 }
 
 // judges makes sure that prism refuses what DigitalOcean's description forbids: the SDK's own way to leave out keys, and a
@@ -68,8 +181,8 @@ type prism struct {
 	refusals []string
 }
 
-// startPrism starts a server on a free port, or skips the test.
-func startPrism(t *testing.T) *prism {
+// startPrism starts a server on a free port, or skips the test: "mock", or "proxy" with the URL of a server.
+func startPrism(t *testing.T, mode string, server ...string) *prism {
 	t.Helper()
 	program := prismProgram(t)
 	document := doDocument(t)
@@ -83,7 +196,7 @@ func startPrism(t *testing.T) *prism {
 	}
 	l.Close()
 	var output bytes.Buffer
-	cmd := exec.Command(program, "mock", "--errors", "--host", "127.0.0.1", "--port", port, document)
+	cmd := exec.Command(program, append([]string{mode, "--errors", "--host", "127.0.0.1", "--port", port, document}, server...)...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,7 +209,7 @@ func startPrism(t *testing.T) *prism {
 		}
 		<-ended
 	})
-	p := &prism{url: "http://127.0.0.1:" + port, client: &http.Client{Timeout: time.Minute}, judged: map[string]int{}}
+	p := &prism{url: "http://127.0.0.1:" + port, client: &http.Client{Timeout: time.Minute, Transport: http.DefaultTransport}, judged: map[string]int{}}
 	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
@@ -153,15 +266,14 @@ func doDocument(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "openapi.yaml")
-	out, err := os.Create(path)
+	whole, err := io.ReadAll(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(out, text); err != nil { //nolint:gosec // a document that we chose
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
+	path := filepath.Join(t.TempDir(), "openapi.yaml")
+	// Its list of regions lacks one that the API has had for a while.
+	whole = regexp.MustCompile(`(?m)^( *)- syd1\n`).ReplaceAll(whole, []byte("$1- syd1\n$1- atl1\n"))
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -182,6 +294,39 @@ func (p *prism) transport(next http.RoundTripper) http.RoundTripper {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		p.judge(r, body)
 		return next.RoundTrip(r)
+	})
+}
+
+// through has each answer judged on its way back: prism puts a problem of its own in the place of one that it refuses.
+func (p *prism) through(http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		at, err := url.Parse(p.url)
+		if err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.URL.Scheme, r.URL.Host, r.Host = at.Scheme, at.Host, at.Host
+		resp, err := p.client.Transport.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(text))
+		p.mu.Lock()
+		p.judged[r.Method+" "+shapeOf(r.URL.Path)]++
+		p.mu.Unlock()
+		var problem struct {
+			Type, Title string
+			Validation  json.RawMessage
+		}
+		if json.Unmarshal(text, &problem) == nil && strings.Contains(problem.Type, "prism/errors") {
+			p.refuse(r, fmt.Sprintf("%d: %s %s", resp.StatusCode, problem.Title, problem.Validation))
+		}
+		return resp, nil
 	})
 }
 
@@ -260,8 +405,8 @@ func shapeOf(path string) string {
 	return "/" + strings.Join(parts, "/")
 }
 
-// report fails the test for what was refused, and when fewer methods than that were judged.
-func (p *prism) report(t *testing.T, atLeast int) {
+// report fails the test for what was refused, and unless each method that the driver calls was judged, and no other.
+func (p *prism) report(t *testing.T) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -274,7 +419,7 @@ func (p *prism) report(t *testing.T, atLeast int) {
 		total += n
 	}
 	t.Logf("%d requests to %d methods", total, len(p.judged))
-	if len(p.judged) < atLeast {
-		t.Errorf("only %d methods were judged: %v", len(p.judged), p.judged)
+	if diff := cmp.Diff(driverMethods, slices.Sorted(maps.Keys(p.judged))); diff != "" {
+		t.Errorf("methods (-of the driver +judged):\n%s", diff)
 	}
 }

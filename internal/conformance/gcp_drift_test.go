@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,21 +20,10 @@ import (
 
 func gcpSite() cloud.Site { return cloudtest.DefaultSite("conf", gcpRegion, gcpZones) }
 
-// gcpObserved lists what is there, by key; several under one key fail the test.
+// gcpObserved lists what is there, by key.
 func gcpObserved(t *testing.T, d cloud.Driver) map[string]cloud.Object {
 	t.Helper()
-	list, err := d.Observe(t.Context(), cloudtest.TestOwner.UID, gcpRegion)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]cloud.Object{}
-	for _, o := range list {
-		if twin, ok := out[o.Key]; ok {
-			t.Errorf("%s is there twice: %s and %s", o.Key, twin.ID, o.ID)
-		}
-		out[o.Key] = o
-	}
-	return out
+	return observedIn(t, d, gcpRegion)
 }
 
 func text(s string) *string { return &s }
@@ -65,6 +53,7 @@ func TestGCPDrift(t *testing.T) {
 		}
 		return i
 	}
+	var changes []handmade
 	for _, drift := range []struct {
 		name, key, field string
 		change           func(context.Context) (*compute.Operation, error)
@@ -109,29 +98,13 @@ func TestGCPDrift(t *testing.T) {
 			return c.Instances.SetScheduling(gcpProject, zone, machine, &compute.Scheduling{AutomaticRestart: &no}).Context(ctx).Do()
 		}},
 	} {
-		t.Run(drift.name, func(t *testing.T) {
-			op, err := drift.change(t.Context())
+		changes = append(changes, handmade{drift.name, drift.key, drift.field, func(ctx context.Context) error {
+			op, err := drift.change(ctx)
 			gcpDone(t, c, op, err)
-			i := slices.IndexFunc(b.Resources, func(r cloud.Resource) bool { return r.Key == drift.key })
-			want, got := b.Resources[i], gcpObserved(t, d)[drift.key]
-			if diff, err := cloudtest.Differences(want.Spec, got.Spec); err != nil || !slices.Equal(diff, []string{drift.field}) {
-				t.Fatalf("the driver sees a difference in %v (error %v), want %q", diff, err, drift.field)
-			}
-			mended, err := d.Update(t.Context(), cloud.UpdateRequest{
-				Owner: cloudtest.TestOwner, Resource: want, Object: got, Fields: []string{drift.field}, Refs: b.Objects,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = gcpObserved(t, d)[drift.key]
-			if diff, err := cloudtest.Differences(want.Spec, got.Spec); err != nil || len(diff) > 0 {
-				t.Errorf("after the update %v differ (error %v):\n%s", diff, err, cmp.Diff(want.Spec, got.Spec))
-			}
-			if diff := cmp.Diff(got.Spec, mended.Spec); diff != "" {
-				t.Errorf("the update returned another state than what is observed (-observed +returned):\n%s", diff)
-			}
-		})
+			return nil
+		}})
 	}
+	testHandmade(t, d, b, changes)
 	if data := get(t.Context()).Metadata.Items; !slices.ContainsFunc(data, func(i *compute.MetadataItems) bool {
 		return i.Key == "user-data" && strings.Contains(*i.Value, "#cloud-config")
 	}) {
@@ -139,57 +112,11 @@ func TestGCPDrift(t *testing.T) {
 	}
 }
 
-// gcpCutter breaks off the nth call that isn't a question, after it has had its effect.
-type gcpCutter struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	left int
-}
-
-func (c *gcpCutter) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := c.next.RoundTrip(r)
-	if err != nil || r.Method == http.MethodGet {
-		return res, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.left--; c.left != 0 {
-		return res, nil
-	}
-	res.Body.Close()
-	return nil, errGCPCut
-}
-
-var errGCPCut = errors.New("the answer was lost")
-
-// TestGCPLostAnswers loses the answer to each changing call in turn; trying again with the same token must end with
-// everything there once and as wanted.
+// TestGCPLostAnswers loses the answer to each changing call in turn.
 func TestGCPLostAnswers(t *testing.T) {
-	lost := 0
-	for n := 1; ; n++ {
-		lab, cut := newGCPLab(t, world.Instant), &gcpCutter{left: n}
-		d := lab.driver(t, func(next http.RoundTripper) http.RoundTripper { cut.next = next; return cut })
-		b, err := cloudtest.Build(t.Context(), d, cloudtest.TestOwner, gcpSite())
-		if err != nil {
-			t.Fatalf("call %d lost: %v", n, err)
-		}
-		there := gcpObserved(t, d)
-		for _, r := range b.Resources {
-			if diff, err := cloudtest.Differences(r.Spec, there[r.Key].Spec); err != nil || len(diff) > 0 || there[r.Key].ID != b.Objects[r.Key].ID {
-				t.Errorf("call %d lost: %s has id %s (want %s), differs in %v (error %v)", n, r.Key, there[r.Key].ID, b.Objects[r.Key].ID, diff, err)
-			}
-		}
-		if len(there) != len(b.Resources) {
-			t.Errorf("call %d lost: %d things for %d resources", n, len(there), len(b.Resources))
-		}
-		if cut.left > 0 {
-			break // fewer calls than n
-		}
-		lost++
-	}
-	if lost < 10 {
-		t.Errorf("only %d calls were lost", lost)
-	}
+	testLostAnswers(t, gcpSite(), 10, nil, func(t *testing.T, wrap cloud.Transport) cloud.Driver {
+		return newGCPLab(t, world.Instant).driver(t, wrap)
+	})
 }
 
 // TestGCPForeign makes things that are not ours, or not any more, stand where ours should.

@@ -181,19 +181,15 @@ func gcpDone(t *testing.T, api *compute.Service, op *compute.Operation, err erro
 }
 
 func TestGCPOnTheLab(t *testing.T) {
-	for _, profile := range []world.Profile{world.Instant, world.Fast} {
+	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
 			var lab *gcpLab // of the test that runs
-			skip := map[string]string{}
-			if profile == world.Fast {
-				skip["Mutable"] = "the run without delays has it; here it would take a minute of waiting"
-			}
 			cloudtest.Run(t, cloudtest.Harness{
 				New: func(t *testing.T) cloud.Driver {
 					lab = newGCPLab(t, profile)
 					return lab.driver(t, nil)
 				},
-				Region: gcpRegion, Zones: gcpZones, Change: gcpChange, UnknownSize: "e2-standard-3", TooMany: true,
+				Region: gcpRegion, Zones: gcpZones, Change: gcpChange, UnknownSize: "e2-standard-3", TinySize: "e2-micro", TooMany: true,
 				WrongCredentials: func(t *testing.T) cloud.Driver { return newGCPLab(t, profile).wrong(t) },
 				Terminate: func(t *testing.T, _ cloud.Driver, m cloud.Object) {
 					api := lab.client(t)
@@ -208,7 +204,6 @@ func TestGCPOnTheLab(t *testing.T) {
 					gcpDone(t, api, op, err)
 				},
 				Stall:   func(*testing.T, cloud.Driver) func() { return lab.stall() },
-				Skip:    skip,
 				Timeout: 90 * time.Second,
 			})
 		})

@@ -55,7 +55,7 @@ func deniedActions(actions ...string) cloud.Transport {
 
 func (l *awsLab) wrapped(t *testing.T, wrap cloud.Transport) cloud.Driver {
 	t.Helper()
-	d, err := aws.New(t.Context(), l.account, wrap)
+	d, err := aws.New(t.Context(), l.account, counting(t, cloud.AWS, awsNeeds, l.guarded(awsPolicy(t), wrap)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func ahead(t *testing.T, d cloud.Driver, site cloud.Site) (problems, notes strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := d.Preflight(t.Context(), cloud.PreflightRequest{Owner: cloudtest.TestOwner, Create: list})
+	f, err := d.Preflight(t.Context(), cloud.PreflightRequest{Owner: cloudtest.TestOwner, Create: list, Roles: cloudtest.Roles(site)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,18 +93,10 @@ func holds(t *testing.T, text string, parts ...string) {
 func TestAWSAhead(t *testing.T) {
 	lab := newAWSLab(t, world.Instant)
 	site := awsSite()
-	sized := func(sizes ...string) cloud.Site {
-		s := site
-		s.Machines = slices.Clone(site.Machines)
-		for i, size := range sizes {
-			s.Machines[i].Size = size
-		}
-		return s
-	}
 	plain := lab.driver(t, awsSecret)
-	problems, _ := ahead(t, plain, sized("m6i.xxlarge", "m6g.xlarge", "t3.nano"))
-	holds(t, problems, "invalid instance type m6i.xxlarge: us-east-1 has no such type; the nearest are m6i.", "invalid instance type m6g.xlarge: it is for arm64; Skyweld's machines are x86_64")
-	problems, _ = ahead(t, plain, sized("m6i.16xlarge", "small"))
+	problems, _ := ahead(t, plain, sized(site, "m6i.xxlarge", "m6g.xlarge", "t3.nano"))
+	holds(t, problems, "invalid instance type m6i.xxlarge: us-east-1 has no such type; the nearest are m6i.", "invalid instance type m6g.xlarge: it is for arm64; Skyweld's machines are amd64; the nearest are ")
+	problems, _ = ahead(t, plain, sized(site, "m6i.16xlarge", "small"))
 	holds(t, problems, "quota quota L-1216C47A (Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances): the limit is 64 vCPUs, of which 0 are used, and this needs 68 more",
 		"aws service-quotas request-service-quota-increase --region us-east-1 --service-code ec2 --quota-code L-1216C47A --desired-value 68")
 	denied := lab.wrapped(t, deniedActions("RunInstances", "AssociateAddress", "DescribeInstanceTypes", "servicequotas"))
@@ -117,7 +109,7 @@ func TestAWSAhead(t *testing.T) {
 	if _, err := cloudtest.Build(t.Context(), plain, cloudtest.TestOwner, site); err != nil {
 		t.Fatal(err)
 	}
-	problems, _ = ahead(t, plain, sized("m6i.8xlarge", "m6i.8xlarge", "small"))
+	problems, _ = ahead(t, plain, sized(site, "m6i.8xlarge", "m6i.8xlarge", "small"))
 	holds(t, problems, "of which 10 are used, and this needs 66 more")
 	// Four more of each address: five is the limit, and two are there.
 	more := site
@@ -164,19 +156,13 @@ func TestAWSRegionOfOthers(t *testing.T) {
 func TestGCPAhead(t *testing.T) {
 	lab := newGCPLab(t, world.Instant)
 	site := gcpSite()
-	sized := func(size string) cloud.Site {
-		s := site
-		s.Machines = slices.Clone(site.Machines)
-		s.Machines[0].Size = size
-		return s
-	}
 	plain := lab.driver(t, nil)
-	problems, notes := ahead(t, plain, sized("e2-standard-3"))
+	problems, notes := ahead(t, plain, sized(site, "e2-standard-3"))
 	holds(t, problems, "invalid machine type e2-standard-3: us-east4 has no such type; the nearest are e2-standard-")
 	if notes != "" {
 		t.Errorf("notes: %s", notes)
 	}
-	problems, _ = ahead(t, plain, sized("n1-standard-96"))
+	problems, _ = ahead(t, plain, sized(site, "n1-standard-96"))
 	holds(t, problems, "quota quota CPUS: the limit is 72 vCPUs, of which 0 are used, and this needs 102 more", "ask for a limit of 102 or more (us-east4, at https://console.cloud.google.com/iam-admin/quotas?project=skyweld-lab)")
 	lacking := func(next http.RoundTripper) http.RoundTripper {
 		return transport(func(r *http.Request) (*http.Response, error) {
@@ -264,9 +250,11 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-func awsNew(t *testing.T, a cloud.Account) (cloud.Driver, error) {
+func awsNew(t *testing.T, a cloud.Account) (cloud.Driver, error) { return awsNewWith(t, a, nil) }
+
+func awsNewWith(t *testing.T, a cloud.Account, wrap cloud.Transport) (cloud.Driver, error) {
 	t.Helper()
-	return aws.New(t.Context(), a, nil)
+	return aws.New(t.Context(), a, wrap)
 }
 
 func gcpNew(t *testing.T, a cloud.Account) (cloud.Driver, error) {

@@ -233,6 +233,9 @@ func awsVolume(s *stage, row teardown.Row) {
 	c := s.aws.client()
 	out, err := c.CreateVolume(s.Context(), &ec2.CreateVolumeInput{
 		AvailabilityZone: sdk.String(s.there[awsWorker].Machine.Zone), Size: sdk.Int32(8), VolumeType: types.VolumeTypeGp3,
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeVolume, Tags: []types.Tag{ // else the policy is in the way
+			{Key: sdk.String(cloud.TagCluster), Value: sdk.String(cloudtest.TestOwner.UID)},
+		}}},
 	})
 	volume := ec2Do(s, out, err).VolumeId
 	_, err = c.AttachVolume(s.Context(), &ec2.AttachVolumeInput{InstanceId: s.id(awsWorker), VolumeId: volume, Device: sdk.String("/dev/sdf")})

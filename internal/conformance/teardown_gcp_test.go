@@ -39,11 +39,11 @@ func gcpActs() acts {
 		"gcp-instance-disk":           gcpDisk(false),
 		"gcp-instance-disk-taken":     gcpDisk(true),
 		"gcp-disk-instance":           gcpDiskInUse,
-		"gcp-make-subnetwork-ready":   gcpReady(gcpSubnet),
-		"gcp-make-firewall-ready":     gcpReady(gcpRule),
-		"gcp-make-instance-ready":     gcpReady(gcpWorker),
-		"gcp-make-instance-name":      gcpAgain,
-		"gcp-make-instance-private":   gcpAgain,
+		"gcp-make-subnetwork-ready":   atOnce(gcpSubnet),
+		"gcp-make-firewall-ready":     atOnce(gcpRule),
+		"gcp-make-instance-ready":     atOnce(gcpWorker),
+		"gcp-make-instance-name":      again(gcpWorker),
+		"gcp-make-instance-private":   again(gcpWorker),
 		"gcp-make-instance-undeleted": gcpUndone,
 	}
 }
@@ -216,8 +216,8 @@ func gcpDiskInUse(s *stage, row teardown.Row) {
 	s.clear()
 }
 
-// gcpReady makes something right after what it needs, in a cloud that takes its time, with no second try.
-func gcpReady(key string) act {
+// atOnce makes something right after what it needs, in a cloud that takes its time, with no second try.
+func atOnce(key string) act {
 	return func(s *stage, _ teardown.Row) {
 		for _, r := range s.list {
 			if r.Key != key && !s.reach[key][r.Key] {
@@ -232,15 +232,17 @@ func gcpReady(key string) act {
 	}
 }
 
-// gcpAgain makes a machine again under the same name and private address as soon as it is deleted.
-func gcpAgain(s *stage, _ teardown.Row) {
-	s.make(gcpWorker)
-	s.drop(gcpWorker)
-	s.tries[gcpWorker]++
-	if err := s.create(gcpWorker); err != nil {
-		s.Fatal(err)
+// again makes something again, under the same name and with the same addresses, as soon as it is deleted.
+func again(key string) act {
+	return func(s *stage, _ teardown.Row) {
+		s.make(key)
+		s.drop(key)
+		s.tries[key]++
+		if err := s.create(key); err != nil {
+			s.Fatal(err)
+		}
+		s.clear()
 	}
-	s.clear()
 }
 
 // gcpUndone lets somebody delete a machine while the driver makes it.

@@ -12,7 +12,9 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/aws"
+	"github.com/skyweld/skyweld/cloud/azure"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/cloud/digitalocean"
 	"github.com/skyweld/skyweld/cloud/gcp"
 	"github.com/skyweld/skyweld/internal/teardown"
 	"github.com/skyweld/skyweld/plan"
@@ -30,12 +32,19 @@ type laidOut struct {
 
 // drawSite draws a site with up to six machines in up to three zones.
 func drawSite(t *rapid.T, cloudName string) laidOut {
-	l := laidOut{cloud: cloudName, d: (*aws.Driver)(nil)}
-	region, zones := awsRegion, []string{"us-east-1a", "us-east-1b", "us-east-1c"}
-	if cloudName == teardown.GCP {
+	l := laidOut{cloud: cloudName}
+	region, zones := "", []string(nil)
+	switch cloudName {
+	case teardown.AWS:
+		l.d, region, zones = (*aws.Driver)(nil), awsRegion, []string{"us-east-1a", "us-east-1b", "us-east-1c"}
+	case teardown.GCP:
 		l.d, region, zones = (*gcp.Driver)(nil), gcpRegion, gcpZones
+	case teardown.Azure:
+		l.d, region, zones = (*azure.Driver)(nil), azureRegion, azureZones
+	case teardown.DigitalOcean:
+		l.d, region, zones = (*digitalocean.Driver)(nil), doRegion, []string{doRegion}
 	}
-	zones = zones[:rapid.IntRange(1, 3).Draw(t, "zones")]
+	zones = zones[:rapid.IntRange(1, len(zones)).Draw(t, "zones")]
 	l.site = cloudtest.DefaultSite(cloudName, region, zones)
 	l.site.Machines = nil
 	for i := range rapid.IntRange(0, 6).Draw(t, "machines") {
@@ -84,8 +93,9 @@ func some(t *rapid.T, list []plan.Observed) []plan.Observed {
 }
 
 // ordered checks a plan by the table: what is in the way of a deletion is deleted in a step before, and what a creation
-// needs is made in a step before. It returns how many pairs it has compared.
-func ordered(t *rapid.T, in plan.Input, rows []teardown.Row, sites ...laidOut) (compared int) {
+// needs is made in a step before. It returns how many pairs it has compared, by cloud.
+func ordered(t *rapid.T, in plan.Input, rows []teardown.Row, sites ...laidOut) map[string]int {
+	compared := map[string]int{}
 	g, err := plan.Make(in)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +120,7 @@ func ordered(t *rapid.T, in plan.Input, rows []teardown.Row, sites ...laidOut) (
 	}
 	for _, site := range sites {
 		for _, row := range teardown.Of(rows, site.cloud) {
-			if row.Driver != teardown.Order || !row.Refused() {
+			if row.Driver != teardown.Order || row.Code == teardown.Stays {
 				continue
 			}
 			for resource, other := range site.pairs(row) {
@@ -126,7 +136,7 @@ func ordered(t *rapid.T, in plan.Input, rows []teardown.Row, sites ...laidOut) (
 				if first == "" && !slices.Contains(site.needs[other], resource) {
 					continue // it stays, and uses another of that kind
 				}
-				compared++
+				compared[site.cloud]++
 				if first == "" || first == step || !before[step][first] {
 					t.Fatalf("row %s: the step %s doesn't wait for %q", row.ID, step, first)
 				}
@@ -154,36 +164,47 @@ func (l laidOut) pairs(row teardown.Row) func(func(resource, other string) bool)
 	}
 }
 
-// TestPlansFollowTeardownTable draws sites at both clouds and plans their creation, their deletion from any state, their
+// TestPlansFollowTeardownTable draws a site at each cloud and plans their creation, their deletion from any state, their
 // shrinking, and the replacement of each of their resources.
 func TestPlansFollowTeardownTable(t *testing.T) {
 	rows := teardown.Rows(t)
 	compared := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		a, g := drawSite(t, teardown.AWS), drawSite(t, teardown.GCP)
-		all := slices.Concat(a.list, g.list)
-		in := plan.Input{Kinds: map[string][]cloud.KindInfo{a.site.Name: a.d.Kinds(), g.site.Name: g.d.Kinds()}}
-
+		var sites []laidOut
+		var all, fewer []cloud.Resource
+		in := plan.Input{Kinds: map[string][]cloud.KindInfo{}}
+		for _, name := range []string{teardown.AWS, teardown.GCP, teardown.Azure, teardown.DigitalOcean} {
+			s := drawSite(t, name)
+			sites, all, fewer = append(sites, s), append(all, s.list...), append(fewer, s.smaller(t).list...)
+			in.Kinds[s.site.Name] = s.d.Kinds()
+		}
+		follow := func(what string, sites ...laidOut) {
+			for name, n := range ordered(t, in, rows, sites...) {
+				compared[what] += n
+				compared[name] += n
+			}
+		}
 		in.Want = all
-		compared["creation"] += ordered(t, in, rows, a, g)
+		follow("creation", sites...)
 		in.Got = some(t, made(all))
-		compared["repair"] += ordered(t, in, rows, a, g)
+		follow("repair", sites...)
 
 		in.Want, in.Deleting = nil, true
-		compared["deletion"] += ordered(t, in, rows, a, g)
+		follow("deletion", sites...)
 
-		in.Deleting, in.Got = false, some(t, made(all))
-		in.Want = slices.Concat(a.smaller(t).list, g.smaller(t).list)
-		compared["shrinking"] += ordered(t, in, rows, a, g)
+		in.Deleting, in.Got, in.Want = false, some(t, made(all)), fewer
+		follow("shrinking", sites...)
 
-		in.Want = all
-		for i, r := range all {
-			in.Got = made(all)
-			in.Got[i].Spec = changed(t, r, in.Kinds[r.Site])
-			compared["replacement"] += ordered(t, in, rows, a, g)
+		for _, s := range sites {
+			in.Want = s.list
+			for i, r := range s.list {
+				in.Got = made(s.list)
+				in.Got[i].Spec = changed(t, r, in.Kinds[r.Site])
+				follow("replacement", s)
+			}
 		}
 	})
-	for _, what := range []string{"creation", "repair", "deletion", "shrinking", "replacement"} {
+	for _, what := range []string{"creation", "repair", "deletion", "shrinking", "replacement", teardown.AWS, teardown.GCP, teardown.Azure, teardown.DigitalOcean} {
 		if compared[what] == 0 {
 			t.Errorf("no order was compared in any %s", what)
 		}

@@ -23,6 +23,7 @@ type stage struct {
 	*testing.T
 	aws *awsLab // one of these
 	gcp *gcpLab
+	az  *azureLab
 	do  *doLab
 
 	d      cloud.Driver
@@ -162,13 +163,7 @@ func (s *stage) clear() {
 // observed lists what isn't gone, by key.
 func (s *stage) observed() map[string]cloud.Object {
 	s.Helper()
-	switch {
-	case s.aws != nil:
-		return observed(s.T, s.d)
-	case s.do != nil:
-		return doObserved(s.T, s.d)
-	}
-	return gcpObserved(s.T, s.d)
+	return observedIn(s.T, s.d, s.region)
 }
 
 // refused tries to delete something and expects the row's code, as a conflict that changes nothing.
@@ -185,7 +180,7 @@ func (s *stage) refused(o cloud.Object, row teardown.Row) {
 func (s *stage) refusal(err error, class cloud.Class, row teardown.Row) {
 	s.Helper()
 	code := row.Code
-	if row.Cloud == teardown.GCP || row.Cloud == teardown.DigitalOcean {
+	if row.Cloud != teardown.AWS {
 		_, code, _ = row.HTTP()
 	}
 	var e *cloud.Error
@@ -328,4 +323,6 @@ func play(t *testing.T, cloudName string, all acts, enter func(*testing.T, world
 var takesTime = map[string]bool{
 	"gcp-network-deleting": true, "gcp-subnetwork-deleting": true, "gcp-firewall-deleting": true, "gcp-instance-deleting": true,
 	"gcp-address-making": true, "gcp-make-instance-undeleted": true,
+	"azure-network-busy": true, "azure-interface-reserved": true, "azure-make-group-gone": true, "azure-make-network-going": true,
+	"azure-make-machine-reserved": true,
 }

@@ -1,15 +1,14 @@
 package discovery
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/skyweld/skyweld/internal/wiretap"
 )
 
 // root is the path under which Compute Engine's API, version 1, lies on every host.
@@ -36,59 +35,17 @@ func NewJudge(doc *Document, strict bool, report func(call, problem string)) *Ju
 
 // Transport is a client's transport through the judge.
 func (j *Judge) Transport(next http.RoundTripper) http.RoundTripper {
-	return transport(func(r *http.Request) (*http.Response, error) {
-		body, err := drain(&r.Body)
-		if err != nil {
-			return nil, err
-		}
-		sent := r.Clone(r.Context()) // a transport may not change what it is given
-		sent.Body = io.NopCloser(bytes.NewReader(body))
-		if r.Body == nil {
-			sent.Body = nil
-		}
-		resp, err := next.RoundTrip(sent)
-		if err != nil {
-			return nil, err
-		}
-		answer, err := drain(&resp.Body)
-		if err != nil {
-			return nil, err
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(answer))
-		j.judge(r, body, resp.StatusCode, resp.Header, answer)
-		return resp, nil
-	})
+	return wiretap.Transport(next, j.hear)
 }
-
-type transport func(*http.Request) (*http.Response, error)
-
-func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // Handler is a server behind the judge.
-func (j *Judge) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := drain(&r.Body)
-		if err != nil {
-			http.Error(w, "read the request: "+err.Error(), http.StatusBadRequest)
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		kept := httptest.NewRecorder()
-		next.ServeHTTP(kept, r)
-		j.judge(r, body, kept.Code, kept.Header(), kept.Body.Bytes())
-		maps.Copy(w.Header(), kept.Header())
-		w.WriteHeader(kept.Code)
-		w.Write(kept.Body.Bytes())
-	})
-}
+func (j *Judge) Handler(next http.Handler) http.Handler { return wiretap.Handler(next, j.hear) }
 
-// drain reads and closes a body, which may be nil.
-func drain(body *io.ReadCloser) ([]byte, error) {
-	if *body == nil {
-		return nil, nil
+// hear judges what was answered.
+func (j *Judge) hear(x *wiretap.Exchange) {
+	if x.Status != 0 {
+		j.judge(x.Request, x.Body, x.Status, x.Header, x.Answer)
 	}
-	defer (*body).Close()
-	return io.ReadAll(*body)
 }
 
 // judge takes an exchange apart into calls; what is none of the API, like a request for a token, passes.

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	azarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v7"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v8"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
@@ -153,13 +153,13 @@ func TestETags(t *testing.T) {
 	must(t, err)
 	stale := *g.Etag
 	with := func(tag string) error {
-		_, err := l.tables.BeginCreateOrUpdate(runtime.WithHTTPHeader(ctx, http.Header{"If-Match": {tag}}), "site", "t", armnetwork.RouteTable{Location: ptr(location)}, nil)
+		_, err := l.tables.BeginCreateOrUpdate(policy.WithHTTPHeader(ctx, http.Header{"If-Match": {tag}}), "site", "t", armnetwork.RouteTable{Location: ptr(location)}, nil)
 		return err
 	}
 	refused(t, with("*"), 412, "PreconditionFailed")
 	_, err = l.security.UpdateTags(ctx, "site", "fw", armnetwork.TagsObject{Tags: map[string]*string{"a": ptr("b")}}, nil)
 	must(t, err)
-	_, err = l.security.BeginDelete(runtime.WithHTTPHeader(ctx, http.Header{"If-Match": {stale}}), "site", "fw", nil)
+	_, err = l.security.BeginDelete(policy.WithHTTPHeader(ctx, http.Header{"If-Match": {stale}}), "site", "fw", nil)
 	refused(t, err, 412, "PreconditionFailed")
 	_, err = l.machines.BeginCreateOrUpdate(ctx, "site", "one", machine("one", "Standard_B2s"), &armcompute.VirtualMachinesClientBeginCreateOrUpdateOptions{IfMatch: ptr("invalid")})
 	refused(t, err, 412, "PreconditionFailed")

@@ -144,7 +144,8 @@ var taken = []netip.Prefix{
 }
 
 // anchors are the ranges that DigitalOcean keeps for itself in a region: anchor addresses are of them, and no VPC of the
-// region may overlap its own.
+// region may overlap its own. What people have shown of Droplets is in lon1, nyc3, ams3, fra1, tor1, sfo2, blr1, sfo3 and
+// syd1; the others follow by the order in which regions were opened.
 var anchors = map[string]int{
 	"nyc1": 10, "ams1": 11, "sfo1": 12, "nyc2": 13, "ams2": 14, "sgp1": 15, "lon1": 16, "nyc3": 17, "ams3": 18, "fra1": 19, "tor1": 20,
 	"sfo2": 46, "blr1": 47, "sfo3": 48, "syd1": 49, "atl1": 50,

@@ -35,6 +35,13 @@ func (w *world) strangers() map[string][]string {
 	} else {
 		w.t.Log("SKIPPED: what gcloud sees: it is not installed (the package google-cloud-cli)")
 	}
+	if hasCurl() {
+		for _, c := range []string{"azure", "digitalocean"} {
+			out["curl at "+c] = w.list(seesScript, c)
+		}
+	} else {
+		w.t.Log("SKIPPED: what curl sees at Azure and DigitalOcean: it is not installed, or jq isn't (make deps)")
+	}
 	return out
 }
 
@@ -77,6 +84,32 @@ func (w *world) strangersSee() {
 			}
 		}
 	}
+	if !hasCurl() {
+		return
+	}
+	var cluster struct{ UID string }
+	w.json(&cluster, "get", "clusters", "life", "-o", "json")
+	for _, c := range []string{"azure", "digitalocean"} {
+		marked, err := w.command(nil, seesScript, c, cluster.UID)
+		if err != nil {
+			w.t.Fatalf("curl can't ask %s", c)
+		}
+		for _, r := range list.Items {
+			id, _, _ := strings.Cut(r.ID, "#")
+			if r.Site == c && !strings.Contains(strings.ToLower(marked), " "+strings.ToLower(id)+"\n") {
+				w.t.Errorf("curl doesn't see %s %s of %s as marked:\n%s", r.Kind, id, c, marked)
+			}
+		}
+	}
+}
+
+// seesScript lists what is in an account of a cloud whose own command line few machines have, by curl.
+const seesScript = "../../scripts/sees.sh"
+
+func hasCurl() bool {
+	_, noCurl := exec.LookPath("curl")
+	_, noJQ := exec.LookPath("jq")
+	return noCurl == nil && noJQ == nil
 }
 
 // memory holds engine and lab to their limits: what they have for themselves, shared pages divided (PSS).
