@@ -71,19 +71,24 @@ const (
 
 func (l *layout) firewalls() {
 	ssh, api := ranges(l.site.SSHAccess), ranges(l.site.APIAccess)
-	l.allow("internal", roleNode, []string{l.site.Block.Masked().String()}, Traffic{Protocol: "all", Ports: []string{}})
+	// By tag and not by the site's block: somebody else's machine in the network isn't one of the site's.
+	l.firewall("internal", roleNode, []string{}, []string{l.tag(roleNode)}, Traffic{Protocol: "all", Ports: []string{}})
 	l.allow("tunnel", roleNode, []string{anywhere}, Traffic{Protocol: "udp", Ports: []string{strconv.Itoa(l.site.TunnelPort)}})
 	l.allow("ssh", roleNode, ssh, Traffic{Protocol: "tcp", Ports: []string{"22"}})
 	l.allow("api", roleControlPlane, api, Traffic{Protocol: "tcp", Ports: []string{"6443"}})
 }
 
+// allow lets traffic from some ranges in; without any there is no rule, which Google would take for one from anywhere.
 func (l *layout) allow(name, role string, from []string, what Traffic) {
-	if len(from) == 0 {
-		return
+	if len(from) > 0 {
+		l.firewall(name, role, from, []string{}, what)
 	}
+}
+
+func (l *layout) firewall(name, role string, ranges, tags []string, what Traffic) {
 	l.add(l.key("fw-"+name), "", &FirewallSpec{
-		Network: l.network, Direction: "INGRESS", Priority: 1000, Allowed: []Traffic{what}, Denied: []Traffic{}, Sources: from,
-		SourceTags: []string{}, Destinations: []string{}, TargetTags: []string{l.tag(role)},
+		Network: l.network, Direction: "INGRESS", Priority: 1000, Allowed: []Traffic{what}, Denied: []Traffic{}, Sources: ranges,
+		SourceTags: tags, Destinations: []string{}, TargetTags: []string{l.tag(role)},
 	}, l.network)
 }
 

@@ -167,10 +167,10 @@ func TestNoRuleForNobody(t *testing.T) {
 		if !ok {
 			continue
 		}
-		if len(s.Sources) == 0 || strings.HasSuffix(r.Key, "-api") || strings.HasSuffix(r.Key, "-ssh") {
-			t.Errorf("%s lets in from %v", r.Key, s.Sources)
+		if len(s.Sources)+len(s.SourceTags) == 0 || strings.HasSuffix(r.Key, "-api") || strings.HasSuffix(r.Key, "-ssh") {
+			t.Errorf("%s lets in from %v and %v", r.Key, s.Sources, s.SourceTags)
 		}
-		s.Sources = nil
+		s.Sources, s.SourceTags = nil, nil
 		w, err := d.work(cloudtest.TestOwner, r, map[string]cloud.Object{"gcp-network": {ID: "projects/demo/global/networks/n#1"}})
 		if err != nil {
 			t.Fatal(err)
