@@ -7,7 +7,9 @@ import "slices"
 func CriticalPath(steps []RunStep) []string {
 	done := map[string]RunStep{}
 	var last RunStep
-	later := func(a, b RunStep) bool { return b.ID == "" || a.Ended.After(b.Ended) || a.Ended.Equal(b.Ended) && a.ID < b.ID }
+	later := func(a, b RunStep) bool {
+		return b.ID == "" || a.Ended.After(b.Ended) || a.Ended.Equal(b.Ended) && a.ID < b.ID
+	}
 	for _, st := range steps {
 		if st.State != "done" {
 			continue
