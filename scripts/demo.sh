@@ -36,8 +36,8 @@ up() {
 	(umask 077 && skyweld kubeconfig "$cluster" >"$base/kubeconfig.new" && mv "$base/kubeconfig.new" "$base/kubeconfig")
 	find_kubectl "$bundle"
 
-	title "Nodes: kubectl get nodes -o wide"
-	kube get nodes -o wide
+	title "Nodes: kubectl get nodes -o wide -L topology.kubernetes.io/region"
+	kube get nodes -o wide -L topology.kubernetes.io/region
 
 	title "Pods to pods, each by the other's own address"
 	trap 'remove_check_pods' EXIT

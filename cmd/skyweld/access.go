@@ -48,7 +48,8 @@ var itemListing = listing[cloud.Item]{
 	columns: []column[cloud.Item]{
 		{head: "KIND", cell: func(i cloud.Item) string { return string(i.Kind) }},
 		{head: "REGION", cell: func(i cloud.Item) string { return i.Region }},
-		{head: "ID", cell: func(i cloud.Item) string { return i.ID }},
+		{head: "ID", show: ifNarrow, cell: func(i cloud.Item) string { return shortID(i.ID) }},
+		{head: "ID", show: onlyWide, cell: func(i cloud.Item) string { return i.ID }},
 		{head: "NAME", cell: func(i cloud.Item) string { return i.Name }},
 		{head: "CLUSTER", show: onlyWide, cell: func(i cloud.Item) string { return i.Cluster }},
 		{head: "DETAIL", show: onlyWide, cell: func(i cloud.Item) string { return i.Detail }},
@@ -61,7 +62,7 @@ func inventoryCommand(s *settings) *cobra.Command {
 	var regions []string
 	c := &cobra.Command{
 		Use: "inventory ACCOUNT", Short: "List what an account holds of the types Skyweld makes", Args: args("ACCOUNT"), ValidArgsFunction: s.completeArgs(accountNames),
-		Long: `Ask the cloud for everything that an account holds of the types that Skyweld ever makes, Skyweld's or not, in all its regions. Taken before a cluster is made and after it is deleted, two inventories show that nothing was left behind. With -o wide CLUSTER is the uid in the mark of things that Skyweld made.`,
+		Long: `Ask the cloud for everything that an account holds of the types that Skyweld ever makes, Skyweld's or not, in all its regions. Taken before a cluster is made and after it is deleted, two inventories show that nothing was left behind. With -o wide ids are whole, and CLUSTER is the uid in the mark of things that Skyweld made.`,
 		Example: `  skyweld inventory my-aws -o json > before.json
   skyweld inventory my-aws -o json | diff before.json -
   skyweld inventory my-aws --region us-east-1,us-west-2 -o wide`,

@@ -150,7 +150,8 @@ var nodeListing = listing[api.Node]{
 	empty: "No nodes yet. 'skyweld get events -w' shows what happens.",
 }
 
-// shortID is a cloud's id without what is around it: of Google's, projects/…/instances/NAME#NUMBER, the name.
+// shortID is a cloud's id without what is around it: of Google's, projects/…/instances/NAME#NUMBER, and Azure's the
+// name.
 func shortID(id string) string {
 	id, _, _ = strings.Cut(id, "#")
 	return id[strings.LastIndex(id, "/")+1:]
