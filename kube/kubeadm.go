@@ -124,6 +124,11 @@ func kubeletConfig() object {
 	return object{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
 		"failCgroupV1": false, "failSwapOn": false, "rotateCertificates": true,
+		// The kubelet's own limits, but for the disk: it would begin to evict pods when a tenth of it is free, be that 2 GiB
+		// or, where machines of the lab share a disk with their host, 200.
+		"evictionHard": object{
+			"memory.available": "100Mi", "nodefs.available": "2Gi", "nodefs.inodesFree": "5%", "imagefs.available": "2Gi", "imagefs.inodesFree": "5%",
+		},
 	}
 }
 

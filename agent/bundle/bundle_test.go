@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -61,15 +62,24 @@ func (s *mirror) take() []string {
 
 // ctr is a containerd that remembers the images it was given.
 type ctr struct {
-	refs  map[string]string // by digest of the archive
-	has   []string
-	calls []string
+	refs map[string]string // by digest of the archive
+	has  []string
+	// pinned are those that the kubelet may not remove.
+	pinned []string
+	calls  []string
 }
 
 func (c *ctr) Run(_ context.Context, command host.Command) (string, error) {
 	c.calls = append(c.calls, command.Args[3])
-	if command.Args[3] == "list" {
+	switch command.Args[3] {
+	case "list":
 		return strings.Join(c.has, "\n"), nil
+	case "label":
+		if command.Args[5] != "io.cri-containerd.pinned=pinned" || !slices.Contains(c.has, command.Args[4]) {
+			return "", fmt.Errorf("label %q", command.Args[4:])
+		}
+		c.pinned = append(c.pinned, command.Args[4])
+		return "", nil
 	}
 	data, err := os.ReadFile(command.Args[len(command.Args)-1])
 	if err != nil {
@@ -216,6 +226,9 @@ func TestInstall(t *testing.T) {
 	}
 	changed, err = w.install(node.ControlPlane)
 	w.expect("as control plane", changed, err, "imported image etcd")
+	if !slices.Equal(w.ctr.pinned, w.ctr.has) {
+		t.Errorf("pinned are %q of %q", w.ctr.pinned, w.ctr.has)
+	}
 }
 
 func TestRepairs(t *testing.T) {

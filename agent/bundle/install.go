@@ -263,12 +263,21 @@ func (i *Installer) Images(ctx context.Context) ([]string, error) {
 	return changed, nil
 }
 
+// pinned is the label by which containerd tells the kubelet that an image must stay, however full the disk is: what was
+// imported may be nowhere to be pulled from.
+const pinned = "io.cri-containerd.pinned=pinned"
+
 func (i *Installer) importImage(ctx context.Context, image Image) error {
 	if err := i.fetchImage(ctx, image); err != nil {
 		return err
 	}
 	if _, err := i.ctr(ctx, "images", "import", "--local", i.machine.Path(imageFile(image))); err != nil {
 		return fmt.Errorf("import image %s: %w", image.Name, err)
+	}
+	for _, ref := range image.Refs {
+		if _, err := i.ctr(ctx, "images", "label", ref, pinned); err != nil {
+			return fmt.Errorf("pin image %s: %w", ref, err)
+		}
 	}
 	i.record.Images[image.SHA256] = image.Refs
 	if err := i.save(); err != nil {
