@@ -45,6 +45,14 @@ type Account struct {
 // transport must be safe for concurrent use.
 type Transport func(http.RoundTripper) http.RoundTripper
 
+// Around wraps a transport; nil leaves it as it is.
+func (t Transport) Around(base http.RoundTripper) http.RoundTripper {
+	if t == nil {
+		return base
+	}
+	return t(base)
+}
+
 // Source is where a driver's constructor for accounts looks for the usual settings of its cloud's own tools.
 type Source struct {
 	// Getenv reads the environment.

@@ -49,3 +49,23 @@ func TestReadAgain(t *testing.T) {
 		t.Errorf("cancelled: %v after %d calls", err, calls)
 	}
 }
+
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		if err := cloud.Pause(ctx, time.Second); err != nil || time.Since(start) != time.Second {
+			t.Errorf("a second took %s: %v", time.Since(start), err)
+		}
+		if err := cloud.Pause(ctx, -time.Second); err != nil || time.Since(start) != time.Second {
+			t.Errorf("no pause took until %s: %v", time.Since(start), err)
+		}
+		if err := cloud.Pause(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+			t.Errorf("an hour ended after %s: %v", time.Since(start), err)
+		}
+		if err := cloud.Pause(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a pause after the end: %v", err)
+		}
+	})
+}

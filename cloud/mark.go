@@ -1,6 +1,8 @@
 package cloud
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"strings"
@@ -16,9 +18,10 @@ const (
 const MaxKey = 50
 
 var (
-	keyPattern = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
-	uidPattern = regexp.MustCompile(`^[0-9a-f]{16}$`)
-	markLine   = regexp.MustCompile(`\bskyweld-cluster=([0-9a-f]{16}) skyweld-key=([a-z0-9-]+)\b`)
+	keyPattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+	uidPattern   = regexp.MustCompile(`^[0-9a-f]{16}$`)
+	tokenPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	markLine     = regexp.MustCompile(`\bskyweld-cluster=([0-9a-f]{16}) skyweld-key=([a-z0-9-]+)\b`)
 )
 
 // CheckKey says what is wrong with a key, if anything.
@@ -29,10 +32,39 @@ func CheckKey(key string) error {
 	return nil
 }
 
+// CutKey shortens a key that is too long, keeping it unique by a digest of the whole.
+func CutKey(key string, limit int) string {
+	if len(key) <= limit {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
+}
+
 // CheckUID says what is wrong with a cluster's UID, if anything.
 func CheckUID(uid string) error {
 	if !uidPattern.MatchString(uid) {
 		return fmt.Errorf("cluster uid %q: want 16 of 0-9 a-f", uid)
+	}
+	return nil
+}
+
+// CheckMark says what is wrong with the mark of a resource that is to be made or changed, if anything.
+func CheckMark(o Owner, r Resource) error {
+	err := CheckUID(o.UID)
+	if err == nil {
+		err = CheckKey(r.Key)
+	}
+	if err != nil {
+		return &Error{Class: Invalid, Message: err.Error()}
+	}
+	return nil
+}
+
+// CheckToken says what is wrong with the token of a creation, if anything.
+func CheckToken(token string) error {
+	if !tokenPattern.MatchString(token) {
+		return &Error{Class: Invalid, Message: "a creation needs a token of 32 hexadecimal digits"}
 	}
 	return nil
 }

@@ -4,25 +4,15 @@ package lab
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/ssh"
-
-	"github.com/skyweld/skyweld/lab/world"
 )
 
 // subscription is a plain client of a lab's Azure.
@@ -33,17 +23,8 @@ type subscription struct {
 
 func newSubscription(t *testing.T, l *Lab) *subscription {
 	t.Helper()
-	pem, err := os.ReadFile(filepath.Join(l.opts.Dir, caFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	env := map[string]string{}
-	for _, v := range l.Info().Env(l.opts.Dir) {
-		env[v[0]] = v[1]
-	}
-	s := &subscription{client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, root: env["AZURE_RESOURCE_MANAGER_ENDPOINT"]}
+	env := envOf(l)
+	s := &subscription{client: &http.Client{Transport: trusting(t, l)}, root: env["AZURE_RESOURCE_MANAGER_ENDPOINT"]}
 	resp, err := s.client.PostForm(env["AZURE_AUTHORITY_HOST"]+"/"+env["AZURE_TENANT_ID"]+"/oauth2/v2.0/token", url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {env["AZURE_CLIENT_ID"]}, "client_secret": {env["AZURE_CLIENT_SECRET"]}, "scope": {s.root + "/.default"},
 	})
@@ -133,26 +114,8 @@ func (s *subscription) machine(t *testing.T, name, key string) (public string) {
 // TestAzureMachines boots two machines and looks at them from outside and from within: they have their private address
 // only, the public one leads to it, custom data is applied, and both of Azure's services answer.
 func TestAzureMachines(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: machines are Linux namespaces")
-	}
-	l, err := Start(t.Context(), Options{Dir: t.TempDir(), Profile: world.Instant, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	_, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := startLab(t, nil)
+	config, key := rootLogin(t)
 	s := newSubscription(t, l)
 	s.put(t, "", object{"location": "eastus"})
 	s.put(t, "/providers/Microsoft.Network/networkSecurityGroups/fw", object{"location": "eastus", "properties": object{"securityRules": []any{object{"name": "ssh", "properties": object{
@@ -161,9 +124,7 @@ func TestAzureMachines(t *testing.T) {
 	s.put(t, "/providers/Microsoft.Network/virtualNetworks/net", object{"location": "eastus", "properties": object{
 		"addressSpace": object{"addressPrefixes": []string{"10.64.0.0/16"}}, "subnets": []any{object{"name": "nodes", "properties": object{"addressPrefix": "10.64.0.0/20"}}},
 	}})
-	key := string(ssh.MarshalAuthorizedKey(signer.PublicKey()))
 	a, b := s.machine(t, "a", key), s.machine(t, "b", key)
-	config := &ssh.ClientConfig{User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 5 * time.Second}
 	for at, want := range map[string]string{a: "a", b: "b"} {
 		if got := run(t, l, config, at, "hostname"); got != want {
 			t.Errorf("at %s: host %q; want %s", at, got, want)

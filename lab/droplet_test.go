@@ -4,14 +4,9 @@ package lab
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/tls"
-	"crypto/x509"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,7 +18,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/skyweld/skyweld/lab/machine"
-	"github.com/skyweld/skyweld/lab/world"
 )
 
 // TestMain is a machine's first process where the lab starts this program as one.
@@ -35,17 +29,8 @@ func TestMain(m *testing.M) {
 // account is DigitalOcean's official client at a lab.
 func account(t *testing.T, l *Lab) *godo.Client {
 	t.Helper()
-	pem, err := os.ReadFile(filepath.Join(l.opts.Dir, caFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	env := map[string]string{}
-	for _, v := range l.Info().Env(l.opts.Dir) {
-		env[v[0]] = v[1]
-	}
-	over := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}})
+	env := envOf(l)
+	over := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: trusting(t, l)})
 	c, err := godo.New(oauth2.NewClient(over, oauth2.StaticTokenSource(&oauth2.Token{AccessToken: env["DIGITALOCEAN_TOKEN"]})), godo.SetBaseURL(env["DIGITALOCEAN_API_URL"]+"/"))
 	if err != nil {
 		t.Fatal(err)
@@ -56,28 +41,10 @@ func account(t *testing.T, l *Lab) *godo.Client {
 // TestDroplets boots two Droplets, and looks at them from outside and from within: the public address is the machine's
 // own, a reserved one arrives beside it, the private one leads to the other, and the metadata service knows who asks.
 func TestDroplets(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: machines are Linux namespaces")
-	}
-	l, err := Start(t.Context(), Options{Dir: t.TempDir(), Profile: world.Instant, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	l := startLab(t, nil)
 	c := account(t, l)
-	_, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, _, err := c.Keys.Create(t.Context(), &godo.KeyCreateRequest{Name: "test", PublicKey: string(ssh.MarshalAuthorizedKey(signer.PublicKey()))})
+	config, authorized := rootLogin(t)
+	key, _, err := c.Keys.Create(t.Context(), &godo.KeyCreateRequest{Name: "test", PublicKey: authorized})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +73,6 @@ func TestDroplets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &ssh.ClientConfig{User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 5 * time.Second}
 	for at, want := range map[string]string{public[0]: "a", public[1]: "b", ip.IP: "a"} {
 		if got := run(t, l, config, at, "hostname"); got != want {
 			t.Errorf("at %s: host %q; want %s", at, got, want)

@@ -5,14 +5,10 @@ package lab
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -177,19 +173,11 @@ func need[T any](w *realities) func(T, error) T {
 	}
 }
 
-// trusting is a transport that knows the lab's certificate.
-func (w *realities) trusting(l *Lab) *http.Transport {
-	pem := need[[]byte](w)(os.ReadFile(filepath.Join(l.opts.Dir, caFile)))
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-}
-
 func (w *realities) atAWS(l *Lab) *place {
 	w.Helper()
 	ctx := w.Context()
 	c := ec2.New(ec2.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(l.info.awsURL()), HTTPClient: &http.Client{Transport: w.trusting(l)},
+		Region: "us-east-1", BaseEndpoint: aws.String(l.info.awsURL()), HTTPClient: &http.Client{Transport: trusting(w.T, l)},
 		Credentials: credentials.NewStaticCredentialsProvider(l.info.AWSKey, l.info.AWSSecret, ""),
 	})
 	vpc := need[*ec2.CreateVpcOutput](w)(c.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.64.0.0/16")})).Vpc.VpcId
@@ -235,7 +223,7 @@ func (w *realities) atGoogle(l *Lab) *place {
 	w.Helper()
 	const zone, region = "us-east4-a", "us-east4"
 	project := l.info.GCPProject
-	client := &http.Client{Transport: &oauth2.Transport{Base: w.trusting(l), Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: l.info.GCPToken})}}
+	client := &http.Client{Transport: &oauth2.Transport{Base: trusting(w.T, l), Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: l.info.GCPToken})}}
 	c := need[*compute.Service](w)(compute.NewService(w.Context(), option.WithHTTPClient(client), option.WithEndpoint(l.info.gcpURL()+"/compute/v1/")))
 	done := func(op *compute.Operation, err error) {
 		w.Helper()

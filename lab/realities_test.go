@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,32 +19,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skyweld/skyweld/lab/fabric"
-	"github.com/skyweld/skyweld/lab/world"
 )
 
 // TestRealities holds what each cloud is to its machines, with packets: each line is a statement about a cloud that people
 // who build networks there run into. Machines are bare; the clouds' official clients set them up.
 func TestRealities(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: machines are Linux namespaces")
-	}
 	bare := &bareMachines{ids: map[string]string{}, seen: map[string]arrival{}}
-	l, err := Start(t.Context(), Options{
-		Dir: t.TempDir(), Profile: world.Instant, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Runtime: func(_ string, namespace func(string) string) Runtime {
-			bare.namespace = namespace
-			return bare
-		},
+	l := startLab(t, func(_ string, namespace func(string) string) Runtime {
+		bare.namespace = namespace
+		return bare
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		bare.close()
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(bare.close)
 	w := &realities{T: t, bare: bare}
 	aws, gcp, azure, ocean := w.atAWS(l), w.atGoogle(l), w.atAzure(l), w.atDigitalOcean(l)
 	a, b := func(p *place) *spot { return p.a }, func(p *place) *spot { return p.b }

@@ -194,7 +194,7 @@ func (m *maker) resources() error {
 			return fmt.Errorf("plan: compare %s: %w", r.Key, err)
 		}
 		if got.State == cloud.Stopped {
-			diffs = append(diffs, Difference{Field: "state", Have: "stopped", Want: "running"})
+			diffs = append(diffs, Difference{Field: cloud.FieldState, Have: "stopped", Want: "running"})
 		}
 		for _, d := range r.DependsOn {
 			if replaced[d] {
@@ -209,7 +209,7 @@ func (m *maker) resources() error {
 		}
 		step.Action, step.Reason = Update, reasons(diffs)
 		for _, d := range diffs {
-			if d.Field != "state" && !slices.Contains(info.Mutable, d.Field) {
+			if d.Field != cloud.FieldState && !slices.Contains(info.Mutable, d.Field) {
 				step.Action = Replace
 			}
 			if !slices.Contains(step.Fields, d.Field) {

@@ -5,8 +5,6 @@ package aws
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -75,12 +73,9 @@ func New(_ context.Context, account cloud.Account, wrap cloud.Transport) (*Drive
 	if id == "" || secret == "" {
 		return nil, invalidAccount(account, fmt.Errorf("the secrets %q and %q are needed", SecretAccessKeyID, SecretAccessKey))
 	}
-	transport, err := transportFor(account)
+	transport, err := cloud.NewTransport(account, responseHeaderTimeout)
 	if err != nil {
 		return nil, invalidAccount(account, err)
-	}
-	if wrap != nil {
-		transport = wrap(transport)
 	}
 	set := func(name, fallback string) string {
 		if v := account.Settings[name]; v != "" {
@@ -93,7 +88,7 @@ func New(_ context.Context, account cloud.Account, wrap cloud.Transport) (*Drive
 		config: sdk.Config{
 			Region:      set(SettingRegion, defaultRegion),
 			Credentials: credentials.NewStaticCredentialsProvider(id, secret, account.Secrets[SecretSessionToken].Reveal()),
-			HTTPClient:  &http.Client{Transport: transport},
+			HTTPClient:  &http.Client{Transport: wrap.Around(inMemory{transport})},
 			Retryer:     func() sdk.Retryer { return sdk.NopRetryer{} },
 			AppID:       "skyweld",
 		},
@@ -109,29 +104,6 @@ func New(_ context.Context, account cloud.Account, wrap cloud.Transport) (*Drive
 
 // Provider returns cloud.AWS.
 func (*Driver) Provider() cloud.Provider { return cloud.AWS }
-
-func transportFor(account cloud.Account) (http.RoundTripper, error) {
-	base, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("the default HTTP transport was replaced")
-	}
-	t := base.Clone()
-	t.ResponseHeaderTimeout = responseHeaderTimeout
-	t.MaxIdleConnsPerHost = 16
-	t.OnProxyConnectResponse = cloud.ProxyAnswer
-	if account.CA == "" {
-		return inMemory{t}, nil
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's certificates: %w", err)
-	}
-	if !roots.AppendCertsFromPEM([]byte(account.CA)) {
-		return nil, errors.New("the CA holds no PEM certificate")
-	}
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return inMemory{t}, nil
-}
 
 // inMemory sends requests with bodies that the HTTP client knows to be in memory, and so sends in one piece with the
 // headers. The SDK's own bodies go in a second piece, and the SDK closes them as soon as the answer begins; a client
@@ -193,12 +165,8 @@ func poll(ctx context.Context, done func() (bool, error)) error {
 		if ok || err != nil {
 			return err
 		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
+		if err := cloud.Pause(ctx, pause); err != nil {
+			return err
 		}
 		pause = min(pause*3/2, 5*time.Second)
 	}

@@ -1,8 +1,6 @@
 package aws
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -61,7 +59,7 @@ func (l *layout) add(key string, kind cloud.Kind, s spec, needs ...string) strin
 	return key
 }
 
-func (l *layout) key(name string) string { return cutKey(l.site.Name+"-"+name, cloud.MaxKey) }
+func (l *layout) key(name string) string { return cloud.CutKey(l.site.Name+"-"+name, cloud.MaxKey) }
 
 func (l *layout) network() {
 	l.vpc = l.add(l.key("vpc"), kindVPC, &VPCSpec{CIDR: l.site.Block.Masked().String()})
@@ -131,7 +129,7 @@ func (l *layout) machine(m cloud.Machine) {
 	}
 	s.SecurityGroups = append(s.SecurityGroups, l.cps)
 	slices.Sort(s.SecurityGroups)
-	address := cutKey(l.site.Name+"-ip-"+m.Name, cloud.MaxKey-len(associationSuffix))
+	address := cloud.CutKey(l.site.Name+"-ip-"+m.Name, cloud.MaxKey-len(associationSuffix))
 	l.add(address, kindAddress, &AddressSpec{})
 	l.add(key, kindInstance, s, append(needs, l.cps)...)
 	// An association can't carry a mark of its own: its key follows from that of its address.
@@ -143,17 +141,8 @@ const associationSuffix = "-assoc"
 func associationKey(address string) string { return address + associationSuffix }
 
 // diskKey and interfaceKey are the marks of what is made along with an instance.
-func diskKey(instance string) string      { return cutKey(instance+"-disk", cloud.MaxKey) }
-func interfaceKey(instance string) string { return cutKey(instance+"-nic", cloud.MaxKey) }
-
-// cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
-func cutKey(key string, limit int) string {
-	if len(key) <= limit {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
-}
+func diskKey(instance string) string      { return cloud.CutKey(instance+"-disk", cloud.MaxKey) }
+func interfaceKey(instance string) string { return cloud.CutKey(instance+"-nic", cloud.MaxKey) }
 
 // checkSite finds everything that EC2 would refuse later.
 func checkSite(owner cloud.Owner, site cloud.Site) error {
@@ -170,7 +159,7 @@ func checkSite(owner cloud.Owner, site cloud.Site) error {
 		switch {
 		case !ok:
 			errs = append(errs, fmt.Errorf("machine %s: zone %q is none of %v, or beyond the sixteenth", m.Name, m.Zone, site.Zones))
-		case !usable(part, m.Address):
+		case !cloud.Usable(part, m.Address, 4, 1): // EC2 keeps the first four and the last
 			errs = append(errs, fmt.Errorf("machine %s: address %s can't be had in the range of zone %s, %s", m.Name, m.Address, m.Zone, part))
 		}
 		if m.Size == "" || m.DiskGiB < 8 {
@@ -178,19 +167,4 @@ func checkSite(owner cloud.Owner, site cloud.Site) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// usable says whether a machine may have an address in a subnet: EC2 keeps the first four and the last.
-func usable(p netip.Prefix, a netip.Addr) bool {
-	if !p.Contains(a) || !p.Contains(a.Next()) {
-		return false
-	}
-	low := p.Addr()
-	for range 4 {
-		if a == low {
-			return false
-		}
-		low = low.Next()
-	}
-	return true
 }

@@ -81,11 +81,8 @@ type work struct {
 }
 
 func (d *Driver) work(owner cloud.Owner, res cloud.Resource, refs map[string]cloud.Object) (*work, error) {
-	if err := cloud.CheckUID(owner.UID); err != nil {
-		return nil, invalid("%v", err)
-	}
-	if err := cloud.CheckKey(res.Key); err != nil {
-		return nil, invalid("%v", err)
+	if err := cloud.CheckMark(owner, res); err != nil {
+		return nil, err
 	}
 	given, ok := res.Spec.(spec)
 	if !ok {

@@ -253,41 +253,13 @@ func retryAfter(re *smithyhttp.ResponseError) time.Duration {
 }
 
 // failed says what was being done into an error; nil stays nil.
-func failed(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := *classify(err)
-	if e.Op == "" {
-		e.Op = op
-	}
-	return &e
-}
+func failed(op string, err error) error { return cloud.Classify(classify).Failed(op, err) }
 
 // during puts a step into an error's message: what was being done within the operation.
-func during(step string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := *classify(err)
-	switch {
-	case e.Message != "":
-		e.Message = step + ": " + e.Message
-	case e.Err != nil:
-		e.Message = step + ": " + e.Err.Error()
-	default:
-		e.Message = step
-	}
-	return &e
-}
+func during(step string, err error) error { return cloud.Classify(classify).During(step, err) }
 
 // unlessGone takes it for success that something is not there.
-func unlessGone(err error) error {
-	if err != nil && classify(err).Class == cloud.NotFound {
-		return nil
-	}
-	return err
-}
+func unlessGone(err error) error { return cloud.Classify(classify).UnlessGone(err) }
 
 // hasCode says whether an error has one of EC2's codes.
 func hasCode(err error, want ...string) bool {

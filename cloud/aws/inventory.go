@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,9 +45,7 @@ func (d *Driver) inventory(ctx context.Context, regions []string) ([]cloud.Item,
 		return nil, err
 	}
 	all := slices.Concat(found...)
-	slices.SortFunc(all, func(a, b cloud.Item) int {
-		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Region, b.Region), strings.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(all, cloud.CompareItems)
 	return all, nil
 }
 

@@ -41,14 +41,7 @@ func (*Driver) Kinds() []cloud.KindInfo {
 }
 
 // mutable returns the fields of a kind that Update can change.
-func mutable(kind cloud.Kind) []string {
-	for _, k := range (*Driver)(nil).Kinds() {
-		if k.Kind == kind {
-			return k.Mutable
-		}
-	}
-	return nil
-}
+func mutable(kind cloud.Kind) []string { return cloud.MutableFields((*Driver)(nil).Kinds(), kind) }
 
 // spec is what all desired states share. References to other resources are keys in desired and observed states, and
 // ids between the two.

@@ -15,9 +15,6 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 )
 
-// fieldState is what plans call the difference between a stopped machine and a running one. It is in no spec.
-const fieldState = "state"
-
 // Update brings the named fields of an object to the resource's spec. The field "state" starts a stopped instance.
 func (d *Driver) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Object, error) {
 	o, err := d.update(ctx, req)
@@ -29,10 +26,8 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
-	for _, f := range req.Fields {
-		if !slices.Contains(mutable(w.res.Kind), f) && (f != fieldState || w.res.Kind != kindInstance) {
-			return cloud.Object{}, invalid("field %q can't be changed", f)
-		}
+	if err := cloud.CheckFields(mutable(w.res.Kind), req.Fields); err != nil {
+		return cloud.Object{}, err
 	}
 	if w.res.Kind == kindInstance { // EC2 remembers a terminated one for an hour and has several answers about it
 		i, err := describeInstance(ctx, w.c, req.Object.ID)
@@ -44,7 +39,7 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 		}
 	}
 	for _, f := range mutable(w.res.Kind) {
-		if !slices.Contains(req.Fields, f) {
+		if f == cloud.FieldState || !slices.Contains(req.Fields, f) {
 			continue
 		}
 		if err := w.bring(ctx, req.Object.ID, f); err != nil {
@@ -52,7 +47,7 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 		}
 	}
 	o := w.done(req.Object)
-	if slices.Contains(req.Fields, fieldState) {
+	if slices.Contains(req.Fields, cloud.FieldState) {
 		if _, err := w.c.StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{o.ID}}); err != nil {
 			return cloud.Object{}, during("start it", err)
 		}

@@ -4,9 +4,6 @@ package azure
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -116,20 +113,18 @@ func open(account cloud.Account, wrap cloud.Transport) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := transportFor(account)
+	transport, err := cloud.NewTransport(account, responseHeaderTimeout)
 	if err != nil {
 		return nil, err
 	}
-	if wrap != nil {
-		base = wrap(base)
-	}
+	base := wrap.Around(transport)
 	plain := &http.Client{Transport: base}
 	l, err := newLogin(account, config, plain)
 	if err != nil {
 		return nil, err
 	}
 	d := &Driver{subscription: strings.ToLower(set[SettingSubscription]), login: l, http: plain, offered: map[string]offer{}}
-	return d, d.clients(config, &http.Client{Transport: again{base}})
+	return d, d.clients(config, &http.Client{Transport: cloud.RepeatReads(base, busy)})
 }
 
 // clients makes the SDK's clients. The SDK neither tries again nor registers resource providers: the one is the engine's
@@ -226,29 +221,6 @@ func sameHost(a, b string) bool {
 	}
 	ub, err := url.Parse(b)
 	return err == nil && strings.EqualFold(ua.Host, ub.Host)
-}
-
-func transportFor(account cloud.Account) (http.RoundTripper, error) {
-	base, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("the default HTTP transport was replaced")
-	}
-	t := base.Clone()
-	t.ResponseHeaderTimeout = responseHeaderTimeout
-	t.MaxIdleConnsPerHost = 16
-	t.OnProxyConnectResponse = cloud.ProxyAnswer
-	if account.CA == "" {
-		return t, nil
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's certificates: %w", err)
-	}
-	if !roots.AppendCertsFromPEM([]byte(account.CA)) {
-		return nil, errors.New("the CA holds no PEM certificate")
-	}
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return t, nil
 }
 
 // truth reads a setting that is yes or no.

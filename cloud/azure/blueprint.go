@@ -1,11 +1,8 @@
 package azure
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -55,9 +52,10 @@ func (l *layout) add(key, machine string, s spec, needs ...string) string {
 	return key
 }
 
-func (l *layout) key(name string) string { return cutKey(l.site.Name+"-"+name, cloud.MaxKey) }
+func (l *layout) key(name string) string { return cloud.CutKey(l.site.Name+"-"+name, cloud.MaxKey) }
 
-// rules are those of a role's machines. An interface has one security group, so that of the control plane has them all.
+// rules are those of a role's machines. An interface has one security group, so that of the control plane has them all. Azure
+// takes no rule with addresses of both kinds.
 func (l *layout) rules(controlPlane bool) []Rule {
 	var out []Rule
 	allow := func(name string, priority int, protocol, port string, from []string) {
@@ -71,22 +69,11 @@ func (l *layout) rules(controlPlane bool) []Rule {
 	}
 	allow("internal", 100, anything, anything, []string{l.site.Block.Masked().String()})
 	allow("tunnel", 110, "Udp", strconv.Itoa(l.site.TunnelPort), []string{anything})
-	allow("ssh", 120, "Tcp", "22", ranges(l.site.SSHAccess))
+	allow("ssh", 120, "Tcp", "22", cloud.Ranges4(l.site.SSHAccess))
 	if controlPlane {
-		allow("api", 130, "Tcp", "6443", ranges(l.site.APIAccess))
+		allow("api", 130, "Tcp", "6443", cloud.Ranges4(l.site.APIAccess))
 	}
 	return out
-}
-
-// ranges lists the IPv4 ranges, sorted. Machines have no IPv6 address, and Azure takes no rule with both.
-func ranges(from []netip.Prefix) []string {
-	out := []string{}
-	for _, p := range from {
-		if p.Addr().Is4() {
-			out = append(out, p.Masked().String())
-		}
-	}
-	return sortedStrings(out)
 }
 
 func (l *layout) machine(m cloud.Machine) {
@@ -104,21 +91,12 @@ func (l *layout) machine(m cloud.Machine) {
 }
 
 // groupKey is the key of the group that a site's resources are in; their names follow from it.
-func groupKey(site string) string { return cutKey(site+"-group", cloud.MaxKey) }
+func groupKey(site string) string { return cloud.CutKey(site+"-group", cloud.MaxKey) }
 
 // diskKey is the key of the disk that is made along with a resource's machine in a creation. Each creation has another, as a
 // disk that outlived an earlier machine keeps its name.
 func diskKey(r cloud.Resource, token string) string {
-	return cutKey(r.Site+"-disk-"+r.Machine, cloud.MaxKey-9) + "-" + token[:8]
-}
-
-// cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
-func cutKey(key string, limit int) string {
-	if len(key) <= limit {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
+	return cloud.CutKey(r.Site+"-disk-"+r.Machine, cloud.MaxKey-9) + "-" + token[:8]
 }
 
 var regionPattern = regexp.MustCompile(`^[a-z][a-z0-9]+$`)
@@ -149,7 +127,7 @@ func checkMachine(site cloud.Site, m cloud.Machine) error {
 	switch {
 	case !slices.Contains(site.Zones, m.Zone):
 		return fmt.Errorf("machine %s: zone %q is none of %v", m.Name, m.Zone, site.Zones)
-	case !usable(site.Block, m.Address):
+	case !cloud.Usable(site.Block, m.Address, 4, 1):
 		return fmt.Errorf("machine %s: address %s can't be had in %s, of which Azure keeps the first four and the last", m.Name, m.Address, site.Block)
 	case !typePattern.MatchString(kind):
 		return fmt.Errorf("machine %s: size %q: want small, medium, large or a machine type like Standard_D4s_v5", m.Name, m.Size)
@@ -157,16 +135,4 @@ func checkMachine(site cloud.Site, m cloud.Machine) error {
 		return fmt.Errorf("machine %s: machine type %s is for ARM; Skyweld's machines are x86-64", m.Name, kind)
 	}
 	return nil
-}
-
-// usable says whether a machine may have an address in a subnet.
-func usable(block netip.Prefix, a netip.Addr) bool {
-	kept := block.Masked().Addr()
-	for range 4 {
-		if a == kept {
-			return false
-		}
-		kept = kept.Next()
-	}
-	return block.Contains(a) && block.Contains(a.Next())
 }

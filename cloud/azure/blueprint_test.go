@@ -1,14 +1,9 @@
 package azure
 
 import (
-	"encoding/json"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
@@ -21,29 +16,7 @@ func TestBlueprintGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "blueprint.json", list)
-}
-
-func golden(t *testing.T, name string, v any) {
-	t.Helper()
-	got, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("run with -update if it should be so (-want +got):\n%s", diff)
-	}
+	cloudtest.Golden(t, *update, "blueprint.json", list)
 }
 
 // TestMachineGolden holds the body of the call that makes a machine; the key that nobody has is another each time.
@@ -73,7 +46,7 @@ func TestMachineGolden(t *testing.T) {
 			t.Errorf("key %q", *key.KeyData)
 		}
 		key.KeyData = ptr("ssh-ed25519 …")
-		golden(t, "machine.json", body)
+		cloudtest.Golden(t, *update, "machine.json", body)
 		return
 	}
 }

@@ -3,8 +3,6 @@ package azure
 import (
 	"context"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v8"
@@ -15,8 +13,6 @@ import (
 // tagToken is the tag of a machine that says which creation it is of: Azure never shows the user data again, by which the
 // one could be told from another.
 const tagToken = "skyweld-creation"
-
-var tokenPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // Create makes one resource under its deterministic name, with its mark in the creating call. What is there already under
 // that name and bears the mark is what an earlier try has made, or is still making.
@@ -30,8 +26,8 @@ func (d *Driver) create(ctx context.Context, req cloud.CreateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
-	if !tokenPattern.MatchString(req.Token) {
-		return cloud.Object{}, invalid("a creation needs a token of 32 hexadecimal digits")
+	if err := cloud.CheckToken(req.Token); err != nil {
+		return cloud.Object{}, err
 	}
 	w.token, w.userData = req.Token, req.UserData
 	if w.res.Kind == kindMachine && len(w.userData) == 0 {
@@ -95,11 +91,8 @@ type work struct {
 }
 
 func (d *Driver) work(owner cloud.Owner, res cloud.Resource, refs map[string]cloud.Object) (*work, error) {
-	if err := cloud.CheckUID(owner.UID); err != nil {
-		return nil, invalid("%v", err)
-	}
-	if err := cloud.CheckKey(res.Key); err != nil {
-		return nil, invalid("%v", err)
+	if err := cloud.CheckMark(owner, res); err != nil {
+		return nil, err
 	}
 	s, ok := res.Spec.(spec)
 	if !ok || s.kind() != res.Kind {
@@ -193,7 +186,7 @@ func (w *work) settled(ctx context.Context) (found, error) {
 				return now, &cloud.Error{Class: cloud.Conflict, Code: "ResourceGroupBeingDeleted", Message: w.name + " is being removed"}
 			}
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := cloud.Pause(ctx, wait); err != nil {
 			return now, err
 		}
 	}
@@ -265,20 +258,14 @@ func netState[P any](properties *P, state func(*P) *armnetwork.ProvisioningState
 // discreet takes user data out of an error: an answer may repeat what it refuses. Azure gets it in base64, in which other
 // lengths before it make other letters, so any long piece of that counts too.
 func (w *work) discreet(err error) error {
-	if err == nil || len(w.userData) == 0 {
-		return err
+	if err == nil {
+		return nil
 	}
 	e := classify(err)
-	lines := strings.Split(string(w.userData), "\n")
-	lines = append(lines, pieces(customData(w.userData), 32)...)
-	secret := slices.ContainsFunc(lines, func(line string) bool {
-		line = strings.TrimSpace(line)
-		return len(line) >= 16 && strings.Contains(err.Error()+e.Message, line)
-	})
-	if !secret {
+	if !cloud.ShowsUserData(err.Error()+e.Message, w.userData, pieces(customData(w.userData), 32)...) {
 		return err
 	}
-	return &cloud.Error{Class: e.Class, Code: e.Code, RetryAfter: e.RetryAfter, Message: "the answer repeats the machine's user data and isn't shown"}
+	return e.Hidden()
 }
 
 // pieces cuts a text up.

@@ -75,7 +75,7 @@ func leaving(ctx context.Context, at place, read func() (state, number string, e
 		case state != stateDeleting:
 			return nil
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := cloud.Pause(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -5,10 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -156,25 +153,10 @@ func classOfCode(code, message string, status int) cloud.Class {
 			return e.class
 		}
 	}
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return cloud.Denied
-	case http.StatusNotFound, http.StatusGone:
-		return cloud.NotFound
-	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked:
+	if status == http.StatusLocked {
 		return cloud.Conflict
-	case http.StatusTooManyRequests:
-		return cloud.Throttled
-	case http.StatusNotImplemented:
-		return cloud.Invalid
 	}
-	switch {
-	case status >= 500:
-		return cloud.Unavailable
-	case status >= 400:
-		return cloud.Invalid
-	}
-	return cloud.Unknown
+	return cloud.ClassOfStatus(status)
 }
 
 // classify turns any error of the SDK into one with a class; Op is left to the caller.
@@ -188,20 +170,9 @@ func classify(err error) *cloud.Error {
 	if e, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
 		return needing(classifyLogin(e), err)
 	}
-	out := &cloud.Error{Class: cloud.Unknown, Err: err}
-	if errors.Is(err, context.Canceled) {
-		return out
-	}
-	text, again, ok := cloud.WayError(err)
-	_, login := errors.AsType[*loginError](err)
-	switch {
-	case ok && again:
-		out.Class, out.Message = cloud.Unavailable, text
-	case ok:
-		out.Class, out.Message = cloud.Invalid, text
-	case isNetwork(err):
-		out.Class = cloud.Unavailable
-	case login: // neither the way nor an answer: the credential itself, as when nobody is logged in
+	out := cloud.Unanswered(err)
+	// Neither the way nor an answer: the credential itself, as when nobody is logged in.
+	if _, login := errors.AsType[*loginError](err); login && out.Class == cloud.Unknown && !errors.Is(err, context.Canceled) {
 		out.Class, out.Credentials = cloud.Denied, true
 		return needing(out, err)
 	}
@@ -286,21 +257,6 @@ type answeredError struct {
 
 func (e *answeredError) Error() string { return strconv.Itoa(e.status) + " " + e.code }
 
-// isNetwork says whether a call failed on its way. The HTTP client's own wrapper calls everything a network error, so
-// what it wraps is looked at.
-func isNetwork(err error) bool {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-		if u.Timeout() {
-			return true
-		}
-	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a connection that ends in the middle of an answer
-}
-
 // retryAfter is how long an answer asks to wait. Some of Azure's services say it in milliseconds beside, and all its
 // clients believe those first.
 func retryAfter(h http.Header) time.Duration {
@@ -309,40 +265,13 @@ func retryAfter(h http.Header) time.Duration {
 			return min(time.Duration(ms)*time.Millisecond, time.Hour)
 		}
 	}
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(text); err == nil {
-		return time.Duration(min(max(seconds, 0), 3600)) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	// The answer's own date keeps our clock out of it.
-	now, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
-	return min(max(at.Sub(now), 0), time.Hour)
+	return cloud.RetryAfter(h)
 }
 
 // failed says what was being done into an error; nil stays nil.
-func failed(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := *classify(err)
-	if e.Op == "" {
-		e.Op = op
-	}
-	return &e
-}
+func failed(op string, err error) error { return cloud.Classify(classify).Failed(op, err) }
 
-func isClass(err error, class cloud.Class) bool { return err != nil && classify(err).Class == class }
+func isClass(err error, class cloud.Class) bool { return cloud.Classify(classify).Is(err, class) }
 
 // unlessGone takes it for success that something is not there.
-func unlessGone(err error) error {
-	if isClass(err, cloud.NotFound) {
-		return nil
-	}
-	return err
-}
+func unlessGone(err error) error { return cloud.Classify(classify).UnlessGone(err) }

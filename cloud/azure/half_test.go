@@ -39,7 +39,7 @@ func TestHalfMade(t *testing.T) {
 		if diff, err := cloudtest.Differences(r.Spec, list[i].Spec); err != nil || len(diff) > 0 {
 			t.Errorf("%s differs in %v (error %v)", key, diff, err)
 		}
-		o, err := d.Update(t.Context(), cloud.UpdateRequest{Owner: cloudtest.TestOwner, Resource: r, Object: list[i], Fields: []string{fieldState}, Refs: b.Objects})
+		o, err := d.Update(t.Context(), cloud.UpdateRequest{Owner: cloudtest.TestOwner, Resource: r, Object: list[i], Fields: []string{cloud.FieldState}, Refs: b.Objects})
 		if err != nil || o.State != cloud.Ready {
 			t.Errorf("%s, put again, is %s: %v", key, o.State, err)
 		}

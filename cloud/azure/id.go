@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"net/netip"
 	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
@@ -95,14 +94,6 @@ func (d *Driver) path(kind cloud.Kind, group, name string) string {
 		return base
 	}
 	return base + "/providers/" + types[kind] + "/" + name
-}
-
-func parseAddr(s string) netip.Addr {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a
 }
 
 // val reads one of the SDK's pointers; what isn't there is the zero value.

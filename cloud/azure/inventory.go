@@ -37,9 +37,7 @@ func (d *Driver) inventory(ctx context.Context, regions []string) ([]cloud.Item,
 	for _, w := range watchers {
 		l.add(kindWatcher, w.Location, w.ID, "", w.Tags, "")
 	}
-	slices.SortFunc(l.items, func(a, b cloud.Item) int {
-		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Region, b.Region), strings.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(l.items, cloud.CompareItems)
 	return l.items, nil
 }
 
@@ -75,7 +73,7 @@ func (l *listing) networking(s *snapshot) {
 		}
 		o := networkObject(x)
 		if n, ok := o.Spec.(*NetworkSpec); ok {
-			parts = append(slices.Clone(n.AddressSpace), sortedStrings(parts)...)
+			parts = append(slices.Clone(n.AddressSpace), cloud.SortedSet(parts)...)
 		}
 		l.add(kindNetwork, x.Location, x.ID, val(p.ResourceGUID), x.Tags, fmt.Sprintf("%s peerings=%d", strings.Join(parts, " "), len(p.VirtualNetworkPeerings)))
 	}

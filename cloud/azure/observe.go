@@ -152,7 +152,7 @@ func (s *snapshot) join() join {
 		path := pathOf(val(x.ID))
 		j.names[path] = tagOf(x.Tags, cloud.TagKey)
 		if x.Properties != nil {
-			j.addresses[path] = parseAddr(val(x.Properties.IPAddress))
+			j.addresses[path] = cloud.ParseAddr(val(x.Properties.IPAddress))
 		}
 	}
 	for _, x := range s.interfaces {
@@ -252,25 +252,15 @@ func ruleOf(r *armnetwork.SecurityRule) Rule {
 		for _, g := range more {
 			list = append(list, pathOf(val(g.ID)))
 		}
-		return sortedStrings(list)
+		return cloud.SortedSet(list)
 	}
 	return Rule{
 		Name: val(r.Name), Direction: string(val(p.Direction)), Priority: int(val(p.Priority)), Access: string(val(p.Access)), Protocol: string(val(p.Protocol)),
-		Sources:      normalRanges(one(p.SourceAddressPrefix, p.SourceAddressPrefixes, p.SourceApplicationSecurityGroups)),
+		Sources:      cloud.NormalRanges(one(p.SourceAddressPrefix, p.SourceAddressPrefixes, p.SourceApplicationSecurityGroups)),
 		SourcePorts:  one(p.SourcePortRange, p.SourcePortRanges, nil),
-		Destinations: normalRanges(one(p.DestinationAddressPrefix, p.DestinationAddressPrefixes, p.DestinationApplicationSecurityGroups)),
+		Destinations: cloud.NormalRanges(one(p.DestinationAddressPrefix, p.DestinationAddressPrefixes, p.DestinationApplicationSecurityGroups)),
 		Ports:        one(p.DestinationPortRange, p.DestinationPortRanges, nil),
 	}
-}
-
-// normalRanges gives a single address the form of a range.
-func normalRanges(list []string) []string {
-	for i, r := range list {
-		if a := parseAddr(r); a.IsValid() {
-			list[i] = netip.PrefixFrom(a, a.BitLen()).String()
-		}
-	}
-	return sortedStrings(list)
 }
 
 func networkObject(x *armnetwork.VirtualNetwork) cloud.Object {
@@ -278,7 +268,7 @@ func networkObject(x *armnetwork.VirtualNetwork) cloud.Object {
 	if p := x.Properties; p != nil {
 		number = val(p.ResourceGUID)
 		if p.AddressSpace != nil {
-			s.AddressSpace = sortedStrings(vals(p.AddressSpace.AddressPrefixes))
+			s.AddressSpace = cloud.SortedSet(vals(p.AddressSpace.AddressPrefixes))
 		}
 		for _, n := range p.Subnets {
 			if n != nil && val(n.Name) == subnetName && n.Properties != nil {
@@ -307,7 +297,7 @@ func addressObject(x *armnetwork.PublicIPAddress) cloud.Object {
 	var address netip.Addr
 	number := ""
 	if p := x.Properties; p != nil {
-		s.Allocation, number, address = string(val(p.PublicIPAllocationMethod)), val(p.ResourceGUID), parseAddr(val(p.IPAddress))
+		s.Allocation, number, address = string(val(p.PublicIPAllocationMethod)), val(p.ResourceGUID), cloud.ParseAddr(val(p.IPAddress))
 	}
 	o := partObject(x.Tags, x.ID, x.Location, number, s, netState(x.Properties, func(p *armnetwork.PublicIPAddressPropertiesFormat) *armnetwork.ProvisioningState {
 		return p.ProvisioningState

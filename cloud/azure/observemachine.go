@@ -39,7 +39,7 @@ func (j join) machine(x *armcompute.VirtualMachine) cloud.Object {
 	o.Machine = &cloud.MachineStatus{Zone: s.Zone, Type: s.Type, ProviderID: "azure://" + path}
 	if nic, ok := j.nics[firstInterface(x)]; ok {
 		if n, ok := nic.Spec.(*InterfaceSpec); ok {
-			o.Machine.Private = parseAddr(n.PrivateAddress)
+			o.Machine.Private = cloud.ParseAddr(n.PrivateAddress)
 			o.Machine.Public = j.public(n.PublicAddress)
 		}
 	}

@@ -50,7 +50,7 @@ func await[T any](ctx context.Context, p *runtime.Poller[T], err error) (T, erro
 			}
 			next = max(next, e.RetryAfter) // the operation goes on while nobody can look at it
 		}
-		if err := pause(ctx, next); err != nil {
+		if err := cloud.Pause(ctx, next); err != nil {
 			return none, err
 		}
 	}
@@ -79,18 +79,4 @@ func lost(err error) error {
 	}
 	e := classify(err)
 	return &cloud.Error{Class: cloud.Unknown, Code: e.Code, Message: fmt.Sprintf("the operation is not known any more: %s", e.Message)}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

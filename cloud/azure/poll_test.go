@@ -60,7 +60,7 @@ func (p *playbook) driver() *Driver {
 	err := d.clientsOn(&arm.ClientOptions{
 		DisableRPRegistration: true,
 		ClientOptions: azcore.ClientOptions{
-			Cloud: azcloud.AzurePublic, Retry: policy.RetryOptions{MaxRetries: -1}, Transport: &http.Client{Transport: again{p}},
+			Cloud: azcloud.AzurePublic, Retry: policy.RetryOptions{MaxRetries: -1}, Transport: &http.Client{Transport: cloud.RepeatReads(p, busy)},
 		},
 	})
 	if err != nil {

@@ -32,21 +32,15 @@ func (*Driver) Kinds() []cloud.KindInfo {
 	}
 }
 
-// fieldState stands for a machine that is stopped and is to be started, and for a part of a network that failed and is to be
-// put again.
-const fieldState = "state"
-
-// mutable returns the fields of a kind that Update can change.
+// mutable returns the fields of a kind that Update can change. For a part of a network that failed, cloud.FieldState stands
+// for putting it again.
 func mutable(kind cloud.Kind) []string {
-	for _, k := range (*Driver)(nil).Kinds() {
-		if k.Kind == kind {
-			if k.Kind == kindGroup || k.Kind == kindDisk {
-				return k.Mutable
-			}
-			return append(k.Mutable, fieldState)
-		}
+	list := cloud.MutableFields((*Driver)(nil).Kinds(), kind)
+	switch kind {
+	case kindSecurity, kindNetwork, kindAddress, kindInterface:
+		return append(list, cloud.FieldState)
 	}
-	return nil
+	return list
 }
 
 // spec is what all desired states share. References to other resources are keys in desired and observed states.
@@ -153,11 +147,4 @@ func (s *SecuritySpec) clone() spec {
 		c.Rules[i].Destinations, c.Rules[i].Ports = slices.Clone(r.Destinations), slices.Clone(r.Ports)
 	}
 	return &c
-}
-
-// sortedStrings is a sorted copy without doubles, never nil.
-func sortedStrings(list []string) []string {
-	out := append([]string{}, list...)
-	slices.Sort(out)
-	return slices.Compact(out)
 }

@@ -22,10 +22,8 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
-	for _, f := range req.Fields {
-		if !slices.Contains(mutable(w.res.Kind), f) {
-			return cloud.Object{}, invalid("field %q can't be changed", f)
-		}
+	if err := cloud.CheckFields(mutable(w.res.Kind), req.Fields); err != nil {
+		return cloud.Object{}, err
 	}
 	at, err := parseID(req.Object.ID)
 	if err != nil {
@@ -123,7 +121,7 @@ func (w *work) bringMachine(ctx context.Context, at place, s *MachineSpec, field
 			return err
 		}
 	}
-	if !slices.Contains(fields, fieldState) {
+	if !slices.Contains(fields, cloud.FieldState) {
 		return nil
 	}
 	poller, err := w.d.machines.BeginStart(ctx, at.group, at.name, nil)

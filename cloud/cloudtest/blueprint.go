@@ -62,7 +62,7 @@ type builder struct {
 }
 
 func (b *builder) add(name string, kind cloud.Kind, s spec, needs ...string) string {
-	key := cutKey(b.site.Name + "-" + name)
+	key := cloud.CutKey(b.site.Name+"-"+name, cloud.MaxKey)
 	b.out = append(b.out, cloud.Resource{
 		Key: key, Kind: kind, Site: b.site.Name, Region: b.site.Region, Machine: b.machine, DependsOn: slices.Clone(needs), Spec: s,
 	})

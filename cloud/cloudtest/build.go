@@ -52,7 +52,7 @@ func Build(ctx context.Context, d cloud.Driver, owner cloud.Owner, site cloud.Si
 			if try == 10 || ctx.Err() != nil || !cloud.ClassOf(err).Retryable() {
 				return b, fmt.Errorf("try %d: %w", try, err)
 			}
-			if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			if err := cloud.Pause(ctx, 10*time.Millisecond); err != nil {
 				return b, err
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -306,7 +305,7 @@ func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obje
 		}
 		fields := req.Fields
 		if isMachine(r.kind) {
-			fields = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == stateField })
+			fields = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == cloud.FieldState })
 		}
 		merged, err := merge(r.spec, want, fields, mutableOf(r.kind))
 		if err != nil {
@@ -329,9 +328,6 @@ func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obje
 	}
 	return out, nil
 }
-
-// stateField is what plans call the difference between a stopped machine and a running one. It is in no spec.
-const stateField = "state"
 
 // Delete removes an object unless something refers to it. A machine is terminated and shown as Gone for a while.
 func (c *Cloud) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
@@ -467,9 +463,7 @@ func (c *Cloud) Inventory(ctx context.Context, regions ...string) ([]cloud.Item,
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(out, func(a, b cloud.Item) int {
-		return cmpStrings(string(a.Kind), string(b.Kind), a.Region, b.Region, a.ID, b.ID)
-	})
+	slices.SortFunc(out, cloud.CompareItems)
 	return out, nil
 }
 
@@ -571,25 +565,4 @@ func describe(err error, call *Call) error {
 		return &named
 	}
 	return &cloud.Error{Class: cloud.ClassOf(err), Op: op, Err: err}
-}
-
-func cmpStrings(pairs ...string) int {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i] != pairs[i+1] {
-			if pairs[i] < pairs[i+1] {
-				return -1
-			}
-			return 1
-		}
-	}
-	return 0
-}
-
-// cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
-func cutKey(key string) string {
-	if len(key) <= cloud.MaxKey {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return key[:cloud.MaxKey-9] + "-" + hex.EncodeToString(sum[:4])
 }

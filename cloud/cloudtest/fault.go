@@ -179,7 +179,7 @@ func (c *Cloud) dice(rule int, what string, try int) float64 {
 // suffer waits as the faults say and returns the first error among them.
 func suffer(ctx context.Context, faults []Fault) error {
 	for _, f := range faults {
-		if err := sleep(ctx, f.Delay); err != nil {
+		if err := cloud.Pause(ctx, f.Delay); err != nil {
 			return err
 		}
 		if f.Until != nil {
@@ -198,20 +198,6 @@ func suffer(ctx context.Context, faults []Fault) error {
 		}
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // call is the way of every call: log, hook, faults, effect under the lock, faults, hook.
@@ -233,7 +219,7 @@ func (c *Cloud) call(ctx context.Context, in Call, effect func(*Call) error) err
 		err = suffer(ctx, before)
 	}
 	if err == nil {
-		err = sleep(ctx, c.opts.Latency)
+		err = cloud.Pause(ctx, c.opts.Latency)
 	}
 	if err == nil {
 		err = c.locked(call, effect)

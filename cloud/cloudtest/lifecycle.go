@@ -118,7 +118,7 @@ func (s *stage) until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ctx, pause := s.h.context(t), 10*time.Millisecond
 	for !ok() {
-		if sleep(ctx, pause) != nil {
+		if cloud.Pause(ctx, pause) != nil {
 			t.Fatalf("waited %v for %s", s.h.Timeout, what)
 		}
 		pause = min(2*pause, 2*time.Second)
@@ -332,9 +332,7 @@ func (s *stage) testInventory(t *testing.T) {
 
 func wantSorted(t *testing.T, list []cloud.Item) {
 	t.Helper()
-	if !slices.IsSortedFunc(list, func(a, b cloud.Item) int {
-		return cmpStrings(string(a.Kind), string(b.Kind), a.Region, b.Region, a.ID, b.ID)
-	}) {
+	if !slices.IsSortedFunc(list, cloud.CompareItems) {
 		t.Error("the inventory isn't sorted by kind, region and id")
 	}
 }
@@ -506,7 +504,7 @@ func (h Harness) changed(t *testing.T, r cloud.Resource, field string) any {
 func Await(ctx context.Context, ok func() bool) error {
 	pause := 10 * time.Millisecond
 	for !ok() {
-		if err := sleep(ctx, pause); err != nil {
+		if err := cloud.Pause(ctx, pause); err != nil {
 			return err
 		}
 		pause = min(2*pause, time.Second)

@@ -51,7 +51,7 @@ func testStopped(t *testing.T, h Harness) {
 		s.wantSame(t, r.Key, r.Spec, o.Spec)
 		var err error
 		s.until(t, "the start of "+r.Key, func() bool {
-			_, err = s.d.Update(h.context(t), cloud.UpdateRequest{Owner: TestOwner, Resource: r, Object: o, Fields: []string{stateField}, Refs: s.refs(r)})
+			_, err = s.d.Update(h.context(t), cloud.UpdateRequest{Owner: TestOwner, Resource: r, Object: o, Fields: []string{cloud.FieldState}, Refs: s.refs(r)})
 			return err == nil || cloud.ClassOf(err) != cloud.Conflict // while it is still stopping
 		})
 		if err != nil {

@@ -32,7 +32,7 @@ func (w *work) createReserved(ctx context.Context, s *ReservedSpec) (cloud.Objec
 			return cloud.Object{}, err
 		}
 	}
-	ip := parseAddr(r.IP)
+	ip := cloud.ParseAddr(r.IP)
 	if !ip.IsValid() {
 		return cloud.Object{}, &cloud.Error{Class: cloud.Unknown, Message: fmt.Sprintf("the answer has no address but %q", r.IP)}
 	}
@@ -69,7 +69,7 @@ func (w *work) earlierReserved(ctx context.Context, droplet int, key string) (*g
 		}
 	}
 	for _, r := range all {
-		if known.making[key] == w.res.Key && r.Locked && r.Droplet == nil && known.keys[parseAddr(r.IP)] == "" {
+		if known.making[key] == w.res.Key && r.Locked && r.Droplet == nil && known.keys[cloud.ParseAddr(r.IP)] == "" {
 			return nil, &cloud.Error{Class: cloud.Conflict, Message: "the address " + r.IP + ", which an earlier try may have made, is being put on a droplet"}
 		}
 		if r.Droplet != nil && r.Droplet.ID == droplet {
@@ -103,7 +103,7 @@ func (d *Driver) assign(ctx context.Context, ip netip.Addr, droplet int) error {
 
 // deleteReserved takes an address off its droplet and gives it back.
 func (d *Driver) deleteReserved(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
-	ip := parseAddr(o.ID)
+	ip := cloud.ParseAddr(o.ID)
 	if !ip.IsValid() {
 		return invalid("%q is no address", o.ID)
 	}

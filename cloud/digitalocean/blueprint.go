@@ -1,11 +1,8 @@
 package digitalocean
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -63,11 +60,11 @@ func (l *layout) add(key, machine string, s spec, needs ...string) string {
 	return key
 }
 
-func (l *layout) key(name string) string { return cutKey(l.site.Name+"-"+name, cloud.MaxKey) }
+func (l *layout) key(name string) string { return cloud.CutKey(l.site.Name+"-"+name, cloud.MaxKey) }
 
 func (l *layout) tag(role string) string {
 	suffix := "-tag-" + role
-	key := cutKey(l.site.Name, cloud.MaxKey-len(suffix)) + suffix
+	key := cloud.CutKey(l.site.Name, cloud.MaxKey-len(suffix)) + suffix
 	return l.add(key, "", &TagSpec{Name: roleTag(l.owner.UID, key)})
 }
 
@@ -78,28 +75,17 @@ func (l *layout) firewalls() {
 		return sortRules([]Rule{{Protocol: "tcp", Ports: allPorts, Peers: peers}, {Protocol: "udp", Ports: allPorts, Peers: peers}, {Protocol: "icmp", Ports: allPorts, Peers: peers}})
 	}
 	inbound := append(all("tag:"+l.node), Rule{Protocol: "udp", Ports: strconv.Itoa(l.site.TunnelPort), Peers: []string{anywhere}})
-	if ssh := ranges(l.site.SSHAccess); len(ssh) > 0 {
+	if ssh := cloud.Ranges4(l.site.SSHAccess); len(ssh) > 0 {
 		inbound = append(inbound, Rule{Protocol: "tcp", Ports: "22", Peers: ssh})
 	}
 	l.guards[l.node] = l.add(l.key("fw-node"), "", &FirewallSpec{
 		Tags: []string{l.node}, Droplets: []string{}, Inbound: sortRules(inbound), Outbound: all(anywhere),
 	}, l.node)
-	if api := ranges(l.site.APIAccess); len(api) > 0 {
+	if api := cloud.Ranges4(l.site.APIAccess); len(api) > 0 {
 		l.guards[l.controlPlane] = l.add(l.key("fw-control-plane"), "", &FirewallSpec{
 			Tags: []string{l.controlPlane}, Droplets: []string{}, Inbound: []Rule{{Protocol: "tcp", Ports: "6443", Peers: api}}, Outbound: []Rule{},
 		}, l.controlPlane)
 	}
-}
-
-// ranges lists the IPv4 ranges, sorted. Machines have no IPv6 address.
-func ranges(from []netip.Prefix) []string {
-	out := []string{}
-	for _, p := range from {
-		if p.Addr().Is4() {
-			out = append(out, p.Masked().String())
-		}
-	}
-	return sortedStrings(out)
 }
 
 func (l *layout) machine(m cloud.Machine) {
@@ -111,7 +97,7 @@ func (l *layout) machine(m cloud.Machine) {
 			needs = append(needs, guard)
 		}
 	}
-	droplet := l.add(l.key("node-"+m.Name), m.Name, &DropletSpec{VPC: l.vpc, Size: dropletSize(m.Size), Tags: sortedStrings(tags)}, needs...)
+	droplet := l.add(l.key("node-"+m.Name), m.Name, &DropletSpec{VPC: l.vpc, Size: dropletSize(m.Size), Tags: cloud.SortedSet(tags)}, needs...)
 	if m.Role == cloud.ControlPlane {
 		l.add(l.key("ip-"+m.Name), m.Name, &ReservedSpec{Droplet: droplet}, droplet)
 	}
@@ -119,15 +105,6 @@ func (l *layout) machine(m cloud.Machine) {
 
 // dropletSize is the droplet size behind one of Skyweld's own; any other name is taken for a droplet size.
 func dropletSize(size string) string { return sizes.TypeName(string(cloud.DigitalOcean), size) }
-
-// cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
-func cutKey(key string, limit int) string {
-	if len(key) <= limit {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
-}
 
 var sizePattern = regexp.MustCompile(`^[a-z][a-z0-9_.]*(-[a-z0-9_.]+)+$`)
 

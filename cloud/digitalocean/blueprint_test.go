@@ -1,16 +1,12 @@
 package digitalocean
 
 import (
-	"encoding/json"
 	"flag"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/skyweld/skyweld/cloud"
@@ -32,28 +28,8 @@ func testBlueprint(t *testing.T) []cloud.Resource {
 	return list
 }
 
-func TestBlueprintGolden(t *testing.T) { golden(t, "blueprint.json", testBlueprint(t)) }
-
-func golden(t *testing.T, name string, v any) {
-	t.Helper()
-	got, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("run with -update if it should be so (-want +got):\n%s", diff)
-	}
+func TestBlueprintGolden(t *testing.T) {
+	cloudtest.Golden(t, *update, "blueprint.json", testBlueprint(t))
 }
 
 // TestBodiesGolden holds the bodies of the creating calls.
@@ -76,7 +52,7 @@ func TestBodiesGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	golden(t, "bodies.json", bodies)
+	cloudtest.Golden(t, *update, "bodies.json", bodies)
 }
 
 // TestDropletsWaitForTheirFirewalls holds that no droplet is ever made without them, whatever the roles.

@@ -51,7 +51,7 @@ func (b *budget) RoundTrip(r *http.Request) (*http.Response, error) {
 			Message: fmt.Sprintf("the calls that DigitalOcean allows this token are used up, and it takes more in %s", wait.Round(time.Second)),
 		}
 	}
-	if err := pause(r.Context(), wait); err != nil {
+	if err := cloud.Pause(r.Context(), wait); err != nil {
 		return nil, err
 	}
 	answer, err := b.next.RoundTrip(r)
@@ -129,19 +129,4 @@ func clockOf(h http.Header, now time.Time) time.Time {
 		return date
 	}
 	return now
-}
-
-// pause waits, or until the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,8 +12,6 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 )
-
-var tokenPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // Create makes one resource. DigitalOcean has no idempotency tokens and lets most things have the same name, so it looks
 // first: what is there under the mark is what an earlier try, whose answer may never have come, has made.
@@ -28,8 +25,8 @@ func (d *Driver) create(ctx context.Context, req cloud.CreateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
-	if !tokenPattern.MatchString(req.Token) {
-		return cloud.Object{}, invalid("a creation needs a token of 32 hexadecimal digits")
+	if err := cloud.CheckToken(req.Token); err != nil {
+		return cloud.Object{}, err
 	}
 	w.token, w.userData = req.Token, req.UserData
 	var o cloud.Object
@@ -65,11 +62,8 @@ type work struct {
 }
 
 func (d *Driver) work(owner cloud.Owner, res cloud.Resource, refs map[string]cloud.Object) (*work, error) {
-	if err := cloud.CheckUID(owner.UID); err != nil {
-		return nil, invalid("%v", err)
-	}
-	if err := cloud.CheckKey(res.Key); err != nil {
-		return nil, invalid("%v", err)
+	if err := cloud.CheckMark(owner, res); err != nil {
+		return nil, err
 	}
 	s, ok := res.Spec.(spec)
 	if !ok || s.kind() != res.Kind {
@@ -299,20 +293,13 @@ func (w *work) peers(r Rule) (godo.Sources, error) {
 
 // discreet takes user data out of an error: an answer may repeat what it refuses.
 func (w *work) discreet(err error) error {
-	if len(w.userData) == 0 {
-		return err
-	}
 	e := classify(err)
 	shown := e.Error()
 	if e.Err != nil {
 		shown += e.Err.Error()
 	}
-	secret := slices.ContainsFunc(strings.Split(string(w.userData), "\n"), func(line string) bool {
-		line = strings.TrimSpace(line)
-		return len(line) >= 16 && strings.Contains(shown, line)
-	})
-	if !secret {
+	if !cloud.ShowsUserData(shown, w.userData) {
 		return err
 	}
-	return &cloud.Error{Class: e.Class, Code: e.Code, RetryAfter: e.RetryAfter, Message: "the answer repeats the machine's user data and isn't shown"}
+	return e.Hidden()
 }

@@ -162,7 +162,7 @@ func (d *Driver) sweepTags(ctx context.Context, owner cloud.Owner, role cloud.Ob
 	site, _, _ := strings.Cut(role.Key, "-tag-")
 	there := func(last string) bool {
 		ip := addressOf(last)
-		return ip.IsValid() && slices.ContainsFunc(reserved, func(r godo.ReservedIP) bool { return parseAddr(r.IP) == ip })
+		return ip.IsValid() && slices.ContainsFunc(reserved, func(r godo.ReservedIP) bool { return cloud.ParseAddr(r.IP) == ip })
 	}
 	others := slices.ContainsFunc(tags, func(t godo.Tag) bool {
 		uid, key, _, ok := tagParts(t.Name, tagRole)

@@ -4,8 +4,6 @@ package digitalocean
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,14 +75,11 @@ func open(account cloud.Account, wrap cloud.Transport) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := transportFor(account)
+	transport, err := cloud.NewTransport(account, responseHeaderTimeout)
 	if err != nil {
 		return nil, err
 	}
-	if wrap != nil {
-		base = wrap(base)
-	}
-	client := &http.Client{Transport: again{newBudget(bearer{token, base})}}
+	client := &http.Client{Transport: again{newBudget(bearer{token, wrap.Around(transport)})}}
 	api, err := godo.New(client, godo.SetBaseURL(endpoint), godo.SetUserAgent("skyweld"))
 	if err != nil {
 		return nil, fmt.Errorf("set up the SDK: %w", err)
@@ -118,29 +113,6 @@ func endpointOf(setting string) (string, error) {
 
 // Provider returns cloud.DigitalOcean.
 func (*Driver) Provider() cloud.Provider { return cloud.DigitalOcean }
-
-func transportFor(account cloud.Account) (http.RoundTripper, error) {
-	base, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("the default HTTP transport was replaced")
-	}
-	t := base.Clone()
-	t.ResponseHeaderTimeout = responseHeaderTimeout
-	t.MaxIdleConnsPerHost = 16
-	t.OnProxyConnectResponse = cloud.ProxyAnswer
-	if account.CA == "" {
-		return t, nil
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's certificates: %w", err)
-	}
-	if !roots.AppendCertsFromPEM([]byte(account.CA)) {
-		return nil, errors.New("the CA holds no PEM certificate")
-	}
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return t, nil
-}
 
 func invalid(format string, args ...any) error {
 	return &cloud.Error{Class: cloud.Invalid, Message: fmt.Sprintf(format, args...)}

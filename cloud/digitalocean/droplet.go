@@ -166,7 +166,7 @@ func (d *Driver) poll(ctx context.Context, done func() (bool, error)) error {
 		if ok && err == nil {
 			return nil
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := cloud.Pause(ctx, wait); err != nil {
 			return err
 		}
 	}

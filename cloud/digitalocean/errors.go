@@ -1,12 +1,8 @@
 package digitalocean
 
 import (
-	"context"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -59,25 +55,7 @@ func classOf(status int, message string) cloud.Class {
 			}
 		}
 	}
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return cloud.Denied
-	case http.StatusNotFound, http.StatusGone:
-		return cloud.NotFound
-	case http.StatusConflict, http.StatusPreconditionFailed:
-		return cloud.Conflict
-	case http.StatusTooManyRequests:
-		return cloud.Throttled
-	case http.StatusNotImplemented:
-		return cloud.Invalid
-	}
-	switch {
-	case status >= 500:
-		return cloud.Unavailable
-	case status >= 400:
-		return cloud.Invalid
-	}
-	return cloud.Unknown
+	return cloud.ClassOfStatus(status)
 }
 
 // classify turns any error of the SDK into one with a class; Op is left to the caller.
@@ -88,24 +66,10 @@ func classify(err error) *cloud.Error {
 	if e, ok := errors.AsType[*godo.ErrorResponse](err); ok {
 		return classifyAnswer(e)
 	}
-	out := &cloud.Error{Class: cloud.Unknown, Err: err}
-	if errors.Is(err, context.Canceled) {
-		return out
-	}
 	if e, ok := errors.AsType[*godo.ArgError](err); ok {
-		out.Class, out.Message = cloud.Invalid, e.Error()
-		return out
+		return &cloud.Error{Class: cloud.Invalid, Message: e.Error(), Err: err}
 	}
-	text, again, ok := cloud.WayError(err)
-	switch {
-	case ok && again:
-		out.Class, out.Message = cloud.Unavailable, text
-	case ok:
-		out.Class, out.Message = cloud.Invalid, text
-	case isNetwork(err):
-		out.Class = cloud.Unavailable
-	}
-	return out
+	return cloud.Unanswered(err)
 }
 
 // scope finds the scope in the refusal of a token that lacks it.
@@ -173,53 +137,13 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(time.Unix(reset, 0).Sub(now), time.Second), time.Hour)
 }
 
-// isNetwork says whether a call failed on its way. The HTTP client's own wrapper calls everything a network error, so
-// what it wraps is looked at.
-func isNetwork(err error) bool {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-		if u.Timeout() {
-			return true
-		}
-	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a connection that ends in the middle of an answer
-}
-
 // failed says what was being done into an error; nil stays nil.
-func failed(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := *classify(err)
-	if e.Op == "" {
-		e.Op = op
-	}
-	return &e
-}
+func failed(op string, err error) error { return cloud.Classify(classify).Failed(op, err) }
 
 // during says which part of something failed.
-func during(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := *classify(err)
-	text := e.Message
-	if text == "" && e.Err != nil {
-		text = e.Err.Error()
-	}
-	e.Message = what + ": " + text
-	return &e
-}
+func during(what string, err error) error { return cloud.Classify(classify).During(what, err) }
 
-func isClass(err error, class cloud.Class) bool { return err != nil && classify(err).Class == class }
+func isClass(err error, class cloud.Class) bool { return cloud.Classify(classify).Is(err, class) }
 
 // unlessGone takes it for success that something is not there.
-func unlessGone(err error) error {
-	if isClass(err, cloud.NotFound) {
-		return nil
-	}
-	return err
-}
+func unlessGone(err error) error { return cloud.Classify(classify).UnlessGone(err) }

@@ -1,12 +1,10 @@
 package digitalocean
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/digitalocean/godo"
 	"golang.org/x/sync/errgroup"
@@ -47,9 +45,7 @@ func (d *Driver) inventory(ctx context.Context, regions []string) ([]cloud.Item,
 	for _, v := range volumes {
 		l.add(kindVolume, regionOf(v.Region), v.ID, v.Name, "", fmt.Sprintf("%d GiB", v.SizeGigaBytes))
 	}
-	slices.SortFunc(l.items, func(a, b cloud.Item) int {
-		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Region, b.Region), strings.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(l.items, cloud.CompareItems)
 	return l.items, nil
 }
 

@@ -66,7 +66,7 @@ func addressOf(last string) netip.Addr {
 	if strings.Count(last, "-") != 3 {
 		return netip.Addr{}
 	}
-	return parseAddr(strings.ReplaceAll(last, "-", "."))
+	return cloud.ParseAddr(strings.ReplaceAll(last, "-", "."))
 }
 
 // dropletMark reads a droplet's mark from its tags.
@@ -89,12 +89,4 @@ func keyInName(uid, name string) (string, bool) {
 	prefix := cloud.Owner{UID: uid}.ResourceName("")
 	key, ok := strings.CutPrefix(name, prefix)
 	return key, ok && cloud.CheckKey(key) == nil
-}
-
-func parseAddr(text string) netip.Addr {
-	a, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a
 }

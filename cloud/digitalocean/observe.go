@@ -106,7 +106,7 @@ func (s *snapshot) names() names {
 	}
 	for _, r := range s.reserved {
 		if r.Droplet != nil {
-			n.public[r.Droplet.ID] = parseAddr(r.IP)
+			n.public[r.Droplet.ID] = cloud.ParseAddr(r.IP)
 		}
 	}
 	return n
@@ -184,7 +184,7 @@ func firewallObject(f *godo.Firewall, by names) cloud.Object {
 	for _, id := range f.DropletIDs {
 		s.Droplets = append(s.Droplets, strconv.Itoa(id))
 	}
-	s.Tags, s.Droplets = sortedStrings(s.Tags), sortedStrings(s.Droplets)
+	s.Tags, s.Droplets = cloud.SortedSet(s.Tags), cloud.SortedSet(s.Droplets)
 	for _, r := range f.InboundRules {
 		rule := Rule{Protocol: r.Protocol, Ports: portsOf(r.PortRange), Deny: r.Action == godo.FirewallRuleActionDeny}
 		if p := r.Sources; p != nil {
@@ -200,7 +200,7 @@ func firewallObject(f *godo.Firewall, by names) cloud.Object {
 		s.Outbound = append(s.Outbound, rule)
 	}
 	s.Inbound, s.Outbound = sortRules(s.Inbound), sortRules(s.Outbound)
-	return cloud.Object{Key: key, Cluster: by.cluster, Kind: kindFirewall, ID: f.ID, State: cloud.Ready, Spec: s, Created: parseTime(f.Created)}
+	return cloud.Object{Key: key, Cluster: by.cluster, Kind: kindFirewall, ID: f.ID, State: cloud.Ready, Spec: s, Created: cloud.ParseTime(f.Created)}
 }
 
 // portsOf gives the ways to say "all ports" one form.
@@ -223,7 +223,7 @@ const (
 func (n names) peers(addresses, tags []string, droplets []int, balancers, kubernetes []string) []string {
 	var out []string
 	for _, a := range addresses {
-		if ip := parseAddr(a); ip.IsValid() { // a single address in the form of a range
+		if ip := cloud.ParseAddr(a); ip.IsValid() { // a single address in the form of a range
 			a = netip.PrefixFrom(ip, ip.BitLen()).String()
 		}
 		out = append(out, a)
@@ -240,7 +240,7 @@ func (n names) peers(addresses, tags []string, droplets []int, balancers, kubern
 	for _, id := range kubernetes {
 		out = append(out, peerKubernetes+id)
 	}
-	return sortedStrings(out)
+	return cloud.SortedSet(out)
 }
 
 // stateOf is a droplet's state. One that is archived comes back when it is switched on, as far as it does.
@@ -265,13 +265,13 @@ func dropletObject(x *godo.Droplet, by names) cloud.Object {
 			s.Tags = append(s.Tags, role)
 		}
 	}
-	s.Tags = sortedStrings(s.Tags)
+	s.Tags = cloud.SortedSet(s.Tags)
 	private, public := addresses(x)
 	if reserved := by.public[x.ID]; reserved.IsValid() || reaches(s.Tags) {
 		public = reserved
 	}
 	return cloud.Object{
-		Key: key, Cluster: cluster, Kind: kindDroplet, ID: strconv.Itoa(x.ID), State: stateOf(x.Status), Spec: s, Created: parseTime(x.Created),
+		Key: key, Cluster: cluster, Kind: kindDroplet, ID: strconv.Itoa(x.ID), State: stateOf(x.Status), Spec: s, Created: cloud.ParseTime(x.Created),
 		Machine: &cloud.MachineStatus{
 			Private: private, Public: public, Zone: regionOf(x.Region), Type: x.SizeSlug, ProviderID: fmt.Sprintf("digitalocean://%d", x.ID),
 		},
@@ -290,7 +290,7 @@ func addresses(x *godo.Droplet) (private, public netip.Addr) {
 		return private, public
 	}
 	for _, v4 := range x.Networks.V4 {
-		switch ip := parseAddr(v4.IPAddress); {
+		switch ip := cloud.ParseAddr(v4.IPAddress); {
 		case v4.Type == "private" && !private.IsValid():
 			private = ip
 		case v4.Type == "public" && !public.IsValid():
@@ -328,7 +328,7 @@ func addressMarks(cluster string, tags []godo.Tag) marks {
 // yet, the one under which that is done. It is empty for what isn't the cluster's: somebody may have put an address of
 // their own on a droplet of ours.
 func (m marks) key(r *godo.ReservedIP, droplets map[int]string) string {
-	if key := m.keys[parseAddr(r.IP)]; key != "" || r.Droplet == nil {
+	if key := m.keys[cloud.ParseAddr(r.IP)]; key != "" || r.Droplet == nil {
 		return key
 	}
 	return m.making[droplets[r.Droplet.ID]]
@@ -339,14 +339,5 @@ func reservedObject(r *godo.ReservedIP, key string, by names) cloud.Object {
 	if r.Droplet != nil {
 		s.Droplet = by.droplet(r.Droplet.ID)
 	}
-	return cloud.Object{Key: key, Cluster: by.cluster, Kind: kindReserved, ID: r.IP, State: cloud.Ready, Spec: s, Address: parseAddr(r.IP)}
-}
-
-// parseTime reads RFC 3339; whatever else is no time.
-func parseTime(text string) time.Time {
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC().Truncate(time.Second)
+	return cloud.Object{Key: key, Cluster: by.cluster, Kind: kindReserved, ID: r.IP, State: cloud.Ready, Spec: s, Address: cloud.ParseAddr(r.IP)}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/skyweld/skyweld/cloud"
 )
 
 // nouns are what the scopes for the SDK's services are called.
@@ -51,7 +53,7 @@ func TestScopesAreComplete(t *testing.T) {
 			needed = append(needed, noun+":"+verb)
 		}
 	}
-	needed = sortedStrings(needed)
+	needed = cloud.SortedSet(needed)
 	if len(needed) < 20 {
 		t.Fatalf("only %d scopes were found in the source", len(needed))
 	}

@@ -29,20 +29,7 @@ func (*Driver) Kinds() []cloud.KindInfo {
 }
 
 // mutable returns the fields of a kind that Update can change.
-func mutable(kind cloud.Kind) []string {
-	for _, k := range (*Driver)(nil).Kinds() {
-		if k.Kind == kind {
-			if k.Machine {
-				return append(k.Mutable, fieldState)
-			}
-			return k.Mutable
-		}
-	}
-	return nil
-}
-
-// fieldState stands for a machine that is stopped and is to be started.
-const fieldState = "state"
+func mutable(kind cloud.Kind) []string { return cloud.MutableFields((*Driver)(nil).Kinds(), kind) }
 
 // spec is what all desired states share. References to other resources are keys in desired and observed states.
 type spec interface {
@@ -142,11 +129,4 @@ func sortRules(list []Rule) []Rule {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Ports, b.Ports), cmp.Compare(deny(a), deny(b)), slices.Compare(a.Peers, b.Peers))
 	})
 	return out
-}
-
-// sortedStrings is a sorted copy without doubles, never nil.
-func sortedStrings(list []string) []string {
-	out := append([]string{}, list...)
-	slices.Sort(out)
-	return slices.Compact(out)
 }

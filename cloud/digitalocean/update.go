@@ -22,10 +22,8 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
-	for _, f := range req.Fields {
-		if !slices.Contains(mutable(w.res.Kind), f) {
-			return cloud.Object{}, invalid("field %q can't be changed", f)
-		}
+	if err := cloud.CheckFields(mutable(w.res.Kind), req.Fields); err != nil {
+		return cloud.Object{}, err
 	}
 	var o cloud.Object
 	switch s := w.want.(type) {
@@ -88,7 +86,7 @@ func (w *work) updateDroplet(ctx context.Context, text string, s *DropletSpec, f
 		return cloud.Object{}, err
 	}
 	for _, f := range fields {
-		if f == fieldState {
+		if f == cloud.FieldState {
 			err = w.d.start(ctx, x)
 		} else {
 			err = w.retag(ctx, x, w.tagNames(s.Tags))
@@ -128,7 +126,7 @@ func (w *work) retag(ctx context.Context, x *godo.Droplet, want []string) error 
 
 // updateReserved puts an address on the droplet that should have it.
 func (w *work) updateReserved(ctx context.Context, id string, s *ReservedSpec) (cloud.Object, error) {
-	ip := parseAddr(id)
+	ip := cloud.ParseAddr(id)
 	if !ip.IsValid() {
 		return cloud.Object{}, invalid("%q is no address", id)
 	}

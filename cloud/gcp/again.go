@@ -1,10 +1,7 @@
 package gcp
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 
 	"google.golang.org/api/googleapi"
@@ -12,51 +9,19 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 )
 
-// again has requests that only read repeated while Google throttles them or is in trouble. All others are tried once.
-type again struct{ next http.RoundTripper }
-
-func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet {
-		return a.next.RoundTrip(r)
-	}
-	var answer *http.Response
-	err := cloud.ReadAgain(r.Context(), isBusy, func() (err error) {
-		if answer, err = a.next.RoundTrip(r); err != nil {
-			return err
-		}
-		return refusal(answer)
-	})
-	if isBusy(err) || errors.Is(err, errRefused) {
-		err = nil // the answer tells
-	}
-	return answer, err
-}
-
-var (
-	errRefused = errors.New("refused")
-	errBusy    = errors.New("busy")
-)
-
-func isBusy(err error) bool { return errors.Is(err, errBusy) }
-
-// refusal reads the answers that mean that Google is busy, and puts what it read back.
-func refusal(answer *http.Response) error {
+// busy says of an answer whether Google throttles its caller or is in trouble.
+func busy(answer *http.Response) (bool, error) {
 	if answer.StatusCode != http.StatusForbidden && answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < 500 {
-		return nil
+		return false, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	copied, err := cloud.Peek(answer)
+	if err != nil {
+		return false, err
 	}
-	answer.Body = io.NopCloser(bytes.NewReader(body))
-	copied := *answer
-	copied.Body = io.NopCloser(bytes.NewReader(body))
-	e, ok := errors.AsType[*googleapi.Error](googleapi.CheckResponse(&copied))
+	e, ok := errors.AsType[*googleapi.Error](googleapi.CheckResponse(copied))
 	if !ok {
-		return errRefused
+		return false, nil
 	}
-	if c := classifyAnswer(e).Class; c == cloud.Throttled || c == cloud.Unavailable {
-		return errBusy
-	}
-	return errRefused
+	c := classifyAnswer(e).Class
+	return c == cloud.Throttled || c == cloud.Unavailable, nil
 }

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/skyweld/skyweld/cloud"
 )
 
 // TestAgain holds that what only reads is asked for again while Google is busy, that nothing else is, and that the answer
@@ -42,7 +44,7 @@ func TestAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := again{http.DefaultTransport}.RoundTrip(req)
+		resp, err := cloud.RepeatReads(http.DefaultTransport, busy).RoundTrip(req)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}

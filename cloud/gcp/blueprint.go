@@ -1,11 +1,8 @@
 package gcp
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -59,7 +56,7 @@ func (l *layout) add(key, machine string, s spec, needs ...string) string {
 	return key
 }
 
-func (l *layout) key(name string) string { return cutKey(l.site.Name+"-"+name, cloud.MaxKey) }
+func (l *layout) key(name string) string { return cloud.CutKey(l.site.Name+"-"+name, cloud.MaxKey) }
 
 // tag is the network tag of a role's machines, which firewall rules name: the same in every run, and no other cluster's.
 func (l *layout) tag(role string) string { return l.owner.ResourceName(l.key(role)) }
@@ -70,7 +67,8 @@ const (
 )
 
 func (l *layout) firewalls() {
-	ssh, api := ranges(l.site.SSHAccess), ranges(l.site.APIAccess)
+	// Google takes no rule with addresses of both kinds.
+	ssh, api := cloud.Ranges4(l.site.SSHAccess), cloud.Ranges4(l.site.APIAccess)
 	// By tag and not by the site's block: somebody else's machine in the network isn't one of the site's.
 	l.firewall("internal", roleNode, []string{}, []string{l.tag(roleNode)}, Traffic{Protocol: "all", Ports: []string{}})
 	l.allow("tunnel", roleNode, []string{anywhere}, Traffic{Protocol: "udp", Ports: []string{strconv.Itoa(l.site.TunnelPort)}})
@@ -92,17 +90,6 @@ func (l *layout) firewall(name, role string, ranges, tags []string, what Traffic
 	}, l.network)
 }
 
-// ranges lists the IPv4 ranges, sorted. Machines have no IPv6 address, and Google takes no rule with both.
-func ranges(from []netip.Prefix) []string {
-	out := []string{}
-	for _, p := range from {
-		if p.Addr().Is4() {
-			out = append(out, p.Masked().String())
-		}
-	}
-	return sortedStrings(out)
-}
-
 func (l *layout) machine(m cloud.Machine) {
 	s := &InstanceSpec{
 		Subnetwork: l.subnet, Zone: m.Zone, Type: machineType(m.Size), PrivateAddress: m.Address.String(), PublicAddress: ephemeral,
@@ -113,7 +100,7 @@ func (l *layout) machine(m cloud.Machine) {
 	needs := []string{l.subnet}
 	if m.Role == cloud.ControlPlane {
 		s.PublicAddress = l.add(l.key("ip-"+m.Name), m.Name, &AddressSpec{Tier: "PREMIUM"})
-		s.Tags = sortedStrings(append(s.Tags, l.tag(roleControlPlane)))
+		s.Tags = cloud.SortedSet(append(s.Tags, l.tag(roleControlPlane)))
 		needs = append(needs, s.PublicAddress)
 	}
 	l.add(l.key("node-"+m.Name), m.Name, s.clone(), needs...)
@@ -132,16 +119,7 @@ func family(machineType string) string {
 var armFamilies = []string{"t2a", "c4a", "n4a", "a4x"}
 
 // diskKey is the mark of the disk that is made along with a resource's instance.
-func diskKey(r cloud.Resource) string { return cutKey(r.Site+"-disk-"+r.Machine, cloud.MaxKey) }
-
-// cutKey shortens a key that is too long, keeping it unique by a digest of the whole.
-func cutKey(key string, limit int) string {
-	if len(key) <= limit {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return key[:limit-9] + "-" + hex.EncodeToString(sum[:4])
-}
+func diskKey(r cloud.Resource) string { return cloud.CutKey(r.Site+"-disk-"+r.Machine, cloud.MaxKey) }
 
 var sizePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
@@ -170,7 +148,7 @@ func checkMachine(site cloud.Site, m cloud.Machine) error {
 	switch {
 	case !slices.Contains(site.Zones, m.Zone):
 		return fmt.Errorf("machine %s: zone %q is none of %v", m.Name, m.Zone, site.Zones)
-	case !usable(site.Block, m.Address):
+	case !cloud.Usable(site.Block, m.Address, 2, 2):
 		return fmt.Errorf("machine %s: address %s can't be had in %s, of which Google keeps the first two and the last two", m.Name, m.Address, site.Block)
 	case !sizePattern.MatchString(kind):
 		return fmt.Errorf("machine %s: size %q: want small, medium, large or a machine type", m.Name, m.Size)
@@ -180,10 +158,4 @@ func checkMachine(site cloud.Site, m cloud.Machine) error {
 		return fmt.Errorf("machine %s: a disk of %d GiB: want at least %d", m.Name, m.DiskGiB, minDiskGiB)
 	}
 	return nil
-}
-
-// usable says whether a machine may have an address in a subnet.
-func usable(block netip.Prefix, a netip.Addr) bool {
-	first := block.Masked().Addr()
-	return block.Contains(a) && a != first && a != first.Next() && block.Contains(a.Next()) && block.Contains(a.Next().Next())
 }

@@ -1,18 +1,14 @@
 package gcp
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/skyweld/skyweld/cloud"
@@ -29,29 +25,7 @@ func TestBlueprintGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "blueprint.json", list)
-}
-
-func golden(t *testing.T, name string, v any) {
-	t.Helper()
-	got, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("run with -update if it should be so (-want +got):\n%s", diff)
-	}
+	cloudtest.Golden(t, *update, "blueprint.json", list)
 }
 
 // TestInsertGolden holds the bodies of the creating calls.
@@ -87,7 +61,7 @@ func TestInsertGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	golden(t, "bodies.json", bodies)
+	cloudtest.Golden(t, *update, "bodies.json", bodies)
 }
 
 func TestBlueprintRefuses(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"google.golang.org/api/compute/v1"
@@ -26,8 +25,8 @@ func (d *Driver) create(ctx context.Context, req cloud.CreateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
-	if !tokenPattern.MatchString(req.Token) {
-		return cloud.Object{}, invalid("a creation needs a token of 32 hexadecimal digits")
+	if err := cloud.CheckToken(req.Token); err != nil {
+		return cloud.Object{}, err
 	}
 	w.userData = req.UserData
 	insert, err := w.inserter(ctx)
@@ -58,11 +57,8 @@ type work struct {
 }
 
 func (d *Driver) work(owner cloud.Owner, res cloud.Resource, refs map[string]cloud.Object) (*work, error) {
-	if err := cloud.CheckUID(owner.UID); err != nil {
-		return nil, invalid("%v", err)
-	}
-	if err := cloud.CheckKey(res.Key); err != nil {
-		return nil, invalid("%v", err)
+	if err := cloud.CheckMark(owner, res); err != nil {
+		return nil, err
 	}
 	s, ok := res.Spec.(spec)
 	if !ok || s.kind() != res.Kind {
@@ -281,20 +277,15 @@ func (w *work) getAt(ctx context.Context, at place) (cloud.Object, error) {
 
 // discreet takes user data out of an error: an answer may repeat what it refuses.
 func (w *work) discreet(err error) error {
-	if err == nil || len(w.userData) == 0 {
-		return err
+	if err == nil {
+		return nil
 	}
 	shown := err.Error()
 	if e, ok := errors.AsType[*googleapi.Error](err); ok {
 		shown += e.Body
 	}
-	secret := slices.ContainsFunc(strings.Split(string(w.userData), "\n"), func(line string) bool {
-		line = strings.TrimSpace(line)
-		return len(line) >= 16 && strings.Contains(shown, line)
-	})
-	if !secret {
+	if !cloud.ShowsUserData(shown, w.userData) {
 		return err
 	}
-	e := classify(err)
-	return &cloud.Error{Class: e.Class, Code: e.Code, RetryAfter: e.RetryAfter, Message: "the answer repeats the machine's user data and isn't shown"}
+	return classify(err).Hidden()
 }

@@ -1,17 +1,12 @@
 package gcp
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/oauth2"
 	"google.golang.org/api/compute/v1"
@@ -86,25 +81,7 @@ func classOfCode(code string, status int) cloud.Class {
 	if class, ok := codes[strings.ToLower(strings.ReplaceAll(code, "_", ""))]; ok {
 		return class
 	}
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return cloud.Denied
-	case http.StatusNotFound, http.StatusGone:
-		return cloud.NotFound
-	case http.StatusConflict, http.StatusPreconditionFailed:
-		return cloud.Conflict
-	case http.StatusTooManyRequests:
-		return cloud.Throttled
-	case http.StatusNotImplemented:
-		return cloud.Invalid
-	}
-	switch {
-	case status >= 500:
-		return cloud.Unavailable
-	case status >= 400:
-		return cloud.Invalid
-	}
-	return cloud.Unknown
+	return cloud.ClassOfStatus(status)
 }
 
 // classify turns any error of the SDK into one with a class; Op is left to the caller.
@@ -118,24 +95,11 @@ func classify(err error) *cloud.Error {
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return classifyToken(e)
 	}
-	out := &cloud.Error{Class: cloud.Unknown, Err: err}
-	if errors.Is(err, context.Canceled) {
-		return out
-	}
-	text, again, ok := cloud.WayError(err)
-	switch {
-	case ok && again:
-		out.Class, out.Message = cloud.Unavailable, text
-	case ok:
-		out.Class, out.Message = cloud.Invalid, text
-	case isNetwork(err):
-		out.Class = cloud.Unavailable
-	}
-	return out
+	return cloud.Unanswered(err)
 }
 
 func classifyAnswer(e *googleapi.Error) *cloud.Error {
-	out := &cloud.Error{Message: e.Message, RetryAfter: retryAfter(e.Header), Err: e}
+	out := &cloud.Error{Message: e.Message, RetryAfter: cloud.RetryAfter(e.Header), Err: e}
 	if len(e.Errors) > 0 {
 		out.Code = e.Errors[0].Reason
 		if out.Message == "" {
@@ -183,7 +147,7 @@ func classifyToken(e *oauth2.RetrieveError) *cloud.Error {
 	if e.Response == nil {
 		return out
 	}
-	out.RetryAfter = retryAfter(e.Response.Header)
+	out.RetryAfter = cloud.RetryAfter(e.Response.Header)
 	switch status := e.Response.StatusCode; {
 	case status == http.StatusTooManyRequests:
 		out.Class, out.Credentials, out.Message = cloud.Throttled, false, "too many requests for access tokens"
@@ -191,21 +155,6 @@ func classifyToken(e *oauth2.RetrieveError) *cloud.Error {
 		out.Class, out.Credentials, out.Message = cloud.Unavailable, false, "the token endpoint answered "+strconv.Itoa(status)+" "+http.StatusText(status)
 	}
 	return out
-}
-
-// isNetwork says whether a call failed on its way. The HTTP client's own wrapper calls everything a network error, so
-// what it wraps is looked at.
-func isNetwork(err error) bool {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-		if u.Timeout() {
-			return true
-		}
-	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a connection that ends in the middle of an answer
 }
 
 // operationError is how an operation failed, nil when it didn't.
@@ -228,41 +177,10 @@ func operationError(op *compute.Operation) error {
 	return out
 }
 
-func retryAfter(h http.Header) time.Duration {
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(text); err == nil {
-		return time.Duration(min(max(seconds, 0), 3600)) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	// The answer's own date keeps our clock out of it.
-	now, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
-	return min(max(at.Sub(now), 0), time.Hour)
-}
-
 // failed says what was being done into an error; nil stays nil.
-func failed(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := *classify(err)
-	if e.Op == "" {
-		e.Op = op
-	}
-	return &e
-}
+func failed(op string, err error) error { return cloud.Classify(classify).Failed(op, err) }
 
-func isClass(err error, class cloud.Class) bool { return err != nil && classify(err).Class == class }
+func isClass(err error, class cloud.Class) bool { return cloud.Classify(classify).Is(err, class) }
 
 // unlessGone takes it for success that something is not there.
-func unlessGone(err error) error {
-	if isClass(err, cloud.NotFound) {
-		return nil
-	}
-	return err
-}
+func unlessGone(err error) error { return cloud.Classify(classify).UnlessGone(err) }

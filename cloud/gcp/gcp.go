@@ -4,9 +4,6 @@ package gcp
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -96,14 +93,11 @@ func open(ctx context.Context, account cloud.Account, wrap cloud.Transport) (*Dr
 	if err != nil {
 		return nil, err
 	}
-	base, err := transportFor(account)
+	transport, err := cloud.NewTransport(account, responseHeaderTimeout)
 	if err != nil {
 		return nil, err
 	}
-	if wrap != nil {
-		base = wrap(base)
-	}
-	client := &http.Client{Transport: again{newBearer(creds, base)}}
+	client := &http.Client{Transport: cloud.RepeatReads(newBearer(creds, wrap.Around(transport)), busy)}
 	// The SDK's debug log would show the bodies of requests, and with them user data.
 	quiet := option.WithLogger(slog.New(slog.DiscardHandler))
 	api, err := compute.NewService(ctx, option.WithHTTPClient(client), option.WithEndpoint(endpoint), quiet)
@@ -137,29 +131,6 @@ func endpointOf(setting, universe string) (string, error) {
 
 // Provider returns cloud.GCP.
 func (*Driver) Provider() cloud.Provider { return cloud.GCP }
-
-func transportFor(account cloud.Account) (http.RoundTripper, error) {
-	base, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("the default HTTP transport was replaced")
-	}
-	t := base.Clone()
-	t.ResponseHeaderTimeout = responseHeaderTimeout
-	t.MaxIdleConnsPerHost = 16
-	t.OnProxyConnectResponse = cloud.ProxyAnswer
-	if account.CA == "" {
-		return t, nil
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's certificates: %w", err)
-	}
-	if !roots.AppendCertsFromPEM([]byte(account.CA)) {
-		return nil, errors.New("the CA holds no PEM certificate")
-	}
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return t, nil
-}
 
 func invalid(format string, args ...any) error {
 	return &cloud.Error{Class: cloud.Invalid, Message: fmt.Sprintf(format, args...)}

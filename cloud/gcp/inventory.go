@@ -40,9 +40,7 @@ func (d *Driver) inventory(ctx context.Context, regions []string) ([]cloud.Item,
 	l := listing{regions: regions}
 	l.networking(&s, routes)
 	l.machines(&s)
-	slices.SortFunc(l.items, func(a, b cloud.Item) int {
-		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Region, b.Region), strings.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(l.items, cloud.CompareItems)
 	return l.items, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/compute/v1"
@@ -96,7 +95,7 @@ func (s *snapshot) names() names {
 	}
 	for _, x := range s.addresses {
 		add(x.SelfLink, x.Description)
-		if a := parseAddr(x.Address); a.IsValid() {
+		if a := cloud.ParseAddr(x.Address); a.IsValid() {
 			n.byAddress[a] = n.byPath[pathOf(x.SelfLink)]
 		}
 	}
@@ -136,13 +135,13 @@ func (s *snapshot) objects(region string) []cloud.Object {
 // described starts the object of a resource that bears its mark in the description, labelled of one with labels.
 func described(description, link string, number uint64, created string, s spec) cloud.Object {
 	cluster, key, _ := cloud.ParseDescription(description)
-	return cloud.Object{Key: key, Cluster: cluster, Kind: s.kind(), ID: idOf(link, number), State: cloud.Ready, Spec: s, Created: parseTime(created)}
+	return cloud.Object{Key: key, Cluster: cluster, Kind: s.kind(), ID: idOf(link, number), State: cloud.Ready, Spec: s, Created: cloud.ParseTime(created)}
 }
 
 func labelled(labels map[string]string, link string, number uint64, created string, s spec) cloud.Object {
 	return cloud.Object{
 		Key: labels[cloud.TagKey], Cluster: labels[cloud.TagCluster], Kind: s.kind(), ID: idOf(link, number), State: cloud.Ready, Spec: s,
-		Created: parseTime(created),
+		Created: cloud.ParseTime(created),
 	}
 }
 
@@ -167,15 +166,15 @@ func subnetworkObject(n *compute.Subnetwork, by names) cloud.Object {
 	for _, r := range n.SecondaryIpRanges {
 		s.SecondaryRanges = append(s.SecondaryRanges, r.RangeName+"="+r.IpCidrRange)
 	}
-	s.SecondaryRanges = sortedStrings(s.SecondaryRanges)
+	s.SecondaryRanges = cloud.SortedSet(s.SecondaryRanges)
 	return described(n.Description, n.SelfLink, n.Id, n.CreationTimestamp, s)
 }
 
 func firewallObject(f *compute.Firewall, by names) cloud.Object {
 	s := &FirewallSpec{
 		Network: by.key(f.Network), Direction: f.Direction, Priority: int(f.Priority), Allowed: []Traffic{}, Denied: []Traffic{},
-		Sources: normalRanges(f.SourceRanges), SourceTags: sortedStrings(f.SourceTags), Destinations: normalRanges(f.DestinationRanges),
-		TargetTags: sortedStrings(f.TargetTags), Disabled: f.Disabled,
+		Sources: cloud.NormalRanges(f.SourceRanges), SourceTags: cloud.SortedSet(f.SourceTags), Destinations: cloud.NormalRanges(f.DestinationRanges),
+		TargetTags: cloud.SortedSet(f.TargetTags), Disabled: f.Disabled,
 	}
 	// A rule may name service accounts in place of tags; ours never do, and these show as what is compared.
 	s.SourceTags = append(s.SourceTags, f.SourceServiceAccounts...)
@@ -198,24 +197,12 @@ func traffic(protocol string, ports []string) Traffic {
 	if name, ok := protocolNames[protocol]; ok {
 		protocol = name
 	}
-	return Traffic{Protocol: protocol, Ports: sortedStrings(ports)}
-}
-
-// normalRanges gives a single address the form of a range.
-func normalRanges(list []string) []string {
-	out := make([]string, len(list))
-	for i, r := range list {
-		out[i] = r
-		if a := parseAddr(r); a.IsValid() {
-			out[i] = netip.PrefixFrom(a, a.BitLen()).String()
-		}
-	}
-	return sortedStrings(out)
+	return Traffic{Protocol: protocol, Ports: cloud.SortedSet(ports)}
 }
 
 func addressObject(a *compute.Address) cloud.Object {
 	o := described(a.Description, a.SelfLink, a.Id, a.CreationTimestamp, &AddressSpec{Tier: a.NetworkTier})
-	o.Address = parseAddr(a.Address)
+	o.Address = cloud.ParseAddr(a.Address)
 	if a.Status == "RESERVING" {
 		o.State = cloud.Pending
 	}
@@ -241,12 +228,12 @@ func instanceObject(i *compute.Instance, by names) cloud.Object {
 		DeletionProtection: i.DeletionProtection, AutomaticRestart: restarts(i.Scheduling),
 	}
 	if i.Tags != nil {
-		s.Tags = sortedStrings(i.Tags.Items)
+		s.Tags = cloud.SortedSet(i.Tags.Items)
 	}
 	for _, a := range i.ServiceAccounts {
 		s.ServiceAccounts = append(s.ServiceAccounts, a.Email)
 	}
-	s.ServiceAccounts = sortedStrings(s.ServiceAccounts)
+	s.ServiceAccounts = cloud.SortedSet(s.ServiceAccounts)
 	for _, disk := range i.Disks {
 		if disk.Boot {
 			s.DiskGiB, s.DiskAutoDelete = int(disk.DiskSizeGb), disk.AutoDelete
@@ -262,9 +249,9 @@ func instanceObject(i *compute.Instance, by names) cloud.Object {
 	if len(i.NetworkInterfaces) > 0 {
 		nic := i.NetworkInterfaces[0]
 		s.Subnetwork, s.PrivateAddress, s.PublicAddress = by.key(nic.Subnetwork), nic.NetworkIP, publicOf(nic, by)
-		o.Machine.Private = parseAddr(nic.NetworkIP)
+		o.Machine.Private = cloud.ParseAddr(nic.NetworkIP)
 		if len(nic.AccessConfigs) > 0 {
-			o.Machine.Public = parseAddr(nic.AccessConfigs[0].NatIP)
+			o.Machine.Public = cloud.ParseAddr(nic.AccessConfigs[0].NatIP)
 		}
 	}
 	return o
@@ -275,7 +262,7 @@ func publicOf(nic *compute.NetworkInterface, by names) string {
 	if len(nic.AccessConfigs) == 0 {
 		return ""
 	}
-	if key := by.byAddress[parseAddr(nic.AccessConfigs[0].NatIP)]; key != "" {
+	if key := by.byAddress[cloud.ParseAddr(nic.AccessConfigs[0].NatIP)]; key != "" {
 		return key
 	}
 	return ephemeral
@@ -312,13 +299,4 @@ func restarts(s *compute.Scheduling) bool {
 
 func diskObject(x *compute.Disk) cloud.Object {
 	return labelled(x.Labels, x.SelfLink, x.Id, x.CreationTimestamp, &DiskSpec{Zone: lastPart(x.Zone), GiB: int(x.SizeGb)})
-}
-
-// parseTime reads RFC 3339; whatever else is no time.
-func parseTime(text string) time.Time {
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC().Truncate(time.Second)
 }

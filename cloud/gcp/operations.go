@@ -5,15 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"regexp"
 	"time"
 
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skyweld/skyweld/cloud"
 )
-
-var tokenPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // requestID gives a token the form of a random UUID (RFC 9562, version 4), which the API wants.
 func requestID(token string) string {
@@ -82,7 +79,7 @@ func (d *Driver) wait(ctx context.Context, op *compute.Operation) error {
 		if op.Status == "DONE" {
 			break
 		}
-		if err := pause(ctx, waitPause-time.Since(asked)); err != nil {
+		if err := cloud.Pause(ctx, waitPause-time.Since(asked)); err != nil {
 			return err
 		}
 	}
@@ -117,18 +114,4 @@ func (d *Driver) do(ctx context.Context, op *compute.Operation, err error) error
 		return err
 	}
 	return d.wait(ctx, op)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -258,7 +258,7 @@ func TestRequestID(t *testing.T) {
 				t.Fatalf("token %s gives %s", token, id)
 			}
 			token = nextToken(token, "operation-1")
-			if !tokenPattern.MatchString(token) {
+			if cloud.CheckToken(token) != nil {
 				t.Fatalf("next token %s", token)
 			}
 		}

@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -55,12 +54,4 @@ func regionOf(zone string) string {
 		return zone[:i]
 	}
 	return zone
-}
-
-func parseAddr(s string) netip.Addr {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a
 }

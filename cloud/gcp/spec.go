@@ -41,20 +41,7 @@ func (*Driver) Kinds() []cloud.KindInfo {
 }
 
 // mutable returns the fields of a kind that Update can change.
-func mutable(kind cloud.Kind) []string {
-	for _, k := range (*Driver)(nil).Kinds() {
-		if k.Kind == kind {
-			if k.Machine {
-				return append(k.Mutable, fieldState)
-			}
-			return k.Mutable
-		}
-	}
-	return nil
-}
-
-// fieldState stands for a machine that is stopped and is to be started.
-const fieldState = "state"
+func mutable(kind cloud.Kind) []string { return cloud.MutableFields((*Driver)(nil).Kinds(), kind) }
 
 // spec is what all desired states share. References to other resources are keys in desired and observed states.
 type spec interface {
@@ -185,11 +172,4 @@ func compareTraffic(a, b Traffic) int {
 		return n
 	}
 	return slices.Compare(a.Ports, b.Ports)
-}
-
-// sortedStrings is a sorted copy without doubles, never nil.
-func sortedStrings(list []string) []string {
-	out := append([]string{}, list...)
-	slices.Sort(out)
-	return slices.Compact(out)
 }

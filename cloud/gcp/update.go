@@ -3,7 +3,6 @@ package gcp
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"google.golang.org/api/compute/v1"
 
@@ -21,10 +20,8 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 	if err != nil {
 		return cloud.Object{}, err
 	}
-	for _, f := range req.Fields {
-		if !slices.Contains(mutable(w.res.Kind), f) {
-			return cloud.Object{}, invalid("field %q can't be changed", f)
-		}
+	if err := cloud.CheckFields(mutable(w.res.Kind), req.Fields); err != nil {
+		return cloud.Object{}, err
 	}
 	at, err := parseID(req.Object.ID)
 	if err != nil {
@@ -119,7 +116,7 @@ func (w *work) bringInstance(ctx context.Context, at place, s *InstanceSpec, fie
 	}
 	var op *compute.Operation
 	switch field {
-	case fieldState:
+	case cloud.FieldState:
 		return w.start(ctx, at, now)
 	case "publicAddress":
 		return w.bringAccess(ctx, at, now, s.PublicAddress)

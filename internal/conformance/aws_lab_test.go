@@ -1,10 +1,7 @@
 package conformance_test
 
 import (
-	"encoding/pem"
 	"net/http"
-	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,10 +25,8 @@ const (
 
 // awsLab is the lab's EC2 behind TLS, with a driver's account for it.
 type awsLab struct {
+	*gate
 	account cloud.Account
-	server  *httptest.Server
-	stalled chan struct{} // not nil while requests wait
-	mu      sync.Mutex
 }
 
 func newAWSLab(t *testing.T, profile world.Profile) *awsLab {
@@ -43,19 +38,13 @@ func newAWSLab(t *testing.T, profile world.Profile) *awsLab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &awsLab{}
-	l.server = httptest.NewTLSServer(l.gate(awsJudged(t, service)))
-	t.Cleanup(func() {
-		l.server.Close()
-		if err := service.Close(); err != nil {
-			t.Errorf("close the lab's EC2: %v", err)
-		}
-	})
+	l := &awsLab{gate: newGate()}
+	l.open(t, "EC2", awsJudged(t, service), service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.AWS,
 		Settings: map[string]string{aws.SettingEndpoint: l.server.URL, aws.SettingRegion: awsRegion},
 		Secrets:  map[string]cloud.Secret{aws.SecretAccessKeyID: awsKey, aws.SecretAccessKey: awsSecret},
-		CA:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.server.Certificate().Raw})),
+		CA:       l.ca(),
 	}
 	return l
 }
@@ -72,31 +61,6 @@ func awsJudged(t *testing.T, h http.Handler) http.Handler {
 	}
 	j.Tally = awsTally
 	return j.Handler(h)
-}
-
-// gate lets requests wait while the lab is stalled.
-func (l *awsLab) gate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.mu.Lock()
-		stalled := l.stalled
-		l.mu.Unlock()
-		if stalled != nil {
-			<-stalled
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (l *awsLab) stall() (release func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stalled = make(chan struct{})
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		close(l.stalled)
-		l.stalled = nil
-	}
 }
 
 // driver opens the account. The policy for users stands in front of the lab.

@@ -2,14 +2,8 @@ package conformance_test
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -42,23 +36,14 @@ var azureZones = []string{"eastus-1", "eastus-2", "eastus-3"}
 
 // azureLab is the lab's Resource Manager behind TLS, with a driver's account for it.
 type azureLab struct {
+	*gate
 	account cloud.Account
-	server  *httptest.Server
 	service *labarm.Service
-	mu      sync.Mutex
-	stalled chan struct{} // not nil while requests wait
 }
 
 func newAzureLab(t *testing.T, profile world.Profile, change ...func(*labarm.Config)) *azureLab {
 	t.Helper()
-	l := &azureLab{}
-	var service *labarm.Service
-	l.server = httptest.NewUnstartedServer(newAzureJudge(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.wait()
-		service.ServeHTTP(w, r)
-	})))
-	l.server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the tests break off
-	l.server.StartTLS()
+	l := &azureLab{gate: newGate()}
 	cfg := labarm.Config{
 		Physical: paper.New(), Dir: t.TempDir(), Subscription: azureSubscription, Tenant: azureTenant, ClientID: azureClient, ClientSecret: azureSecret,
 		BaseURL: func() string { return l.server.URL }, Profile: profile, Pool: paper.Pools(),
@@ -66,17 +51,11 @@ func newAzureLab(t *testing.T, profile world.Profile, change ...func(*labarm.Con
 	for _, c := range change {
 		c(&cfg)
 	}
-	service, err := labarm.New(cfg)
-	if err != nil {
+	var err error
+	if l.service, err = labarm.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	l.service = service
-	t.Cleanup(func() {
-		l.server.Close()
-		if err := service.Close(); err != nil {
-			t.Errorf("close the lab's Resource Manager: %v", err)
-		}
-	})
+	l.open(t, "Resource Manager", newAzureJudge(t).Handler(l.service), l.service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.Azure,
 		Settings: map[string]string{
@@ -84,31 +63,9 @@ func newAzureLab(t *testing.T, profile world.Profile, change ...func(*labarm.Con
 			azure.SettingEndpoint: l.server.URL, azure.SettingAuthority: l.server.URL, azure.SettingNoDiscovery: "true",
 		},
 		Secrets: map[string]cloud.Secret{azure.SecretClient: azureSecret},
-		CA:      string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.server.Certificate().Raw})),
+		CA:      l.ca(),
 	}
 	return l
-}
-
-// wait lets a request wait while the lab is stalled.
-func (l *azureLab) wait() {
-	l.mu.Lock()
-	stalled := l.stalled
-	l.mu.Unlock()
-	if stalled != nil {
-		<-stalled
-	}
-}
-
-func (l *azureLab) stall() (release func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stalled = make(chan struct{})
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		close(l.stalled)
-		l.stalled = nil
-	}
 }
 
 func (l *azureLab) driver(t *testing.T, secret cloud.Secret) cloud.Driver {

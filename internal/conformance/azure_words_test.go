@@ -8,8 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -183,26 +181,15 @@ var (
 // azureDriverMethods are the methods of the SDK that the driver's source names: "VirtualMachinesClient.BeginStart".
 func azureDriverMethods(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "cloud", "azure", "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	clients, calls := map[string]string{}, [][]string{}
-	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range azureClients.FindAllStringSubmatch(string(text), -1) {
+	for _, text := range driverSource(t, "azure") {
+		for _, line := range azureClients.FindAllStringSubmatch(text, -1) {
 			kinds := azureNew.FindAllStringSubmatch(line[2], -1)
 			for i, field := range strings.Split(strings.TrimSuffix(line[1], ", "), ", ") {
 				clients[strings.TrimPrefix(field, "d.")] = kinds[i][1]
 			}
 		}
-		calls = append(calls, azureCall.FindAllStringSubmatch(string(text), -1)...)
+		calls = append(calls, azureCall.FindAllStringSubmatch(text, -1)...)
 	}
 	found := map[string]bool{}
 	for _, c := range calls {

@@ -2,13 +2,8 @@ package conformance_test
 
 import (
 	"encoding/json"
-	"encoding/pem"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,10 +25,8 @@ const (
 
 // doLab is the lab's DigitalOcean behind TLS, with a driver's account for it.
 type doLab struct {
+	*gate
 	account cloud.Account
-	server  *httptest.Server
-	mu      sync.Mutex
-	stalled chan struct{} // not nil while requests wait
 }
 
 func newDOLab(t *testing.T, profile world.Profile, change ...func(*labdo.Config)) *doLab {
@@ -47,48 +40,15 @@ func newDOLab(t *testing.T, profile world.Profile, change ...func(*labdo.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &doLab{}
-	l.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.wait()
-		service.ServeHTTP(w, r)
-	}))
-	l.server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the tests break off
-	l.server.StartTLS()
-	t.Cleanup(func() {
-		l.server.Close()
-		if err := service.Close(); err != nil {
-			t.Errorf("close the lab's DigitalOcean: %v", err)
-		}
-	})
+	l := &doLab{gate: newGate()}
+	l.open(t, "DigitalOcean", service, service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.DigitalOcean,
 		Settings: map[string]string{digitalocean.SettingEndpoint: l.server.URL},
 		Secrets:  map[string]cloud.Secret{digitalocean.SecretToken: doToken},
-		CA:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.server.Certificate().Raw})),
+		CA:       l.ca(),
 	}
 	return l
-}
-
-// wait lets a request wait while the lab is stalled.
-func (l *doLab) wait() {
-	l.mu.Lock()
-	stalled := l.stalled
-	l.mu.Unlock()
-	if stalled != nil {
-		<-stalled
-	}
-}
-
-func (l *doLab) stall() (release func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stalled = make(chan struct{})
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		close(l.stalled)
-		l.stalled = nil
-	}
 }
 
 // driver opens the account.

@@ -3,11 +3,7 @@ package conformance_test
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/pem"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -41,29 +37,20 @@ const gcpKeyURL = "https://lab.invalid"
 
 // gcpLab is the lab's Compute Engine behind TLS, with a driver's account for it.
 type gcpLab struct {
+	*gate
 	account cloud.Account
-	server  *httptest.Server
 	key     []byte
-	mu      sync.Mutex
-	stalled chan struct{} // not nil while requests wait
 }
 
 func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
 	t.Helper()
-	l := &gcpLab{}
-	var service *labgce.Service
-	l.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.wait()
-		service.ServeHTTP(w, r)
-	}))
-	l.server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the tests break off
-	l.server.StartTLS()
+	l := &gcpLab{gate: newGate()}
 	pattern, err := gcpKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.key = bytes.ReplaceAll(pattern, []byte(gcpKeyURL), []byte(l.server.URL))
-	service, err = labgce.New(labgce.Config{
+	service, err := labgce.New(labgce.Config{
 		Physical: paper.New(), Dir: t.TempDir(), Project: gcpProject, ProjectNumber: 424242424242,
 		ServiceAccountKey: l.key, AccessToken: gcpToken, RefreshToken: gcpRefresh, BaseURL: func() string { return l.server.URL }, Profile: profile,
 		Pool: paper.Pools(),
@@ -71,41 +58,14 @@ func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		l.server.Close()
-		if err := service.Close(); err != nil {
-			t.Errorf("close the lab's Compute Engine: %v", err)
-		}
-	})
+	l.open(t, "Compute Engine", service, service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.GCP,
 		Settings: map[string]string{gcp.SettingEndpoint: l.server.URL + "/compute/v1"},
 		Secrets:  map[string]cloud.Secret{gcp.SecretCredentials: cloud.Secret(l.key)},
-		CA:       string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.server.Certificate().Raw})),
+		CA:       l.ca(),
 	}
 	return l
-}
-
-// wait lets a request wait while the lab is stalled.
-func (l *gcpLab) wait() {
-	l.mu.Lock()
-	stalled := l.stalled
-	l.mu.Unlock()
-	if stalled != nil {
-		<-stalled
-	}
-}
-
-func (l *gcpLab) stall() (release func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stalled = make(chan struct{})
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		close(l.stalled)
-		l.stalled = nil
-	}
 }
 
 // driver opens the account; all calls are held against the discovery document.

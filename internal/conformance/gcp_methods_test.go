@@ -120,24 +120,13 @@ var (
 // gcpDriverMethods are the methods of the API that the driver's source names, in order: "networks.insert".
 func gcpDriverMethods(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "cloud", "gcp", "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := map[string]bool{}
-	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range gcpSDKCall.FindAllStringSubmatch(string(text), -1) {
+	for _, text := range driverSource(t, "gcp") {
+		for _, m := range gcpSDKCall.FindAllStringSubmatch(text, -1) {
 			found[lowerFirst(m[1])+"."+lowerFirst(m[2])] = true
 		}
-		for _, part := range gcpSDKPart.FindAllStringSubmatch(string(text), -1) {
-			for _, m := range gcpSDKPartCall.FindAllStringSubmatch(string(text), -1) {
+		for _, part := range gcpSDKPart.FindAllStringSubmatch(text, -1) {
+			for _, m := range gcpSDKPartCall.FindAllStringSubmatch(text, -1) {
 				if m[1] == part[1] {
 					found[lowerFirst(part[2])+"."+lowerFirst(m[2])] = true
 				}
@@ -148,6 +137,27 @@ func gcpDriverMethods(t *testing.T) []string {
 		t.Fatal("the driver's source names no method of the API")
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+// driverSource are the texts of a driver's own files.
+func driverSource(t *testing.T, driver string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "cloud", driver, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	return texts
 }
 
 func lowerFirst(s string) string { return string(unicode.ToLower(rune(s[0]))) + s[1:] }

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/internal/prism"
 )
 
 // The tests here hold the files of docs/accounts against what the drivers of all other tests have called: nothing is called
@@ -203,7 +204,7 @@ func TestAzureUsed(t *testing.T) {
 
 // doNeeds counts DigitalOcean's calls by method and path; its own document says later which scopes they take.
 func doNeeds(r *http.Request, _ []byte) []string {
-	return []string{r.Method + " /v2" + shapeOf(r.URL.Path)}
+	return []string{r.Method + " /v2" + prism.Shape(r.URL.Path)}
 }
 
 const doScopesFile = "../../docs/accounts/digitalocean-scopes.txt"
@@ -220,7 +221,7 @@ func doScopes(t *testing.T) []string {
 // doOperations are what a call of a method and path takes, by DigitalOcean's own document.
 func doOperations(t *testing.T) func(call string) []string {
 	t.Helper()
-	text, err := os.ReadFile(doDocument(t))
+	text, err := os.ReadFile(prism.Document(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
-// Package facts reads the tables of published facts that the generators of embedded tables work from. No program that runs
-// later needs it.
+// Package facts reads the tables of published facts that the generators of embedded tables work from, and writes those. No
+// program that runs later needs it.
 package facts
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,4 +42,18 @@ func Read(path string) ([]map[string]string, error) {
 		list = append(list, m)
 	}
 	return list, nil
+}
+
+// WritePacked writes a file packed by gzip, as small as that goes: the same text always gives the same file.
+func WritePacked(path string, text []byte) error {
+	var b bytes.Buffer
+	gz, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	_, err = gz.Write(text)
+	if err := errors.Join(err, gz.Close()); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
 }

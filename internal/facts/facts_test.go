@@ -47,3 +47,18 @@ func TestRead(t *testing.T) {
 		t.Error("a file that isn't there was read")
 	}
 }
+
+func TestWritePacked(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "packed.csv.gz")
+	if err := facts.WritePacked(path, []byte("type,vcpu\na,1\n")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := facts.Read(path)
+	if diff := cmp.Diff([]map[string]string{{"type": "a", "vcpu": "1"}}, got); err != nil || diff != "" {
+		t.Errorf("error %v (- want, + got):\n%s", err, diff)
+	}
+	if err := facts.WritePacked(filepath.Join(dir, "none", "x.gz"), nil); err == nil {
+		t.Error("a file in a folder that isn't there was written")
+	}
+}

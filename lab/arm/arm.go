@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/skyweld/skyweld/lab/internal/backend"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -62,9 +63,8 @@ type Service struct {
 	freed  []freedAddress
 	closed bool
 
-	locks keyedLocks // one at a time per network and per machine
-	netMu sync.Mutex
-	nets  map[string]world.Network // what the physical side was told last
+	locks    backend.Locks // one at a time per machine
+	networks *backend.Networks
 
 	wg      sync.WaitGroup
 	ctx     context.Context // ends when Close has waited for what was going on
@@ -99,9 +99,10 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, log: cfg.Logger, cat: cat, st: newState(), busy: map[string]string{}, doing: map[string]chan struct{}{},
-		changed: make(chan struct{}), closing: make(chan struct{}), nets: map[string]world.Network{},
+		changed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.networks = backend.NewNetworks(cfg.Physical, s.projected)
 	if s.table, err = s.routes(); err != nil {
 		return nil, fmt.Errorf("arm: %w", err)
 	}
@@ -149,28 +150,16 @@ func (s *Service) Resume(ctx context.Context) error {
 	}
 	s.save()
 	s.mu.Unlock()
-	var errs []error
-	for _, id := range gone {
-		if err := s.cfg.Physical.DestroyMachine(ctx, id); err != nil {
-			errs = append(errs, fmt.Errorf("remove machine %s: %w", id, err))
-		}
-	}
-	errs = append(errs, s.syncNetworks(ctx))
-	for _, m := range start {
-		if err := s.cfg.Physical.StartMachine(ctx, m); err != nil {
-			errs = append(errs, fmt.Errorf("start machine %s (%s) again: %w", m.Name, m.ID, err))
-			continue
-		}
+	return s.networks.Restore(ctx, gone, start, func(id string) {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		for _, own := range s.st.Machines {
-			if own.Properties.VMID == m.ID {
+			if own.Properties.VMID == id {
 				own.Kept.Power = powerRunning
 			}
 		}
 		s.save()
-		s.mu.Unlock()
-	}
-	return errors.Join(errs...)
+	})
 }
 
 // settle finishes the operations that were under way when the process ended: what was written stays, what was being
@@ -226,26 +215,4 @@ func (s *Service) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.saveErr()
-}
-
-// keyedLocks are mutexes by name. They stay once made: there are as many as networks and machines ever were.
-type keyedLocks struct {
-	mu    sync.Mutex
-	locks map[string]*sync.Mutex
-}
-
-// lock locks a name and returns what unlocks it.
-func (k *keyedLocks) lock(name string) func() {
-	k.mu.Lock()
-	if k.locks == nil {
-		k.locks = map[string]*sync.Mutex{}
-	}
-	l := k.locks[name]
-	if l == nil {
-		l = &sync.Mutex{}
-		k.locks[name] = l
-	}
-	k.mu.Unlock()
-	l.Lock()
-	return l.Unlock
 }

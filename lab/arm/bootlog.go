@@ -16,10 +16,9 @@ const bootLogs = "/bootdiagnostics/"
 func (s *Service) bootDiagnostics(c *call) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := parent(c.id + "/x")
-	m := s.st.Machines[key(id)]
-	if m == nil {
-		return nil, resourceNotFound(id)
+	m, err := wholeOf(c, s.st.Machines, c.id+"/x")
+	if err != nil {
+		return nil, err
 	}
 	if d := m.Properties.DiagnosticsProfile; d == nil || d.BootDiagnostics == nil || !d.BootDiagnostics.Enabled {
 		return nil, refuse(http.StatusConflict, "OperationNotAllowed", "Boot diagnostics is not enabled on the VM '%s'.", m.Name)

@@ -1,24 +1,21 @@
 package arm
 
 import (
-	"bytes"
-	"compress/gzip"
 	_ "embed"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
-	"math/big"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/skyweld/skyweld/lab/internal/tables"
 )
 
 // Catalogue is what Azure offers: locations with their zones, sizes of machines, and which location has which size.
 type Catalogue struct {
 	Locations []Location
 	Sizes     []Size
-	offers    map[string]*big.Int // by lower-cased size: the locations that have it, by their index
-	known     *big.Int            // locations of which anything is known
+	offers    tables.Offers // of lower-cased sizes; places are locations
 }
 
 // Location is one region.
@@ -44,56 +41,40 @@ var catalogueData []byte
 
 // DefaultCatalogue returns the embedded catalogue. Its head names the sources and their dates.
 func DefaultCatalogue() (*Catalogue, error) {
-	gz, err := gzip.NewReader(bytes.NewReader(catalogueData))
+	text, err := tables.Unpack(catalogueData)
 	if err != nil {
 		return nil, fmt.Errorf("embedded catalogue: %w", err)
 	}
-	c, err := readCatalogue(gz)
-	if err != nil {
+	c := &Catalogue{}
+	if err := tables.Read(text, c.add); err != nil {
 		return nil, fmt.Errorf("embedded catalogue: %w", err)
 	}
 	return c, nil
 }
 
-// readCatalogue reads the lines that the generator writes.
-func readCatalogue(from io.Reader) (*Catalogue, error) {
-	c := &Catalogue{offers: map[string]*big.Int{}, known: new(big.Int)}
-	r := csv.NewReader(from)
-	r.Comment, r.FieldsPerRecord, r.ReuseRecord = '#', -1, true
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return c, nil
+// add takes a line that the generator wrote.
+func (c *Catalogue) add(row []string) error {
+	switch {
+	case row[0] == "location" && len(row) == 8:
+		l := Location{Name: row[1], Display: row[2], City: row[3], Latitude: row[4], Longitude: row[5], Restricted: row[7] == "true"}
+		if row[6] != "" {
+			l.Zones = strings.Split(row[6], ";")
 		}
-		if err != nil {
-			return nil, err
+		c.Locations = append(c.Locations, l)
+	case row[0] == "size" && len(row) == 6:
+		vcpus, err1 := strconv.Atoi(row[2])
+		memory, err2 := strconv.Atoi(row[3])
+		gpus, err3 := strconv.Atoi(row[5])
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return fmt.Errorf("size %s: %w", row[1], err)
 		}
-		switch {
-		case row[0] == "location" && len(row) == 8:
-			l := Location{Name: row[1], Display: row[2], City: row[3], Latitude: row[4], Longitude: row[5], Restricted: row[7] == "true"}
-			if row[6] != "" {
-				l.Zones = strings.Split(row[6], ";")
-			}
-			c.Locations = append(c.Locations, l)
-		case row[0] == "size" && len(row) == 6:
-			vcpus, err1 := strconv.Atoi(row[2])
-			memory, err2 := strconv.Atoi(row[3])
-			gpus, err3 := strconv.Atoi(row[5])
-			if err := errors.Join(err1, err2, err3); err != nil {
-				return nil, fmt.Errorf("size %s: %w", row[1], err)
-			}
-			c.Sizes = append(c.Sizes, Size{Name: row[1], VCPUs: vcpus, MemoryMiB: memory, Arch: row[4], GPUs: gpus})
-		case row[0] == "offer" && len(row) == 3:
-			set, ok := new(big.Int).SetString(row[2], 16)
-			if !ok {
-				return nil, fmt.Errorf("offer of %s: %q is no bit set", row[1], row[2])
-			}
-			c.offers[strings.ToLower(row[1])] = set
-			c.known.Or(c.known, set)
-		default:
-			return nil, fmt.Errorf("unknown line %q", strings.Join(row, ","))
-		}
+		c.Sizes = append(c.Sizes, Size{Name: row[1], VCPUs: vcpus, MemoryMiB: memory, Arch: row[4], GPUs: gpus})
+	case row[0] == "offer" && len(row) == 3:
+		return c.offers.Parse(strings.ToLower(row[1]), row[2])
+	default:
+		return fmt.Errorf("unknown line %q", strings.Join(row, ","))
 	}
+	return nil
 }
 
 // location finds a location by its name, or by its name in words.
@@ -135,20 +116,8 @@ func (c *Catalogue) size(name string) (Size, bool) {
 
 // Offered says whether a location has a size. Of a location that no facts are known of, it has what all others have.
 func (c *Catalogue) Offered(location, size string) bool {
-	set := c.offers[strings.ToLower(size)]
-	if set == nil {
-		return false
-	}
-	for bit, l := range c.Locations {
-		switch {
-		case l.Name != location:
-		case c.known.Bit(bit) == 0:
-			return set.Cmp(c.known) == 0
-		default:
-			return set.Bit(bit) == 1
-		}
-	}
-	return false
+	place := slices.IndexFunc(c.Locations, func(l Location) bool { return l.Name == location })
+	return place >= 0 && c.offers.Has(strings.ToLower(size), place)
 }
 
 // family is the family that a size's cores count to, as names of usages show it: Standard_D2s_v5 is standardDSv5Family.

@@ -252,11 +252,11 @@ func (s *Service) identify(in, old *machine) *apiError {
 
 // boot takes a machine from starting to running.
 func (s *Service) boot(ctx context.Context, id, vmID string, took time.Duration) *apiError {
-	unlock := s.locks.lock(vmID)
+	unlock := s.locks.Lock(vmID)
 	defer unlock()
 	s.sleep(took / 2)
 	// Networks first: a machine boots with its interfaces plugged in.
-	err := s.syncNetworks(ctx)
+	err := s.networks.Sync(ctx)
 	s.sleep(took / 2)
 	s.mu.Lock()
 	m := s.st.Machines[key(id)]

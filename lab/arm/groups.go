@@ -212,7 +212,7 @@ func (s *Service) removing(id string) func(context.Context) *apiError {
 		m := s.st.Machines[key(id)]
 		s.mu.Unlock()
 		if m != nil {
-			unlock := s.locks.lock(m.Properties.VMID)
+			unlock := s.locks.Lock(m.Properties.VMID)
 			defer unlock()
 			if err := s.cfg.Physical.DestroyMachine(ctx, m.Properties.VMID); err != nil {
 				return internalError(fmt.Errorf("delete the virtual machine %s: %w", m.Name, err))

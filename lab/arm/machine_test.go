@@ -1,7 +1,6 @@
 package arm_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,7 +8,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,47 +21,14 @@ import (
 	"github.com/skyweld/skyweld/lab/world/paper"
 )
 
-// ledger remembers what the physical side was told.
-type ledger struct {
-	*paper.World
-	mu       sync.Mutex
-	networks map[string]world.Network
-	machines map[string]world.Machine
-}
-
-func newLedger() *ledger {
-	return &ledger{World: paper.New(), networks: map[string]world.Network{}, machines: map[string]world.Machine{}}
-}
-
-func (l *ledger) SetNetwork(_ context.Context, n world.Network) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.networks[n.ID] = n
-	return nil
-}
-
-func (l *ledger) RemoveNetwork(_ context.Context, id string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.networks, id)
-	return nil
-}
-
-func (l *ledger) StartMachine(ctx context.Context, m world.Machine) error {
-	l.mu.Lock()
-	l.machines[m.ID] = m
-	l.mu.Unlock()
-	return l.World.StartMachine(ctx, m)
-}
-
-func (l *ledger) one(t *testing.T) world.Network {
+// oneNetwork is the only network that a world has.
+func oneNetwork(t *testing.T, w *paper.World) world.Network {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.networks) != 1 {
-		t.Fatalf("%d networks, want one", len(l.networks))
+	networks := w.Networks()
+	if len(networks) != 1 {
+		t.Fatalf("%d networks, want one", len(networks))
 	}
-	for _, n := range l.networks {
+	for _, n := range networks {
 		return n
 	}
 	return world.Network{}
@@ -71,11 +36,11 @@ func (l *ledger) one(t *testing.T) world.Network {
 
 // TestPhysical checks what a machine's interface is like: private, with its public address mapped to it.
 func TestPhysical(t *testing.T) {
-	real := newLedger()
+	real := paper.New()
 	l := open(t, func(c *arm.Config) { c.Physical = real })
 	l.site(t)
 	ctx := t.Context()
-	n := real.one(t)
+	n := oneNetwork(t, real)
 	if n.Cloud != "azure" || n.Region != location || len(n.NICs) != 1 {
 		t.Fatalf("network %+v", n)
 	}
@@ -86,7 +51,7 @@ func TestPhysical(t *testing.T) {
 		!nic.Internet || nic.Public.String() != *public.Properties.IPAddress || !nic.Forwarding || len(nic.Routed) != 0 || !strings.HasPrefix(nic.MAC, "00:0d:3a:") {
 		t.Errorf("interface %+v", nic)
 	}
-	for _, m := range real.machines {
+	for _, m := range real.Machines() {
 		if diff := cmp.Diff(world.Machine{ID: nic.Machine, Hostname: "one", Name: "one", Datasource: "Azure", VCPUs: 2, MemoryMiB: 4096}, m); diff != "" {
 			t.Error(diff)
 		}
@@ -101,14 +66,14 @@ func TestPhysical(t *testing.T) {
 	done[armnetwork.SubnetsClientCreateOrUpdateResponse](t)(l.subnets.BeginCreateOrUpdate(ctx, "site", "net", "nodes", armnetwork.Subnet{Properties: &armnetwork.SubnetPropertiesFormat{
 		AddressPrefix: ptr("10.64.0.0/20"), RouteTable: &armnetwork.RouteTable{ID: ptr(prefix + "Microsoft.Network/routeTables/rt")},
 	}}, nil))
-	if got := real.one(t).NICs[0].Routed; len(got) != 1 || got[0] != netip.MustParsePrefix("10.216.0.0/24") {
+	if got := oneNetwork(t, real).NICs[0].Routed; len(got) != 1 || got[0] != netip.MustParsePrefix("10.216.0.0/24") {
 		t.Errorf("routed ranges %v", got)
 	}
 	_, err = l.tables.BeginDelete(ctx, "site", "rt", nil)
 	refused(t, err, 400, "InUseRouteTableCannotBeDeleted")
 	done[armcompute.VirtualMachinesClientDeleteResponse](t)(l.machines.BeginDelete(ctx, "site", "one", nil))
-	if len(real.networks) != 0 || real.MachineState(nic.Machine) != world.Stopped {
-		t.Errorf("left over: %+v", real.networks)
+	if len(real.Networks()) != 0 || real.MachineState(nic.Machine) != world.Stopped {
+		t.Errorf("left over: %+v", real.Networks())
 	}
 }
 
@@ -126,10 +91,10 @@ func ask(t *testing.T, l *lab, network, method, path string, header http.Header)
 }
 
 func TestMetadata(t *testing.T) {
-	real := newLedger()
+	real := paper.New()
 	l := open(t, func(c *arm.Config) { c.Physical = real })
 	l.site(t)
-	network := real.one(t).ID
+	network := oneNetwork(t, real).ID
 	yes := http.Header{"Metadata": {"true"}}
 	code, body := ask(t, l, network, "GET", "/metadata/instance?api-version=2021-08-01&extended=true", yes)
 	var v struct {
@@ -187,12 +152,12 @@ func TestMetadata(t *testing.T) {
 }
 
 func TestScheduledEvents(t *testing.T) {
-	real := newLedger()
+	real := paper.New()
 	l := open(t, func(c *arm.Config) { c.Physical = real })
 	l.site(t)
 	id, err := l.Schedule(prefix+"Microsoft.Compute/virtualMachines/one", "Reboot", time.Minute)
 	must(t, err)
-	code, body := ask(t, l, real.one(t).ID, "GET", "/metadata/scheduledevents?api-version=2020-07-01", http.Header{"Metadata": {"true"}})
+	code, body := ask(t, l, oneNetwork(t, real).ID, "GET", "/metadata/scheduledevents?api-version=2020-07-01", http.Header{"Metadata": {"true"}})
 	if code != 200 || !strings.Contains(body, id) || !strings.Contains(body, `"EventType":"Reboot"`) {
 		t.Errorf("%d %s", code, body)
 	}

@@ -253,10 +253,9 @@ func displayState(state string) string {
 func (s *Service) getInstanceView(c *call) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := parent(c.id + "/x")
-	m := s.st.Machines[key(id)]
-	if m == nil {
-		return nil, resourceNotFound(id)
+	m, err := wholeOf(c, s.st.Machines, c.id+"/x")
+	if err != nil {
+		return nil, err
 	}
 	return shown(http.StatusOK, s.instanceView(m)), nil
 }

@@ -36,14 +36,7 @@ type dhcpOptions struct {
 
 func (n *network) state() *string { return &n.Properties.ProvisioningState }
 
-func (n *network) subnet(name string) *subnet {
-	for _, s := range n.Properties.Subnets {
-		if strings.EqualFold(s.Name, name) {
-			return s
-		}
-	}
-	return nil
-}
+func (n *network) subnet(name string) *subnet { return named(n.Properties.Subnets, name) }
 
 // space are a network's ranges.
 func (n *network) space() []netip.Prefix { return ranges(n.Properties.AddressSpace.AddressPrefixes) }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skyweld/skyweld/lab/internal/backend"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -98,7 +99,7 @@ func (s *Service) run(op *operation, j job) {
 	freed := s.freed
 	s.freed = nil
 	s.mu.Unlock()
-	if err := s.syncNetworks(s.ctx); err != nil && failure == nil {
+	if err := s.networks.Sync(s.ctx); err != nil && failure == nil {
 		failure = internalError(err)
 	}
 	s.mu.Lock()
@@ -132,16 +133,7 @@ func (s *Service) finish(op *operation, failure *apiError) {
 
 // sleep waits as long as the cloud would take, cut short when the lab stops.
 func (s *Service) sleep(d time.Duration) {
-	d = s.cfg.Profile.Delay(d)
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.closing:
-	}
+	backend.Pause(s.closing, s.cfg.Profile.Delay(d))
 }
 
 // waitShortly gives an operation the chance to be done with the request, where nothing is slow on purpose.

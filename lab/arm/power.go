@@ -72,7 +72,7 @@ func (s *Service) restartMachine(c *call) (*answer, *apiError) {
 
 // stop ends what a machine does.
 func (s *Service) stop(ctx context.Context, id, vmID string) *apiError {
-	unlock := s.locks.lock(vmID)
+	unlock := s.locks.Lock(vmID)
 	defer unlock()
 	if err := s.cfg.Physical.StopMachine(ctx, vmID); err != nil {
 		return internalError(fmt.Errorf("stop the virtual machine %s: %w", lastName(id), err))
@@ -84,10 +84,9 @@ func (s *Service) stop(ctx context.Context, id, vmID string) *apiError {
 func (s *Service) power(c *call, change powerChange) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := parent(c.id + "/x")
-	m := s.st.Machines[key(id)]
-	if m == nil {
-		return nil, resourceNotFound(id)
+	m, err := wholeOf(c, s.st.Machines, c.id+"/x")
+	if err != nil {
+		return nil, err
 	}
 	if err := s.machineFree(m); err != nil {
 		return nil, err

@@ -1,11 +1,8 @@
 package arm
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"strings"
 
 	"github.com/skyweld/skyweld/lab/world"
@@ -123,62 +120,9 @@ func (s *Service) routedTo(net *network, hop netip.Addr) []netip.Prefix {
 	return out
 }
 
-// syncNetworks tells the physical side about every network that differs from what it was told last.
-func (s *Service) syncNetworks(ctx context.Context) error {
-	ids := map[string]bool{}
+// projected is the projection of the records as they are now.
+func (s *Service) projected() []world.Network {
 	s.mu.Lock()
-	for _, w := range s.project() {
-		ids[w.ID] = true
-	}
-	s.mu.Unlock()
-	s.netMu.Lock()
-	for id := range s.nets {
-		ids[id] = true
-	}
-	s.netMu.Unlock()
-	var errs []error
-	for id := range ids {
-		errs = append(errs, s.syncNetwork(ctx, id))
-	}
-	return errors.Join(errs...)
-}
-
-// syncNetwork brings one network up to date. The state is computed again under the network's own lock, so that the last
-// of several callers always applies the newest.
-func (s *Service) syncNetwork(ctx context.Context, id string) error {
-	unlock := s.locks.lock("network " + id)
-	defer unlock()
-	var want *world.Network
-	s.mu.Lock()
-	for _, w := range s.project() {
-		if w.ID == id {
-			want = &w
-		}
-	}
-	s.mu.Unlock()
-	s.netMu.Lock()
-	have, told := s.nets[id]
-	s.netMu.Unlock()
-	switch {
-	case want == nil && !told:
-		return nil
-	case want == nil:
-		if err := s.cfg.Physical.RemoveNetwork(ctx, id); err != nil {
-			return fmt.Errorf("remove network %s: %w", id, err)
-		}
-	case told && reflect.DeepEqual(have, *want):
-		return nil
-	default:
-		if err := s.cfg.Physical.SetNetwork(ctx, *want); err != nil {
-			return fmt.Errorf("set network %s: %w", id, err)
-		}
-	}
-	s.netMu.Lock()
-	defer s.netMu.Unlock()
-	if want == nil {
-		delete(s.nets, id)
-	} else {
-		s.nets[id] = *want
-	}
-	return nil
+	defer s.mu.Unlock()
+	return s.project()
 }

@@ -3,7 +3,6 @@ package arm
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/skyweld/skyweld/lab/internal/tables"
 )
 
 //go:generate go run ./gen -out .
@@ -72,12 +73,12 @@ type routeTable map[string][]*route
 func tableKey(method string, parts int) string { return method + " " + strconv.Itoa(parts) }
 
 var loadRoutes = sync.OnceValues(func() ([]route, error) {
-	gz, err := gzip.NewReader(bytes.NewReader(routesGz))
+	text, err := tables.Unpack(routesGz)
 	if err != nil {
 		return nil, fmt.Errorf("embedded route table: %w", err)
 	}
 	var out []route
-	lines := bufio.NewScanner(gz)
+	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
 		if len(f) != 4 || f[0] == "#" {

@@ -40,14 +40,7 @@ type userRouteProperties struct {
 
 func (t *routeTab) state() *string { return &t.Properties.ProvisioningState }
 
-func (t *routeTab) route(name string) *userRoute {
-	for _, r := range t.Properties.Routes {
-		if strings.EqualFold(r.Name, name) {
-			return r
-		}
-	}
-	return nil
-}
+func (t *routeTab) route(name string) *userRoute { return named(t.Properties.Routes, name) }
 
 func (s *Service) routeTableView(t *routeTab) *routeTab {
 	v := clone(t)
@@ -144,17 +137,6 @@ func admitRoute(t *routeTab, r *userRoute) *apiError {
 	return nil
 }
 
-func (s *Service) tableOf(c *call, id string) (*routeTab, *apiError) {
-	t := s.st.RouteTables[key(parent(id))]
-	if t == nil {
-		if c.r.Method == http.MethodPut {
-			return nil, parentNotFound(id)
-		}
-		return nil, resourceNotFound(parent(id))
-	}
-	return t, nil
-}
-
 func (s *Service) putRoute(c *call) (*answer, *apiError) {
 	in, err := decode[userRoute](c.body)
 	if err != nil {
@@ -162,7 +144,7 @@ func (s *Service) putRoute(c *call) (*answer, *apiError) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, err := s.tableOf(c, c.id)
+	t, err := wholeOf(c, s.st.RouteTables, c.id)
 	if err != nil {
 		return nil, err
 	}
@@ -179,35 +161,17 @@ func (s *Service) putRoute(c *call) (*answer, *apiError) {
 	}
 	dropRoute(t, in.Name)
 	t.Properties.Routes = append(t.Properties.Routes, in)
-	return s.writingRoute(c, t, status, func() any { return clone(in) }, func() { in.Properties.ProvisioningState = stateSucceeded })
+	return s.writingPart(c, &t.head, status, func() any { return clone(in) }, func() { in.Properties.ProvisioningState = stateSucceeded })
 }
 
 func dropRoute(t *routeTab, name string) {
-	var left []*userRoute
-	for _, r := range t.Properties.Routes {
-		if !strings.EqualFold(r.Name, name) {
-			left = append(left, r)
-		}
-	}
-	t.Properties.Routes, t.ETag = left, newETag()
-}
-
-func (s *Service) writingRoute(c *call, t *routeTab, status int, show func() any, ended func()) (*answer, *apiError) {
-	j := job{family: networkFamily, location: t.Location, target: t.ID, took: 2 * time.Second, ended: func(*apiError) { ended() }}
-	if c.r.Method == http.MethodDelete {
-		j.part = c.id
-	}
-	op, err := s.begin(j)
-	if err != nil {
-		return nil, err
-	}
-	return s.accepted(c, status, op, show), nil
+	t.Properties.Routes, t.ETag = allBut(t.Properties.Routes, name), newETag()
 }
 
 func (s *Service) getRoute(c *call) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, err := s.tableOf(c, c.id)
+	t, err := wholeOf(c, s.st.RouteTables, c.id)
 	if err != nil {
 		return nil, err
 	}
@@ -219,17 +183,7 @@ func (s *Service) getRoute(c *call) (*answer, *apiError) {
 }
 
 func (s *Service) listRoutes(c *call) (*answer, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, err := s.tableOf(c, c.id+"/x")
-	if err != nil {
-		return nil, err
-	}
-	var out []any
-	for _, r := range t.Properties.Routes {
-		out = append(out, clone(r))
-	}
-	return s.page(c, out)
+	return listParts(s, c, s.st.RouteTables, func(t *routeTab) []*userRoute { return t.Properties.Routes })
 }
 
 func (s *Service) deleteRoute(c *call) (*answer, *apiError) {
@@ -243,5 +197,5 @@ func (s *Service) deleteRoute(c *call) (*answer, *apiError) {
 		return nil, err
 	}
 	dropRoute(t, lastName(c.id))
-	return s.writingRoute(c, t, http.StatusAccepted, nil, func() {})
+	return s.writingPart(c, &t.head, http.StatusAccepted, nil, func() {})
 }

@@ -2,7 +2,6 @@ package arm
 
 import (
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -24,14 +23,7 @@ type securityGroupProperties struct {
 
 func (g *securityGroup) state() *string { return &g.Properties.ProvisioningState }
 
-func (g *securityGroup) rule(name string) *rule {
-	for _, r := range g.Properties.SecurityRules {
-		if strings.EqualFold(r.Name, name) {
-			return r
-		}
-	}
-	return nil
-}
+func (g *securityGroup) rule(name string) *rule { return named(g.Properties.SecurityRules, name) }
 
 func (s *Service) securityGroupView(g *securityGroup) *securityGroup {
 	v := clone(g)
@@ -107,18 +99,6 @@ func settleRules(g *securityGroup) {
 	}
 }
 
-// groupOfRule finds the security group of a call about one of its rules, or about all.
-func (s *Service) groupOfRule(c *call, id string) (*securityGroup, *apiError) {
-	g := s.st.SecurityGroups[key(parent(id))]
-	if g == nil {
-		if c.r.Method == http.MethodPut {
-			return nil, parentNotFound(id)
-		}
-		return nil, resourceNotFound(parent(id))
-	}
-	return g, nil
-}
-
 func (s *Service) putRule(c *call) (*answer, *apiError) {
 	in, err := decode[rule](c.body)
 	if err != nil {
@@ -126,7 +106,7 @@ func (s *Service) putRule(c *call) (*answer, *apiError) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, err := s.groupOfRule(c, c.id)
+	g, err := wholeOf(c, s.st.SecurityGroups, c.id)
 	if err != nil {
 		return nil, err
 	}
@@ -145,35 +125,17 @@ func (s *Service) putRule(c *call) (*answer, *apiError) {
 		return nil, err
 	}
 	g.Properties.SecurityRules, g.ETag = append(g.Properties.SecurityRules, in), newETag()
-	return s.writingRule(c, g, status, func() any { return clone(in) }, func() { in.Properties.ProvisioningState = stateSucceeded })
+	return s.writingPart(c, &g.head, status, func() any { return clone(in) }, func() { in.Properties.ProvisioningState = stateSucceeded })
 }
 
 func dropRule(g *securityGroup, name string) {
-	var left []*rule
-	for _, r := range g.Properties.SecurityRules {
-		if !strings.EqualFold(r.Name, name) {
-			left = append(left, r)
-		}
-	}
-	g.Properties.SecurityRules, g.ETag = left, newETag()
-}
-
-func (s *Service) writingRule(c *call, g *securityGroup, status int, show func() any, ended func()) (*answer, *apiError) {
-	j := job{family: networkFamily, location: g.Location, target: g.ID, took: 2 * time.Second, ended: func(*apiError) { ended() }}
-	if c.r.Method == http.MethodDelete {
-		j.part = c.id
-	}
-	op, err := s.begin(j)
-	if err != nil {
-		return nil, err
-	}
-	return s.accepted(c, status, op, show), nil
+	g.Properties.SecurityRules, g.ETag = allBut(g.Properties.SecurityRules, name), newETag()
 }
 
 func (s *Service) getRule(c *call) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, err := s.groupOfRule(c, c.id)
+	g, err := wholeOf(c, s.st.SecurityGroups, c.id)
 	if err != nil {
 		return nil, err
 	}
@@ -187,17 +149,7 @@ func (s *Service) getRule(c *call) (*answer, *apiError) {
 }
 
 func (s *Service) listRules(c *call) (*answer, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, err := s.groupOfRule(c, c.id+"/x")
-	if err != nil {
-		return nil, err
-	}
-	var out []any
-	for _, r := range g.Properties.SecurityRules {
-		out = append(out, clone(r))
-	}
-	return s.page(c, out)
+	return listParts(s, c, s.st.SecurityGroups, func(g *securityGroup) []*rule { return g.Properties.SecurityRules })
 }
 
 func (s *Service) deleteRule(c *call) (*answer, *apiError) {
@@ -211,34 +163,22 @@ func (s *Service) deleteRule(c *call) (*answer, *apiError) {
 		return nil, err
 	}
 	dropRule(g, lastName(c.id))
-	return s.writingRule(c, g, http.StatusAccepted, nil, func() {})
+	return s.writingPart(c, &g.head, http.StatusAccepted, nil, func() {})
 }
 
 func (s *Service) getDefaultRule(c *call) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, err := s.groupOfRule(c, c.id)
+	g, err := wholeOf(c, s.st.SecurityGroups, c.id)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range defaultRules(g) {
-		if strings.EqualFold(r.Name, lastName(c.id)) {
-			return shown(http.StatusOK, r), nil
-		}
+	if r := named(defaultRules(g), lastName(c.id)); r != nil {
+		return shown(http.StatusOK, r), nil
 	}
 	return nil, childNotFound(c.id)
 }
 
 func (s *Service) listDefaultRules(c *call) (*answer, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, err := s.groupOfRule(c, c.id+"/x")
-	if err != nil {
-		return nil, err
-	}
-	var out []any
-	for _, r := range defaultRules(g) {
-		out = append(out, r)
-	}
-	return s.page(c, out)
+	return listParts(s, c, s.st.SecurityGroups, defaultRules)
 }

@@ -33,10 +33,9 @@ func (s *Service) sizeViews(location string) []any {
 func (s *Service) listMachineSizes(c *call) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := parent(c.id + "/x")
-	m := s.st.Machines[key(id)]
-	if m == nil {
-		return nil, resourceNotFound(id)
+	m, err := wholeOf(c, s.st.Machines, c.id+"/x")
+	if err != nil {
+		return nil, err
 	}
 	return shown(http.StatusOK, map[string]any{"value": s.sizeViews(m.Location)}), nil
 }

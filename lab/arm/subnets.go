@@ -232,10 +232,9 @@ func (s *Service) getSubnet(c *call) (*answer, *apiError) {
 func (s *Service) listSubnets(c *call) (*answer, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := parent(c.id + "/x")
-	n := s.st.Networks[key(id)]
-	if n == nil {
-		return nil, resourceNotFound(id)
+	n, err := wholeOf(c, s.st.Networks, c.id+"/x")
+	if err != nil {
+		return nil, err
 	}
 	var out []any
 	for _, sub := range n.Properties.Subnets {
@@ -274,13 +273,7 @@ func (s *Service) deleteSubnet(c *call) (*answer, *apiError) {
 }
 
 func dropSubnet(n *network, name string) {
-	var left []*subnet
-	for _, sub := range n.Properties.Subnets {
-		if !strings.EqualFold(sub.Name, name) {
-			left = append(left, sub)
-		}
-	}
-	n.Properties.Subnets, n.ETag = left, newETag()
+	n.Properties.Subnets, n.ETag = allBut(n.Properties.Subnets, name), newETag()
 }
 
 // taken are the addresses of a subnet that interfaces have.

@@ -1,9 +1,7 @@
 package digitalocean
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/skyweld/skyweld/lab/internal/tables"
 )
 
 //go:generate go run ./gen -out .
@@ -39,28 +39,28 @@ type sizeInfo struct {
 
 var loadCatalogue = sync.OnceValues(func() (*catalogue, error) {
 	c := &catalogue{}
-	r := csv.NewReader(bytes.NewReader(catalogueData))
-	r.Comment, r.FieldsPerRecord = '#', -1
-	rows, err := r.ReadAll()
-	if err != nil {
+	if err := tables.Read(catalogueData, c.add); err != nil {
 		return nil, fmt.Errorf("embedded DigitalOcean catalogue: %w", err)
-	}
-	for _, row := range rows {
-		switch {
-		case row[0] == "region" && len(row) == 4:
-			c.regions = append(c.regions, regionInfo{slug: row[1], name: regionName(row[1], row[2]), open: row[3] == "open"})
-		case row[0] == "size" && len(row) == 7:
-			s, err := readSize(row[1:])
-			if err != nil {
-				return nil, fmt.Errorf("embedded DigitalOcean catalogue: size %s: %w", row[1], err)
-			}
-			c.sizes = append(c.sizes, s)
-		default:
-			return nil, fmt.Errorf("embedded DigitalOcean catalogue: unknown line %q", strings.Join(row, ","))
-		}
 	}
 	return c, nil
 })
+
+// add takes a line that the generator wrote.
+func (c *catalogue) add(row []string) error {
+	switch {
+	case row[0] == "region" && len(row) == 4:
+		c.regions = append(c.regions, regionInfo{slug: row[1], name: regionName(row[1], row[2]), open: row[3] == "open"})
+	case row[0] == "size" && len(row) == 7:
+		s, err := readSize(row[1:])
+		if err != nil {
+			return fmt.Errorf("size %s: %w", row[1], err)
+		}
+		c.sizes = append(c.sizes, s)
+	default:
+		return fmt.Errorf("unknown line %q", strings.Join(row, ","))
+	}
+	return nil
+}
 
 func readSize(row []string) (sizeInfo, error) {
 	vcpus, err1 := strconv.Atoi(row[1])

@@ -5,17 +5,14 @@ package digitalocean
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/skyweld/skyweld/lab/internal/backend"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -62,17 +59,15 @@ type Service struct {
 	mux      *http.ServeMux
 	routes   map[string]route // by the mux's pattern
 	rate     *rate
-	path     string
 	ctx      context.Context
 	cancel   context.CancelFunc
-	work     tasks
+	work     backend.Tasks
 	plumber  *plumber
 	watching sync.Once
-	saveMu   sync.Mutex // held while writing the records
+	file     *backend.File
 	mu       sync.Mutex // guards all below
 	rec      records
 	version  int64 // counts changes of rec
-	saved    int64
 }
 
 var _ world.API = (*Service)(nil)
@@ -93,13 +88,10 @@ func New(cfg Config) (*Service, error) {
 		return nil, errors.New("DigitalOcean needs a physical world, address pools and a token")
 	}
 	cfg.Limits = cfg.Limits.withDefaults(cfg.Profile)
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("folder of DigitalOcean's records: %w", err)
-	}
-	s := &Service{cfg: cfg, log: cfg.Logger, cat: cat, path: filepath.Join(cfg.Dir, "digitalocean.json"), rate: newRate(cfg.Limits, cfg.Clock)}
+	s := &Service{cfg: cfg, log: cfg.Logger, cat: cat, rate: newRate(cfg.Limits, cfg.Clock)}
 	s.mux, s.routes = s.newMux()
-	if err := world.LoadRecord(s.path, &s.rec); err != nil {
-		return nil, fmt.Errorf("load DigitalOcean's records: %w", err)
+	if s.file, err = backend.OpenFile(cfg.Dir, "digitalocean.json", "DigitalOcean's", &s.rec); err != nil {
+		return nil, err
 	}
 	s.rec.init()
 	s.mu.Lock()
@@ -172,33 +164,12 @@ func (s *Service) now() time.Time { return s.cfg.Clock().UTC().Truncate(time.Sec
 // on after Resume.
 func (s *Service) Close() error {
 	s.cancel()
-	s.work.close()
+	s.work.Close()
 	return s.persist()
 }
 
 // persist writes the records unless they are written. Those who wait for each other share one write.
-func (s *Service) persist() error {
-	s.saveMu.Lock()
-	defer s.saveMu.Unlock()
-	s.mu.Lock()
-	if s.saved == s.version {
-		s.mu.Unlock()
-		return nil
-	}
-	version := s.version
-	data, err := json.Marshal(s.rec)
-	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("DigitalOcean's records: %w", err)
-	}
-	if err := world.SaveRecord(s.path, json.RawMessage(data)); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.saved = version
-	s.mu.Unlock()
-	return nil
-}
+func (s *Service) persist() error { return s.file.Save(&s.mu, &s.version, &s.rec) }
 
 // update changes the records outside of a request and returns the version of the networks that follows.
 func (s *Service) update(change func()) int64 {
@@ -216,5 +187,5 @@ func (s *Service) update(change func()) int64 {
 // caller holds the lock, so that the plumber hears of changes in their order.
 func (s *Service) changed() int64 {
 	s.version++
-	return s.plumber.set(s.networks())
+	return s.plumber.Set(s.networks())
 }

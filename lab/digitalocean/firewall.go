@@ -300,7 +300,7 @@ func (c *call) enforce(f *firewall, before map[int]bool) {
 		if !c.Service.pause(firewallTime) {
 			return
 		}
-		if err := c.plumber.wait(c.ctx, version); err != nil {
+		if err := c.plumber.Wait(c.ctx, version); err != nil {
 			c.log.Error("firewall is not in force yet", "firewall", id, "error", err)
 		}
 		c.update(func() {

@@ -80,7 +80,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, to route) {
 		failed = errServer
 	}
 	for _, start := range c.kick {
-		s.work.start(start)
+		s.work.Start(start)
 	}
 	if failed != nil {
 		s.fail(w, r, id, failed)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,26 +24,10 @@ const (
 
 var ctx = context.Background()
 
-// drawing is a world on paper that remembers its networks.
+// drawing is a world on paper on which starting a machine may fail.
 type drawing struct {
 	*paper.World
-	mu   sync.Mutex
-	nets map[string]world.Network
 	fail error // of StartMachine
-}
-
-func (d *drawing) SetNetwork(_ context.Context, n world.Network) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.nets[n.ID] = n
-	return nil
-}
-
-func (d *drawing) RemoveNetwork(_ context.Context, id string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.nets, id)
-	return nil
 }
 
 func (d *drawing) StartMachine(ctx context.Context, m world.Machine) error {
@@ -52,12 +35,6 @@ func (d *drawing) StartMachine(ctx context.Context, m world.Machine) error {
 		return d.fail
 	}
 	return d.World.StartMachine(ctx, m)
-}
-
-func (d *drawing) network(id string) world.Network {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.nets[id]
 }
 
 // lab is a service behind TLS with the official client.
@@ -72,7 +49,7 @@ type lab struct {
 
 func newLab(t *testing.T, change ...func(*Config)) *lab {
 	t.Helper()
-	l := &lab{t: t, drawing: &drawing{World: paper.New(), nets: map[string]world.Network{}}}
+	l := &lab{t: t, drawing: &drawing{World: paper.New()}}
 	l.cfg = Config{Physical: l.drawing, Dir: t.TempDir(), Token: testToken, Profile: world.Instant, Pools: paper.Pools()}
 	for _, c := range change {
 		c(&l.cfg)

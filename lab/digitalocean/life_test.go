@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/skyweld/skyweld/lab/world"
+	"github.com/skyweld/skyweld/lab/world/paper"
 )
 
 // addresses compares them as the values that they are.
@@ -54,7 +55,7 @@ func TestLife(t *testing.T) {
 	self := []netip.Prefix{netip.MustParsePrefix("10.64.0.2/32"), netip.PrefixFrom(own, 32), netip.PrefixFrom(netip.MustParseAddr(ip.IP), 32)}
 	in := []world.Rule{{Allow: true, Protocol: "udp", FromPort: 51820, ToPort: 51820, Remote: anyone}, {Allow: true, Protocol: "tcp", Remote: self}}
 	out := []world.Rule{{Allow: true, Protocol: "icmp", Remote: anyone}}
-	n := l.drawing.network(v.ID)
+	n := l.drawing.Networks()[v.ID]
 	want := []world.NIC{{
 		ID: machineID(a.ID) + "-eth0", Machine: machineID(a.ID), Device: "eth0", MTU: 1500, Address: netip.PrefixFrom(own, 24), Gateway: netip.PrefixFrom(own, 24).Masked().Addr().Next(),
 		Public: own, Internet: true, Inbound: in, Outbound: out,
@@ -82,7 +83,7 @@ func TestLife(t *testing.T) {
 	l.done(l.Firewalls.Delete(ctx, f.ID))
 	l.done(l.VPCs.Delete(ctx, v.ID))
 	l.done(l.Tags.Delete(ctx, "skyweld:cluster:1"))
-	l.soon("no network is left", func() bool { return l.drawing.network(v.ID).ID == "" })
+	l.soon("no network is left", func() bool { return l.drawing.Networks()[v.ID].ID == "" })
 }
 
 func (l *lab) done2(_ any, _ *godo.Response, err error) {
@@ -197,9 +198,9 @@ func TestRestart(t *testing.T) {
 		t.Errorf("private address %s", private)
 	}
 	l.stop()
-	l.drawing.nets = map[string]world.Network{}
+	l.drawing.World = paper.New()
 	l.start()
-	if n := l.drawing.network(v.ID); len(n.NICs) != 2 {
+	if n := l.drawing.Networks()[v.ID]; len(n.NICs) != 2 {
 		t.Errorf("network after a restart: %+v", n)
 	}
 	other := must[*godo.ReservedIP](t)(l.ReservedIPs.Create(ctx, &godo.ReservedIPCreateRequest{Region: testRegion}))

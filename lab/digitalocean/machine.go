@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skyweld/skyweld/lab/internal/backend"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -25,18 +26,7 @@ const (
 
 // pause waits as long as the real cloud would take; false when the service closes meanwhile.
 func (s *Service) pause(whole time.Duration) bool {
-	d := s.cfg.Profile.Delay(whole)
-	if d <= 0 {
-		return s.ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-s.ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	return backend.Pause(s.ctx.Done(), s.cfg.Profile.Delay(whole))
 }
 
 // perform does what an action says. One that the service's end interrupts stays in progress, and Resume goes on with it.
@@ -143,7 +133,7 @@ func (s *Service) boot(id int, takes time.Duration) error {
 	if !there {
 		return nil
 	}
-	if err := s.plumber.wait(s.ctx, s.changeDroplet(id, func(*droplet) {})); err != nil {
+	if err := s.plumber.Wait(s.ctx, s.changeDroplet(id, func(*droplet) {})); err != nil {
 		return fmt.Errorf("network of Droplet %d: %w", id, err)
 	}
 	if err := s.cfg.Physical.StartMachine(s.ctx, m); err != nil {
@@ -207,7 +197,7 @@ func (s *Service) remove(id int) error {
 	if !gone.Public.IsValid() {
 		return nil
 	}
-	if err := s.plumber.wait(s.ctx, version); err != nil {
+	if err := s.plumber.Wait(s.ctx, version); err != nil {
 		return fmt.Errorf("network of Droplet %d: %w", id, err)
 	}
 	s.cfg.Pools(gone.Region).Put(gone.Public)
@@ -216,18 +206,9 @@ func (s *Service) remove(id int) error {
 
 // until repeats what must succeed in the end, with growing pauses.
 func (s *Service) until(what string, id int, do func(context.Context, string) error) error {
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		err := do(s.ctx, machineID(id))
-		if err == nil || s.ctx.Err() != nil {
-			return err
-		}
-		s.log.Error("Droplet: trying again", "doing", what, "droplet", id, "error", err, "after", retry)
-		select {
-		case <-s.ctx.Done():
-			return s.ctx.Err()
-		case <-time.After(retry):
-		}
-	}
+	return backend.Insist(s.ctx, func(ctx context.Context) error { return do(ctx, machineID(id)) }, func(err error, after time.Duration) {
+		s.log.Error("Droplet: trying again", "doing", what, "droplet", id, "error", err, "after", after)
+	})
 }
 
 // Resume makes the recorded networks and machines real again, and goes on with what was going on. It returns when the
@@ -250,7 +231,7 @@ func (s *Service) Resume(ctx context.Context) error {
 		f.Waiting = nil
 	}
 	s.mu.Unlock()
-	if err := s.plumber.wait(ctx, version); err != nil {
+	if err := s.plumber.Wait(ctx, version); err != nil {
 		return fmt.Errorf("networks of DigitalOcean: %w", err)
 	}
 	var group sync.WaitGroup
@@ -266,9 +247,9 @@ func (s *Service) Resume(ctx context.Context) error {
 	}
 	group.Wait()
 	for _, id := range actions {
-		s.work.start(func() { s.perform(id) })
+		s.work.Start(func() { s.perform(id) })
 	}
-	s.watching.Do(func() { s.work.start(s.watch) })
+	s.watching.Do(func() { s.work.Start(s.watch) })
 	return errors.Join(append(errs, s.persist())...)
 }
 

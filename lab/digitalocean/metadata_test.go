@@ -70,7 +70,7 @@ func TestMetadata(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &doc); err != nil || code != http.StatusOK {
 		t.Fatalf("%d %v: %s", code, err, text)
 	}
-	nics := l.drawing.network(v.ID).NICs
+	nics := l.drawing.Networks()[v.ID].NICs
 	if doc.ID != d.ID || doc.UserData != "#cloud-config\n" || !strings.HasPrefix(doc.VendorData, "#cloud-config") || len(doc.Interfaces.Public) != 1 ||
 		doc.Interfaces.Public[0].MAC != nics[0].MAC || doc.Interfaces.Public[0].Anchor.Address != "10.17.0.5" {
 		t.Errorf("v1.json: %s", text)
@@ -87,7 +87,7 @@ func TestPrivateOnly(t *testing.T) {
 	if public, _ := d.PublicIPv4(); public != "" || len(d.Networks.V4) != 1 {
 		t.Errorf("networks %+v", d.Networks)
 	}
-	if nics := l.drawing.network(d.VPCUUID).NICs; len(nics) != 1 || nics[0].NoDefault || nics[0].Internet {
+	if nics := l.drawing.Networks()[d.VPCUUID].NICs; len(nics) != 1 || nics[0].NoDefault || nics[0].Internet {
 		t.Errorf("interfaces %+v", nics)
 	}
 	ip := must[*godo.ReservedIP](t)(l.ReservedIPs.Create(ctx, &godo.ReservedIPCreateRequest{Region: testRegion}))

@@ -135,7 +135,7 @@ func (c *call) deleteReserved() (answer, *apiError) {
 	delete(c.rec.Assigned, r.urn())
 	version, ip, pool := c.changed(), r.IP, c.cfg.Pools(r.Region)
 	c.after(func() {
-		if err := c.plumber.wait(c.ctx, version); err != nil {
+		if err := c.plumber.Wait(c.ctx, version); err != nil {
 			c.log.Error("a deleted reserved IP is still in use", "reserved", ip, "error", err)
 			return
 		}
@@ -199,7 +199,7 @@ func (s *Service) moveAddress(a action) error {
 	if gone {
 		return fmt.Errorf("reserved IP %s or Droplet %d is gone", a.Reserved, a.Droplet)
 	}
-	return s.plumber.wait(s.ctx, version)
+	return s.plumber.Wait(s.ctx, version)
 }
 
 func (c *call) ofReserved() func(*action) bool {

@@ -105,7 +105,7 @@ var scenes = map[string]func(*lab) scene{
 	"digitalocean-reserved-droplet": func(l *lab) scene {
 		d, ip := l.droplet("a", ""), l.reserved()
 		l.completed(must[*godo.Action](l.t)(l.ReservedIPActions.Assign(ctx, ip.IP, d.ID)))
-		mapped := func() bool { return l.drawing.network(d.VPCUUID).NICs[0].Others[0].Public.IsValid() }
+		mapped := func() bool { return l.drawing.Networks()[d.VPCUUID].NICs[0].Others[0].Public.IsValid() }
 		return scene{Try: func() error {
 			_, err := l.ReservedIPs.Delete(ctx, ip.IP)
 			l.soon("the address is let go", func() bool { return !mapped() })

@@ -1,17 +1,15 @@
 package ec2
 
 import (
-	"bytes"
-	"compress/gzip"
 	_ "embed"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
-	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/skyweld/skyweld/lab/internal/tables"
 )
 
 //go:generate go run ./gen -out .
@@ -20,9 +18,8 @@ import (
 type Catalogue struct {
 	Regions []Region
 	Types   map[string]InstanceType
-	offers  map[string]*big.Int // by type: the zones that have it, by their index
-	zones   map[string]int      // index by zone id
-	known   *big.Int            // zones of which anything is known
+	offers  tables.Offers  // places are zones
+	zones   map[string]int // index by zone id
 }
 
 // Region is one region.
@@ -67,57 +64,37 @@ var apiActions = sync.OnceValue(func() map[string]bool {
 
 // DefaultCatalogue returns the embedded catalogue. Its head names the sources and their dates.
 func DefaultCatalogue() (*Catalogue, error) {
-	gz, err := gzip.NewReader(bytes.NewReader(catalogueData))
+	text, err := tables.Unpack(catalogueData)
 	if err != nil {
 		return nil, fmt.Errorf("embedded EC2 catalogue: %w", err)
 	}
-	c, err := readCatalogue(gz)
-	if err != nil {
+	c := &Catalogue{Types: map[string]InstanceType{}, zones: map[string]int{}}
+	if err := tables.Read(text, c.add); err != nil {
 		return nil, fmt.Errorf("embedded EC2 catalogue: %w", err)
 	}
 	return c, nil
 }
 
-// readCatalogue reads the lines that the generator writes.
-func readCatalogue(from io.Reader) (*Catalogue, error) {
-	c := &Catalogue{Types: map[string]InstanceType{}, offers: map[string]*big.Int{}, zones: map[string]int{}, known: new(big.Int)}
-	at := map[string]int{}
-	r := csv.NewReader(from)
-	r.Comment, r.FieldsPerRecord, r.ReuseRecord = '#', -1, true
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return c, nil
+// add takes a line that the generator wrote.
+func (c *Catalogue) add(row []string) error {
+	switch {
+	case row[0] == "region" && len(row) == 4:
+		c.Regions = append(c.Regions, Region{Name: row[1], City: row[2], OptIn: row[3] == "true"})
+	case row[0] == "zone" && len(row) == 4:
+		i := slices.IndexFunc(c.Regions, func(r Region) bool { return r.Name == row[1] })
+		if i < 0 {
+			return fmt.Errorf("zone %s of the unknown region %s", row[2], row[1])
 		}
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case row[0] == "region" && len(row) == 4:
-			at[row[1]] = len(c.Regions)
-			c.Regions = append(c.Regions, Region{Name: row[1], City: row[2], OptIn: row[3] == "true"})
-		case row[0] == "zone" && len(row) == 4:
-			i, ok := at[row[1]]
-			if !ok {
-				return nil, fmt.Errorf("zone %s of the unknown region %s", row[2], row[1])
-			}
-			c.Regions[i].Zones = append(c.Regions[i].Zones, Zone{Name: row[2], ID: row[3]})
-			c.zones[row[3]] = len(c.zones)
-		case row[0] == "type" && len(row) == 9:
-			if err := c.addType(row[1:]); err != nil {
-				return nil, err
-			}
-		case row[0] == "offer" && len(row) == 3:
-			set, ok := new(big.Int).SetString(row[2], 16)
-			if !ok {
-				return nil, fmt.Errorf("offer of %s: %q is no bit set", row[1], row[2])
-			}
-			c.offers[row[1]] = set
-			c.known.Or(c.known, set)
-		default:
-			return nil, fmt.Errorf("unknown line %q", strings.Join(row, ","))
-		}
+		c.Regions[i].Zones = append(c.Regions[i].Zones, Zone{Name: row[2], ID: row[3]})
+		c.zones[row[3]] = len(c.zones)
+	case row[0] == "type" && len(row) == 9:
+		return c.addType(row[1:])
+	case row[0] == "offer" && len(row) == 3:
+		return c.offers.Parse(row[1], row[2])
+	default:
+		return fmt.Errorf("unknown line %q", strings.Join(row, ","))
 	}
+	return nil
 }
 
 func (c *Catalogue) addType(row []string) error {
@@ -134,15 +111,8 @@ func (c *Catalogue) addType(row []string) error {
 
 // Offered says whether a zone has an instance type. Of a zone that no facts are known of, it has what all others have.
 func (c *Catalogue) Offered(zoneID, instanceType string) bool {
-	set := c.offers[instanceType]
-	bit, ok := c.zones[zoneID]
-	if set == nil || !ok {
-		return false
-	}
-	if c.known.Bit(bit) == 0 {
-		return set.Cmp(c.known) == 0
-	}
-	return set.Bit(bit) == 1
+	place, ok := c.zones[zoneID]
+	return ok && c.offers.Has(instanceType, place)
 }
 
 // region finds a region by name.

@@ -6,17 +6,14 @@ package ec2
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/skyweld/skyweld/lab/internal/backend"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -52,19 +49,17 @@ type Service struct {
 	cfg      Config
 	log      *slog.Logger
 	tokenKey [32]byte // signs the metadata service's session tokens
-	path     string
 	ctx      context.Context
 	cancel   context.CancelFunc
-	work     tasks
+	work     backend.Tasks
 	fabric   *fabric
 	machines *machines
 	watching sync.Once
 	images   *images
-	saveMu   sync.Mutex // held while writing the records
+	file     *backend.File
 	mu       sync.Mutex // guards all below
 	rec      records
 	version  int64 // counts changes of rec
-	saved    int64
 }
 
 var _ world.API = (*Service)(nil)
@@ -88,13 +83,11 @@ func New(cfg Config) (*Service, error) {
 		return nil, errors.New("EC2 needs a physical world, address pools, an account id of 12 digits and a pair of keys")
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("folder of EC2's records: %w", err)
-	}
-	s := &Service{cfg: cfg, log: cfg.Logger, path: filepath.Join(cfg.Dir, "ec2.json")}
+	s := &Service{cfg: cfg, log: cfg.Logger}
 	rand.Read(s.tokenKey[:])
-	if err := world.LoadRecord(s.path, &s.rec); err != nil {
-		return nil, fmt.Errorf("load EC2's records: %w", err)
+	var err error
+	if s.file, err = backend.OpenFile(cfg.Dir, "ec2.json", "EC2's", &s.rec); err != nil {
+		return nil, err
 	}
 	makeMap(&s.rec.Regions)
 	for _, r := range s.rec.Regions {
@@ -137,33 +130,12 @@ func (s *Service) reserve(r *region) {
 // goes on after Resume.
 func (s *Service) Close() error {
 	s.cancel()
-	s.work.close()
+	s.work.Close()
 	return s.persist()
 }
 
 // persist writes the records unless they are written. Those who wait for each other share one write.
-func (s *Service) persist() error {
-	s.saveMu.Lock()
-	defer s.saveMu.Unlock()
-	s.mu.Lock()
-	if s.saved == s.version {
-		s.mu.Unlock()
-		return nil
-	}
-	version := s.version
-	data, err := json.Marshal(s.rec)
-	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("EC2's records: %w", err)
-	}
-	if err := world.SaveRecord(s.path, json.RawMessage(data)); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.saved = version
-	s.mu.Unlock()
-	return nil
-}
+func (s *Service) persist() error { return s.file.Save(&s.mu, &s.version, &s.rec) }
 
 // update changes a region's records outside of a request, and brings the physical world up to it. It reports whether
 // there was anything to change.

@@ -47,7 +47,7 @@ func (c *call) change(list []*instance, to string, needed func(*instance) bool, 
 				i.Reason = "User initiated (" + c.now.UTC().Format("2006-01-02 15:04:05 GMT") + ")"
 			}
 			id := i.ID
-			c.then = append(c.then, func() { c.work.start(func() { work(name, id) }) })
+			c.then = append(c.then, func() { c.work.Start(func() { work(name, id) }) })
 		}
 		out.Instances.Items = append(out.Instances.Items, stateChange{i.ID, stateOf(i.State), stateOf(before)})
 	}
@@ -152,7 +152,7 @@ func (c *call) rebootInstances(in *instancesInput) (*doneAnswer, error) {
 	name := c.region.Name
 	for _, i := range list {
 		if id := i.ID; i.State == running {
-			c.then = append(c.then, func() { c.work.start(func() { c.reboot(name, id) }) })
+			c.then = append(c.then, func() { c.work.Start(func() { c.reboot(name, id) }) })
 		}
 	}
 	return done()

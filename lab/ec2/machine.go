@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skyweld/skyweld/lab/internal/backend"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -65,14 +66,7 @@ func (m *machines) acquire(ctx context.Context, id string, interrupt bool) (cont
 
 // pause waits out what is left of the time that the real cloud would have taken since began.
 func (s *Service) pause(ctx context.Context, began time.Time, whole time.Duration) {
-	left := s.cfg.Profile.Delay(whole) - time.Since(began)
-	if left <= 0 {
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(left):
-	}
+	backend.Pause(ctx.Done(), s.cfg.Profile.Delay(whole)-time.Since(began))
 }
 
 // machineOf describes an instance's machine; ok is false when the instance isn't in one of the states.
@@ -253,18 +247,9 @@ func (s *Service) reboot(regionName, id string) {
 
 // until repeats what must succeed in the end, with growing pauses.
 func (s *Service) until(ctx context.Context, what, id string, do func(context.Context, string) error) {
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		err := do(ctx, id)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		s.log.Error("instance: trying again", "doing", what, "instance", id, "error", err, "after", retry)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(retry):
-		}
-	}
+	_ = backend.Insist(ctx, func(ctx context.Context) error { return do(ctx, id) }, func(err error, after time.Duration) {
+		s.log.Error("instance: trying again", "doing", what, "instance", id, "error", err, "after", after)
+	}) // its only error is that of the context, which who calls looks at
 }
 
 // Resume makes the recorded networks and machines real again, and goes on with what was going on. It returns when the
@@ -286,17 +271,17 @@ func (s *Service) Resume(ctx context.Context) error {
 	for at, i := range all {
 		switch i.state {
 		case pending:
-			s.work.start(func() { s.boot(i.region, i.id) })
+			s.work.Start(func() { s.boot(i.region, i.id) })
 		case stopping:
-			s.work.start(func() { s.stop(i.region, i.id) })
+			s.work.Start(func() { s.stop(i.region, i.id) })
 		case shuttingDown:
-			s.work.start(func() { s.terminate(i.region, i.id) })
+			s.work.Start(func() { s.terminate(i.region, i.id) })
 		case running:
 			group.Go(func() { errs[at] = s.resume(ctx, i.region, i.id) })
 		}
 	}
 	group.Wait()
-	s.watching.Do(func() { s.work.start(s.watch) })
+	s.watching.Do(func() { s.work.Start(s.watch) })
 	return errors.Join(errs...)
 }
 
@@ -363,7 +348,7 @@ func (s *Service) noticeShutdowns() {
 			return true
 		})
 		if next != nil {
-			s.work.start(func() { next(f.region, f.id) })
+			s.work.Start(func() { next(f.region, f.id) })
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (c *call) bootAll(ids []string) {
 	name := c.region.Name
 	c.then = append(c.then, func() {
 		for _, id := range ids {
-			c.work.start(func() { c.boot(name, id) })
+			c.work.Start(func() { c.boot(name, id) })
 		}
 	})
 }

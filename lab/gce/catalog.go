@@ -1,17 +1,16 @@
 package gce
 
 import (
-	"bytes"
-	"compress/gzip"
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/skyweld/skyweld/lab/internal/tables"
 )
 
 //go:generate go run ./gencatalog -data ${SKYWELD_DATA} -discovery ${COMPUTE_API_JSON}
@@ -51,19 +50,16 @@ type regionInfo struct {
 
 var loadCatalog = sync.OnceValue(func() *catalog {
 	c := &catalog{}
-	if err := json.Unmarshal(gunzip(catalogGz), c); err != nil {
+	if err := json.Unmarshal(unpack(catalogGz), c); err != nil {
 		panic(fmt.Sprintf("gce: embedded catalogue: %v", err))
 	}
 	slices.SortFunc(c.Regions, func(a, b regionInfo) int { return strings.Compare(a.Name, b.Name) })
 	return c
 })
 
-func gunzip(b []byte) []byte {
-	r, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		panic(fmt.Sprintf("gce: embedded table: %v", err))
-	}
-	text, err := io.ReadAll(r)
+// unpack returns an embedded table.
+func unpack(packed []byte) []byte {
+	text, err := tables.Unpack(packed)
 	if err != nil {
 		panic(fmt.Sprintf("gce: embedded table: %v", err))
 	}

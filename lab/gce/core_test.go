@@ -63,8 +63,8 @@ func TestClusterLife(t *testing.T) {
 	refused(t, err, 404, "notFound", "The resource 'projects/skyweld-lab/zones/us-east4-b/instances/node-1' was not found")
 	_, err = l.api.Disks.Get(testProject, testZone, "node-1").Do()
 	refused(t, err, 404, "notFound", "disks/node-1")
-	if _, ok := l.phys.network("sky/us-east4"); ok || len(l.phys.machines) != 0 {
-		t.Errorf("the physical network or machine is still there: %v", l.phys.machines)
+	if _, ok := l.phys.Networks()["sky/us-east4"]; ok || len(l.phys.Machines()) != 0 {
+		t.Errorf("the physical network or machine is still there: %v", l.phys.Machines())
 	}
 	op, err = l.api.Networks.Delete(testProject, "sky").Do()
 	if msg := l.failed("RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", op, err); !strings.Contains(msg, "global/firewalls/sky-inside") {
@@ -87,7 +87,7 @@ func TestClusterLife(t *testing.T) {
 
 func checkWorld(t *testing.T, l *lab, machine, public string) {
 	t.Helper()
-	n, ok := l.phys.network("sky/us-east4")
+	n, ok := l.phys.Networks()["sky/us-east4"]
 	if !ok || len(n.NICs) != 1 || n.Region != "us-east4" || n.Cloud != "gcp" {
 		t.Fatalf("physical network %+v", n)
 	}

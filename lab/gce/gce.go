@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/skyweld/skyweld/lab/internal/backend"
 	"github.com/skyweld/skyweld/lab/world"
 )
 
@@ -65,9 +66,8 @@ type Service struct {
 	freed  []publicAddress
 	closed bool
 
-	locks keyedLocks // one at a time per network and per machine
-	netMu sync.Mutex
-	nets  map[string]world.Network // what the physical side was told last
+	locks    backend.Locks // one at a time per machine
+	networks *backend.Networks
 
 	wg      sync.WaitGroup
 	ctx     context.Context // ends when Close has waited for what was going on
@@ -91,9 +91,10 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, log: cfg.Logger, cat: loadCatalog(), key: key, st: newState(), busy: map[string]string{},
-		changed: make(chan struct{}), closing: make(chan struct{}), nets: map[string]world.Network{}, exhausted: map[string]bool{},
+		changed: make(chan struct{}), closing: make(chan struct{}), exhausted: map[string]bool{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.networks = backend.NewNetworks(cfg.Physical, s.projected)
 	s.collections = s.readable()
 	s.table = s.routes()
 	if err := world.LoadRecord(s.recordPath(), &s.st); err != nil {
@@ -163,28 +164,16 @@ func (s *Service) Resume(ctx context.Context) error {
 	}
 	s.save()
 	s.mu.Unlock()
-	var errs []error
-	for _, id := range gone {
-		if err := s.cfg.Physical.DestroyMachine(ctx, id); err != nil {
-			errs = append(errs, fmt.Errorf("remove machine %s: %w", id, err))
-		}
-	}
-	errs = append(errs, s.syncNetworks(ctx))
-	for _, m := range start {
-		if err := s.cfg.Physical.StartMachine(ctx, m); err != nil {
-			errs = append(errs, fmt.Errorf("start machine %s (%s) again: %w", m.Hostname, m.ID, err))
-			continue
-		}
+	return s.networks.Restore(ctx, gone, start, func(id string) {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		for _, i := range s.st.Instances {
-			if strconv.FormatUint(i.Id, 10) == m.ID {
+			if formatID(i.Id) == id {
 				i.Status = statusRunning
 			}
 		}
 		s.save()
-		s.mu.Unlock()
-	}
-	return errors.Join(errs...)
+	})
 }
 
 // settle finishes the operations that were under way when the process ended: what was inserted stays, what was being
@@ -253,26 +242,4 @@ func (s *Service) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.saveErr()
-}
-
-// keyedLocks are mutexes by name. They stay once made: there are as many as networks and machines ever were.
-type keyedLocks struct {
-	mu    sync.Mutex
-	locks map[string]*sync.Mutex
-}
-
-// lock locks a name and returns what unlocks it.
-func (k *keyedLocks) lock(name string) func() {
-	k.mu.Lock()
-	if k.locks == nil {
-		k.locks = map[string]*sync.Mutex{}
-	}
-	l := k.locks[name]
-	if l == nil {
-		l = &sync.Mutex{}
-		k.locks[name] = l
-	}
-	k.mu.Unlock()
-	l.Lock()
-	return l.Unlock
 }

@@ -3,11 +3,9 @@ package gce
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/skyweld/skyweld/lab/world"
+	"github.com/skyweld/skyweld/lab/world/paper"
 )
 
 const (
@@ -27,47 +26,28 @@ const (
 	fixedToken  = "ya29.fixed-for-tests"
 )
 
-// fakePhysical records what it is told.
-type fakePhysical struct {
+// slowWorld is a world on paper that starts no machine without an interface, and can take its time or fail.
+type slowWorld struct {
+	*paper.World
 	mu       sync.Mutex
-	nets     map[string]world.Network
-	machines map[string]world.MachineState
 	started  []world.Machine
 	failNext error
 	// hold, when set, blocks StartMachine until it is closed.
 	hold chan struct{}
 }
 
-func newFake() *fakePhysical {
-	return &fakePhysical{nets: map[string]world.Network{}, machines: map[string]world.MachineState{}}
-}
-
-func (f *fakePhysical) SetNetwork(_ context.Context, n world.Network) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.nets[n.ID] = n
-	return nil
-}
-
-func (f *fakePhysical) RemoveNetwork(_ context.Context, id string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.nets, id)
-	return nil
-}
-
-func (f *fakePhysical) StartMachine(_ context.Context, m world.Machine) error {
-	if f.hold != nil {
-		<-f.hold
+func (w *slowWorld) StartMachine(ctx context.Context, m world.Machine) error {
+	if w.hold != nil {
+		<-w.hold
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.failNext; err != nil {
-		f.failNext = nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.failNext; err != nil {
+		w.failNext = nil
 		return err
 	}
 	plugged := false
-	for _, n := range f.nets {
+	for _, n := range w.Networks() {
 		for _, nic := range n.NICs {
 			plugged = plugged || nic.Machine == m.ID
 		}
@@ -75,48 +55,15 @@ func (f *fakePhysical) StartMachine(_ context.Context, m world.Machine) error {
 	if !plugged {
 		return errors.New("machine has no interface yet")
 	}
-	f.machines[m.ID] = world.Running
-	f.started = append(f.started, m)
-	return nil
-}
-
-func (f *fakePhysical) StopMachine(_ context.Context, id string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.machines[id] = world.Stopped
-	return nil
-}
-
-func (f *fakePhysical) DestroyMachine(_ context.Context, id string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.machines, id)
-	return nil
-}
-
-func (f *fakePhysical) MachineState(id string) world.MachineState {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.machines[id] == world.Running {
-		return world.Running
-	}
-	return world.Stopped
-}
-
-func (f *fakePhysical) Console(id string) []byte { return []byte("console of " + id + "\n") }
-
-func (f *fakePhysical) network(id string) (world.Network, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, ok := f.nets[id]
-	return n, ok
+	w.started = append(w.started, m)
+	return w.World.StartMachine(ctx, m)
 }
 
 // lab is a service with a server and a client of Google's SDK, whose every answer is held against the discovery document.
 type lab struct {
 	t    *testing.T
 	svc  *Service
-	phys *fakePhysical
+	phys *slowWorld
 	srv  *httptest.Server
 	cfg  Config
 	api  *compute.Service
@@ -126,9 +73,7 @@ type labOption func(*Config)
 
 func newLab(t *testing.T, options ...labOption) *lab {
 	t.Helper()
-	l := &lab{t: t, phys: newFake()}
-	pools := map[string]*world.Pool{}
-	var mu sync.Mutex
+	l := &lab{t: t, phys: &slowWorld{World: paper.New()}}
 	l.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.svc.ServeHTTP(w, r) }))
 	t.Cleanup(l.srv.Close)
 	key, err := NewServiceAccountKey(testProject, l.srv.URL+"/token")
@@ -138,14 +83,7 @@ func newLab(t *testing.T, options ...labOption) *lab {
 	l.cfg = Config{
 		Physical: l.phys, Dir: t.TempDir(), Project: testProject, ProjectNumber: 424242424242, ServiceAccountKey: key,
 		AccessToken: fixedToken, RefreshToken: "1//refresh", BaseURL: func() string { return l.srv.URL }, Profile: world.Instant,
-		Pool: func(region string) *world.Pool {
-			mu.Lock()
-			defer mu.Unlock()
-			if pools[region] == nil {
-				pools[region] = world.NewPool(netip.MustParsePrefix(fmt.Sprintf("198.18.%d.0/26", len(pools))))
-			}
-			return pools[region]
-		},
+		Pool: paper.Pools(),
 	}
 	for _, o := range options {
 		o(&l.cfg)

@@ -26,13 +26,13 @@ func failing(failure *opError) func(context.Context) *opError {
 // again, as the cloud does.
 func (s *Service) boot(path string, id uint64, fresh bool) func(context.Context) *opError {
 	return func(ctx context.Context) *opError {
-		unlock := s.locks.lock(path)
+		unlock := s.locks.Lock(path)
 		defer unlock()
 		s.sleep(provisioningTime)
 		if !s.setStatus(path, id, statusStaging) {
 			return canceled() // deleted meanwhile
 		}
-		err := s.syncNetworks(ctx)
+		err := s.networks.Sync(ctx)
 		if err == nil {
 			s.sleep(stagingTime)
 			s.mu.Lock()
@@ -152,7 +152,7 @@ func (s *Service) stopInstance(c *call) (any, *apiError) {
 	id := i.Id
 	j.took = stoppingTime
 	j.work = func(ctx context.Context) *opError {
-		unlock := s.locks.lock(path)
+		unlock := s.locks.Lock(path)
 		defer unlock()
 		if !s.setStatus(path, id, statusStopping) {
 			return nil
@@ -201,7 +201,7 @@ func (s *Service) resetInstance(c *call) (any, *apiError) {
 	}
 	m := s.machine(i)
 	return s.start(c, job{verb: "reset", target: path, targetID: i.Id, took: resetTime, work: func(ctx context.Context) *opError {
-		unlock := s.locks.lock(path)
+		unlock := s.locks.Lock(path)
 		defer unlock()
 		s.mu.Lock()
 		running := s.st.Instances[path] != nil && s.st.Instances[path].Status == statusRunning
@@ -238,7 +238,7 @@ func (s *Service) deleteInstance(c *call) (any, *apiError) {
 	}
 	id := i.Id
 	return s.start(c, job{verb: "delete", target: path, targetID: id, took: deletingTime, work: func(ctx context.Context) *opError {
-		unlock := s.locks.lock(path)
+		unlock := s.locks.Lock(path)
 		defer unlock()
 		if !s.setStatus(path, id, statusStopping) {
 			return nil

@@ -3,12 +3,12 @@ package gce
 import (
 	"errors"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skyweld/skyweld/lab/world"
+	"github.com/skyweld/skyweld/lab/world/paper"
 )
 
 func TestRequestID(t *testing.T) {
@@ -60,8 +60,8 @@ func TestStates(t *testing.T) {
 	close(l.phys.hold)
 	l.failed("OPERATION_CANCELED_BY_USER", op, nil)
 	l.done(gone, nil)
-	if len(l.phys.machines) != 0 || len(l.phys.nets) != 0 {
-		t.Errorf("left: %v %v", l.phys.machines, l.phys.nets)
+	if len(l.phys.Machines()) != 0 || len(l.phys.Networks()) != 0 {
+		t.Errorf("left: %v %v", l.phys.Machines(), l.phys.Networks())
 	}
 
 	l.done(l.api.Instances.Insert(testProject, testZone, instance("node", "sky")).Do())
@@ -71,7 +71,7 @@ func TestStates(t *testing.T) {
 	if i.Status != "TERMINATED" || i.NetworkInterfaces[0].AccessConfigs[0].NatIP != "" || i.NetworkInterfaces[0].NetworkIP != before.NetworkInterfaces[0].NetworkIP {
 		t.Errorf("stopped instance %+v", i)
 	}
-	if n, _ := l.phys.network("sky/us-east4"); n.NICs[0].Public.IsValid() || n.NICs[0].Internet {
+	if n := l.phys.Networks()["sky/us-east4"]; n.NICs[0].Public.IsValid() || n.NICs[0].Internet {
 		t.Errorf("a stopped machine keeps a public address: %+v", n.NICs[0])
 	}
 	l.done(l.api.Instances.SetMachineType(testProject, testZone, "node", &compute.InstancesSetMachineTypeRequest{MachineType: "zones/us-east4-b/machineTypes/e2-standard-4"}).Do())
@@ -87,7 +87,7 @@ func TestStates(t *testing.T) {
 	if l.phys.MachineState(formatID(i.Id)) != world.Running {
 		t.Error("not running after reset")
 	}
-	if out, err := l.api.Instances.GetSerialPortOutput(testProject, testZone, "node").Start(3).Do(); err != nil || !strings.HasPrefix(out.Contents, "sole of ") {
+	if out, err := l.api.Instances.GetSerialPortOutput(testProject, testZone, "node").Start(3).Do(); err != nil || out.Contents != formatID(i.Id)[3:]+" login: " {
 		t.Errorf("serial port: %+v %v", out, err)
 	}
 }
@@ -101,8 +101,8 @@ func TestFailuresOfOperations(t *testing.T) {
 		refused(t, err, 404, "notFound", "")
 		_, err = l.api.Disks.Get(testProject, testZone, "node").Do()
 		refused(t, err, 404, "notFound", "")
-		if len(l.phys.nets)+len(l.phys.machines) != 0 {
-			t.Errorf("left: %v %v", l.phys.machines, l.phys.nets)
+		if len(l.phys.Networks())+len(l.phys.Machines()) != 0 {
+			t.Errorf("left: %v %v", l.phys.Machines(), l.phys.Networks())
 		}
 	}
 	l.phys.failNext = errors.New("no room")
@@ -148,11 +148,11 @@ func TestRestart(t *testing.T) {
 	l.done(l.api.Instances.Insert(testProject, testZone, instance("idle", "sky")).Do())
 	l.done(l.api.Instances.Stop(testProject, testZone, "idle").Do())
 	before, _ := l.api.Instances.List(testProject, testZone).Do()
-	nets := l.phys.nets
+	nets := l.phys.Networks()
 	if err := l.svc.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l.phys.nets, l.phys.machines, l.phys.started = map[string]world.Network{}, map[string]world.MachineState{}, nil
+	l.phys.World, l.phys.started = paper.New(), nil
 	l.open()
 	after, err := l.api.Instances.List(testProject, testZone).Do()
 	if err != nil || len(after.Items) != len(before.Items) || after.Items[1].Id != before.Items[1].Id || after.Items[1].Status != "RUNNING" || after.Items[0].Status != "TERMINATED" {
@@ -161,7 +161,7 @@ func TestRestart(t *testing.T) {
 	if len(l.phys.started) != 1 || l.phys.started[0].Hostname != "node" {
 		t.Errorf("started %v", l.phys.started)
 	}
-	if n, _ := l.phys.network("sky/us-east4"); len(n.NICs) != 2 || n.NICs[1].Public != nets["sky/us-east4"].NICs[1].Public {
+	if n := l.phys.Networks()["sky/us-east4"]; len(n.NICs) != 2 || n.NICs[1].Public != nets["sky/us-east4"].NICs[1].Public {
 		t.Errorf("network %+v", n)
 	}
 }
@@ -212,7 +212,7 @@ func TestChanges(t *testing.T) {
 	// Rules reach the machine by its new tag, and are changed by patch and by update.
 	l.done(l.api.Firewalls.Insert(testProject, &compute.Firewall{Name: "web", Network: "global/networks/sky", TargetTags: []string{"web"}, Priority: 0, ForceSendFields: []string{"Priority"}, Allowed: []*compute.FirewallAllowed{{IPProtocol: "tcp", Ports: []string{"80"}}}}).Do())
 	inbound := func() []world.Rule {
-		n, _ := l.phys.network("sky/us-east4")
+		n := l.phys.Networks()["sky/us-east4"]
 		return n.NICs[0].Inbound
 	}
 	if r := inbound(); len(r) != 1 || r[0].Priority != 0 || r[0].FromPort != 80 || r[0].Remote[0] != netip.MustParsePrefix("0.0.0.0/0") {
@@ -234,7 +234,7 @@ func TestChanges(t *testing.T) {
 	refused(t, err, 400, "invalid", "resource.")
 
 	nic := func() world.NIC {
-		n, _ := l.phys.network("sky/us-east4")
+		n := l.phys.Networks()["sky/us-east4"]
 		return n.NICs[0]
 	}
 	l.done(l.api.Routes.Insert(testProject, &compute.Route{Name: "pods", Network: "global/networks/sky", DestRange: "10.200.0.0/24", NextHopInstance: "zones/us-east4-b/instances/node"}).Do())

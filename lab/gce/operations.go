@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"google.golang.org/api/compute/v1"
+
+	"github.com/skyweld/skyweld/lab/internal/backend"
 )
 
 const (
@@ -89,7 +91,7 @@ func (s *Service) run(path string, j job) {
 	freed := s.freed
 	s.freed = nil
 	s.mu.Unlock()
-	if err := s.syncNetworks(s.ctx); err != nil && failure == nil {
+	if err := s.networks.Sync(s.ctx); err != nil && failure == nil {
 		failure = internalError(err)
 	}
 	s.mu.Lock()
@@ -121,16 +123,7 @@ func finish(op *compute.Operation, failure *opError) {
 
 // sleep waits as long as the cloud would take, cut short when the lab stops.
 func (s *Service) sleep(d time.Duration) {
-	d = s.cfg.Profile.Delay(d)
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.closing:
-	}
+	backend.Pause(s.closing, s.cfg.Profile.Delay(d))
 }
 
 func (s *Service) forgetOperations() {

@@ -60,7 +60,7 @@ func tableKey(httpMethod string, parts int) string { return httpMethod + string(
 
 var loadMethods = sync.OnceValue(func() []apiMethod {
 	var out []apiMethod
-	lines := bufio.NewScanner(bytes.NewReader(gunzip(methodsGz)))
+	lines := bufio.NewScanner(bytes.NewReader(unpack(methodsGz)))
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
 		if len(f) != 5 || f[0] == "#" {

@@ -222,9 +222,7 @@ func (l *lab) hasRoute(network, dest string) func() error {
 // mapped says whether a public address leads to a machine.
 func (l *lab) mapped(address string) func() error {
 	return func() error {
-		l.phys.mu.Lock()
-		defer l.phys.mu.Unlock()
-		for _, n := range l.phys.nets {
+		for _, n := range l.phys.Networks() {
 			for _, nic := range n.NICs {
 				if nic.Public.String() == address {
 					return nil

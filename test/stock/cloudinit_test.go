@@ -279,25 +279,10 @@ func TestCloudInit(t *testing.T) {
 	log := s.log()
 	started := make(chan *guest, 4)
 	// Machines get as far as cloud-init gets: the engine waits for their sshd until the test ends, and uploads nothing.
-	bundle := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bundle, "manifest.json"), []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: filepath.Join(s.dir, "lab"), Profile: world.Instant, Bundle: bundle, Log: log,
-		Runtime: func(cloud string, namespace func(string) string) lab.Runtime {
-			g := &guests{tree: tree, dir: s.dir, cloud: cloud, namespace: namespace, guests: map[string]*guest{}, started: started}
-			t.Cleanup(func() { g.close(t) })
-			return g
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
+	l := s.lab(world.Instant, emptyBundle(t), log, func(cloud string, namespace func(string) string) lab.Runtime {
+		g := &guests{tree: tree, dir: s.dir, cloud: cloud, namespace: namespace, guests: map[string]*guest{}, started: started}
+		t.Cleanup(func() { g.close(t) })
+		return g
 	})
 	s.startEngine("/nonexistent", l, log)
 	if _, err := s.engine.Apply(t.Context(), []byte(cloudInitFile), "test"); err != nil {

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -248,26 +247,11 @@ func TestOutside(t *testing.T) {
 	}
 	s := &scene{t: t, dir: workDir(t), began: time.Now(), targets: map[string]remote.Target{}, first: map[string]remote.Target{}}
 	log := s.log()
-	bundle := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bundle, "manifest.json"), []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	machines := &hulls{byID: map[string]*hull{}}
 	t.Cleanup(machines.close)
-	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: filepath.Join(s.dir, "lab"), Profile: world.Instant, Bundle: bundle, Log: log,
-		Runtime: func(cloud string, namespace func(string) string) lab.Runtime {
-			machines.namespace = namespace
-			return hullsOf{machines, cloud}
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
+	l := s.lab(world.Instant, emptyBundle(t), log, func(cloud string, namespace func(string) string) lab.Runtime {
+		machines.namespace = namespace
+		return hullsOf{machines, cloud}
 	})
 	stranger := s.stranger(l, machines)
 	dialed := make(chan remote.Target, 64)

@@ -188,26 +188,40 @@ func (s *scene) startLab(image, bundle string, log *slog.Logger) *lab.Lab {
 	if err := os.MkdirAll(disks, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: filepath.Join(s.dir, "lab"), Profile: world.Fast, Bundle: bundle, Log: log,
-		Runtime: func(cloud string, namespace func(string) string) lab.Runtime {
-			if cloud != "aws" {
-				return nil
-			}
-			s.hyper = &hypervisor{image: image, dir: disks, namespace: namespace, machines: map[string]*virtual{}}
-			return s.hyper
-		},
+	l := s.lab(world.Fast, bundle, log, func(cloud string, namespace func(string) string) lab.Runtime {
+		if cloud != "aws" {
+			return nil
+		}
+		s.hyper = &hypervisor{image: image, dir: disks, namespace: namespace, machines: map[string]*virtual{}}
+		return s.hyper
 	})
+	t.Cleanup(s.hyper.close)
+	return l
+}
+
+// lab starts a lab in the scene's folder, whose machines runtime runs.
+func (s *scene) lab(profile world.Profile, bundle string, log *slog.Logger, runtime func(cloud string, namespace func(string) string) lab.Runtime) *lab.Lab {
+	s.t.Helper()
+	l, err := lab.Start(s.t.Context(), lab.Options{Dir: filepath.Join(s.dir, "lab"), Profile: profile, Bundle: bundle, Log: log, Runtime: runtime})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		s.hyper.close()
+	s.t.Cleanup(func() {
 		if err := l.Close(); err != nil {
-			t.Error(err)
+			s.t.Error(err)
 		}
 	})
 	return l
+}
+
+// emptyBundle is for machines that get nothing uploaded.
+func emptyBundle(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func (s *scene) startEngine(agent string, l *lab.Lab, log *slog.Logger) {

@@ -1,26 +1,19 @@
 package strangers_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/digitalocean/godo"
 	"golang.org/x/oauth2"
 
+	"github.com/skyweld/skyweld/internal/prism"
+	"github.com/skyweld/skyweld/internal/wiretap"
 	"github.com/skyweld/skyweld/lab/digitalocean"
 	"github.com/skyweld/skyweld/lab/world"
 	"github.com/skyweld/skyweld/lab/world/paper"
@@ -30,11 +23,6 @@ import (
 // prism between it and the lab: prism holds each answer against DigitalOcean's description of its API, refusals too.
 func TestPrismDigitalOcean(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(nodeModules(t), "node_modules", ".bin", "prism")
-	if _, err := os.Stat(program); err != nil {
-		t.Skipf("needs prism: run scripts/strangers.sh: %v", err)
-	}
-	document := digitalOceanDocument(t)
 	service, err := digitalocean.New(digitalocean.Config{Physical: paper.New(), Dir: t.TempDir(), Token: "dop_v1_test", Profile: world.Instant, Pools: paper.Pools()})
 	if err != nil {
 		t.Fatal(err)
@@ -46,9 +34,15 @@ func TestPrismDigitalOcean(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	judge := &judgement{t: t, seen: map[string]int{}}
+	seen := map[string]int{} // by method, path without ids, and status
+	judge := wiretap.Transport(http.DefaultTransport, func(x *wiretap.Exchange) {
+		if problem := prism.Problem(x.Answer); problem != "" {
+			t.Errorf("%s %s: %s", x.Request.Method, x.Request.URL.Path, problem)
+		}
+		seen[fmt.Sprintf("%s %s %d", x.Request.Method, prism.Shape(x.Request.URL.Path), x.Status)]++
+	})
 	c, err := godo.New(&http.Client{Transport: &oauth2.Transport{Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "dop_v1_test"}), Base: judge}},
-		godo.SetBaseURL(prismProxy(t, program, document, lab.URL)+"/"))
+		godo.SetBaseURL(prism.Start(t, "proxy", lab.URL)+"/"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,127 +50,10 @@ func TestPrismDigitalOcean(t *testing.T) {
 	d.offers()
 	d.life()
 	d.refusals()
-	t.Logf("%d kinds of answers judged: %v", len(judge.seen), judge.seen)
-	if len(judge.seen) < 40 {
-		t.Errorf("only %d kinds of answers were judged", len(judge.seen))
+	t.Logf("%d kinds of answers judged: %v", len(seen), seen)
+	if len(seen) < 40 {
+		t.Errorf("only %d kinds of answers were judged", len(seen))
 	}
-}
-
-// digitalOceanDocument unpacks DigitalOcean's description of its API, or skips the test. Its list of regions lacks one that
-// the API has had for a while.
-func digitalOceanDocument(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SKYWELD_GOLDENS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "goldens")
-	}
-	packed, err := os.Open(filepath.Join(dir, "digitalocean", "openapi.yaml.gz"))
-	if err != nil {
-		t.Skip("needs DigitalOcean's OpenAPI document: set SKYWELD_GOLDENS to a folder that has digitalocean/openapi.yaml.gz (from github.com/digitalocean/openapi)")
-	}
-	defer packed.Close()
-	unpacked, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(unpacked)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	for line := range strings.Lines(string(text)) {
-		out.WriteString(line)
-		if indent, ok := strings.CutSuffix(line, "- syd1\n"); ok && strings.TrimSpace(indent) == "" {
-			out.WriteString(indent + "- atl1\n")
-		}
-	}
-	path := filepath.Join(t.TempDir(), "openapi.yaml")
-	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// prismProxy starts prism in front of a server and returns where it listens.
-func prismProxy(t *testing.T, program, document, server string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(at)
-	log, err := os.Create(filepath.Join(t.TempDir(), "prism.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	cmd := exec.Command(program, "proxy", "--errors", "--host", "127.0.0.1", "--port", port, document, server)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Errorf("end prism: %v", err)
-		}
-		<-ended
-	})
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		if c, err := net.Dial("tcp", at); err == nil {
-			c.Close()
-			return "http://" + at
-		}
-		if time.Now().After(end) {
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("prism doesn't listen after three minutes:\n%s", said)
-		}
-	}
-}
-
-// judgement passes answers on, and fails the test for those that prism refused.
-type judgement struct {
-	t    *testing.T
-	seen map[string]int // by method, path without ids, and status
-}
-
-func (j *judgement) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	var problem struct {
-		Type, Title, Detail string
-		Validation          []struct {
-			Location []any
-			Message  string
-		}
-	}
-	if json.Unmarshal(body, &problem) == nil && strings.Contains(problem.Type, "prism/errors") {
-		for _, v := range problem.Validation {
-			j.t.Errorf("%s %s: %v: %s", r.Method, r.URL.Path, v.Location, v.Message)
-		}
-		if len(problem.Validation) == 0 {
-			j.t.Errorf("%s %s: %s: %s", r.Method, r.URL.Path, problem.Title, problem.Detail)
-		}
-	}
-	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/v2/"), "/")
-	for i, p := range parts {
-		if strings.ContainsAny(p, "0123456789:") {
-			parts[i] = "{}"
-		}
-	}
-	j.seen[fmt.Sprintf("%s %s %d", r.Method, strings.Join(parts, "/"), resp.StatusCode)]++
-	return resp, nil
 }
 
 // digitalOcean is the client, with what fails the test where it doesn't succeed.

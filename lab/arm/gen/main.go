@@ -4,19 +4,18 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/csv"
 	"errors"
 	"flag"
 	"fmt"
 	"log"
-	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/skyweld/skyweld/internal/facts"
+	"github.com/skyweld/skyweld/lab/internal/tables"
 )
 
 const header = `# Azure's locations, machine sizes and what is offered where. Facts only; made by lab/arm/gen.
@@ -63,27 +62,25 @@ func writeCatalogue(data, path string) error {
 		names = append(names, r["region"])
 		w.Write([]string{"location", r["region"], display, r["city"], r["lat"], r["lon"], r["zones"], fmt.Sprint(r["access"] == "restricted")})
 	}
-	offers := map[string]*big.Int{}
+	var offers tables.Offers
 	for _, p := range prices {
-		bit := slices.Index(names, p["region"])
-		if bit < 0 {
-			continue
+		if place := slices.Index(names, p["region"]); place >= 0 {
+			offers.Put(p["type"], place)
 		}
-		if offers[p["type"]] == nil {
-			offers[p["type"]] = new(big.Int)
-		}
-		offers[p["type"]].SetBit(offers[p["type"]], bit, 1)
 	}
 	for _, t := range sizes {
 		w.Write([]string{"size", t["type"], t["vcpu"], t["memory_mib"], t["arch"], t["gpu"]})
 	}
 	for _, t := range sizes {
-		if o := offers[t["type"]]; o != nil {
-			w.Write([]string{"offer", t["type"], o.Text(16)})
+		if places := offers.Text(t["type"]); places != "" {
+			w.Write([]string{"offer", t["type"], places})
 		}
 	}
 	w.Flush()
-	return compress(path, b.Bytes(), w.Error())
+	if err := w.Error(); err != nil {
+		return err
+	}
+	return facts.WritePacked(path, b.Bytes())
 }
 
 // words are those that names of locations are made of.
@@ -107,22 +104,4 @@ func displayName(name string) (string, error) {
 		out, rest = append(out, best), rest[len(best):]
 	}
 	return strings.Join(out, " "), nil
-}
-
-func compress(path string, data []byte, err error) error {
-	if err != nil {
-		return err
-	}
-	var z bytes.Buffer
-	gz, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
-	if _, err = gz.Write(data); err == nil {
-		err = gz.Close()
-	}
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, z.Bytes(), 0o644)
 }

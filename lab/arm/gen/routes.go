@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/skyweld/skyweld/internal/armsdk"
+	"github.com/skyweld/skyweld/internal/facts"
 )
 
 const routesHeader = `# Routes of Azure Resource Manager, read from the clients of the official Go SDK by lab/arm/gen.
@@ -27,5 +28,5 @@ func writeRoutes(path string) error {
 	for _, l := range slices.Compact(lines) {
 		b.WriteString(l)
 	}
-	return compress(path, b.Bytes(), nil)
+	return facts.WritePacked(path, b.Bytes())
 }

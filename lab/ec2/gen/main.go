@@ -4,13 +4,11 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/csv"
 	"errors"
 	"flag"
 	"fmt"
 	"log"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/skyweld/skyweld/internal/facts"
+	"github.com/skyweld/skyweld/lab/internal/tables"
 )
 
 const header = `# Amazon EC2's regions, zones, instance types and what is offered where. Facts only; made by lab/ec2/gen.
@@ -87,44 +86,24 @@ func writeCatalogue(data, path string) error {
 	for _, t := range types {
 		w.Write([]string{"type", t["type"], t["vcpu"], t["memory_mib"], t["arch"], t["gpu"], t["burstable"], t["bare_metal"], t["network"]})
 	}
-	offers, err := facts.Read(filepath.Join(data, "offerings", "aws.csv.gz"))
+	offered, err := facts.Read(filepath.Join(data, "offerings", "aws.csv.gz"))
 	if err != nil {
 		return err
 	}
-	sets := map[string]*big.Int{}
-	for _, o := range offers {
-		bit := slices.Index(ids, o["zone_id"])
-		if bit < 0 {
-			continue
+	var offers tables.Offers
+	for _, o := range offered {
+		if place := slices.Index(ids, o["zone_id"]); place >= 0 {
+			offers.Put(o["type"], place)
 		}
-		if sets[o["type"]] == nil {
-			sets[o["type"]] = new(big.Int)
-		}
-		sets[o["type"]].SetBit(sets[o["type"]], bit, 1)
 	}
 	for _, t := range types {
-		if s := sets[t["type"]]; s != nil {
-			w.Write([]string{"offer", t["type"], s.Text(16)})
+		if places := offers.Text(t["type"]); places != "" {
+			w.Write([]string{"offer", t["type"], places})
 		}
 	}
 	w.Flush()
-	return compress(path, b.Bytes(), w.Error())
-}
-
-func compress(path string, data []byte, err error) error {
-	if err != nil {
+	if err := w.Error(); err != nil {
 		return err
 	}
-	var z bytes.Buffer
-	gz, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
-	if _, err = gz.Write(data); err == nil {
-		err = gz.Close()
-	}
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, z.Bytes(), 0o644)
+	return facts.WritePacked(path, b.Bytes())
 }

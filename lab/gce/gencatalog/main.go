@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -108,7 +106,7 @@ func writeCatalog(data, path string) error {
 	if err != nil {
 		return err
 	}
-	return writeGzip(path, text)
+	return facts.WritePacked(path, text)
 }
 
 // limited says which of a region's types only some zones have. The list by zone is older and shorter than the one by
@@ -196,18 +194,5 @@ func writeMethods(discovery, path string) error {
 		}
 	}
 	sort.Strings(lines)
-	return writeGzip(path, []byte("# compute v1, discovery revision "+d.Revision+"\n"+strings.Join(lines, "\n")+"\n"))
-}
-
-func writeGzip(path string, text []byte) error {
-	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
-	_, err = z.Write(text)
-	if err := errors.Join(err, z.Close()); err != nil {
-		return err
-	}
-	return os.WriteFile(path, b.Bytes(), 0o644)
+	return facts.WritePacked(path, []byte("# compute v1, discovery revision "+d.Revision+"\n"+strings.Join(lines, "\n")+"\n"))
 }

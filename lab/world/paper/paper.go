@@ -7,39 +7,82 @@ package paper
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"sync"
 
 	"github.com/skyweld/skyweld/lab/world"
 )
 
-// World makes everything at once. Its methods may be called at the same time.
+// World makes everything at once, and remembers what is made. Its methods may be called at the same time.
 type World struct {
 	mu       sync.Mutex
-	machines map[string]world.MachineState
+	networks map[string]world.Network
+	machines map[string]world.Machine
+	running  map[string]bool
 }
 
 var _ world.Physical = (*World)(nil)
 
 // New returns a world in which nothing is.
-func New() *World { return &World{machines: map[string]world.MachineState{}} }
+func New() *World {
+	return &World{networks: map[string]world.Network{}, machines: map[string]world.Machine{}, running: map[string]bool{}}
+}
+
+// Networks are those that are set, by their ids.
+func (w *World) Networks() map[string]world.Network {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.networks)
+}
+
+// Machines are those that were started and not destroyed, by their ids.
+func (w *World) Machines() map[string]world.Machine {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.machines)
+}
 
 // SetNetwork succeeds.
-func (*World) SetNetwork(context.Context, world.Network) error { return nil }
+func (w *World) SetNetwork(_ context.Context, n world.Network) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.networks[n.ID] = n
+	return nil
+}
 
 // RemoveNetwork succeeds.
-func (*World) RemoveNetwork(context.Context, string) error { return nil }
+func (w *World) RemoveNetwork(_ context.Context, id string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.networks, id)
+	return nil
+}
 
 // StartMachine lets a machine run.
 func (w *World) StartMachine(_ context.Context, m world.Machine) error {
-	return w.set(m.ID, world.Running)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.machines[m.ID], w.running[m.ID] = m, true
+	return nil
 }
 
 // StopMachine stops a machine.
-func (w *World) StopMachine(_ context.Context, id string) error { return w.set(id, world.Stopped) }
+func (w *World) StopMachine(_ context.Context, id string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.running, id)
+	return nil
+}
 
 // DestroyMachine stops a machine for good.
-func (w *World) DestroyMachine(_ context.Context, id string) error { return w.set(id, world.Stopped) }
+func (w *World) DestroyMachine(_ context.Context, id string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.machines, id)
+	delete(w.running, id)
+	return nil
+}
 
 // Console is the same line for every machine.
 func (*World) Console(id string) []byte { return []byte(id + " login: ") }
@@ -48,17 +91,10 @@ func (*World) Console(id string) []byte { return []byte(id + " login: ") }
 func (w *World) MachineState(id string) world.MachineState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s, ok := w.machines[id]; ok {
-		return s
+	if w.running[id] {
+		return world.Running
 	}
 	return world.Stopped
-}
-
-func (w *World) set(id string, s world.MachineState) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.machines[id] = s
-	return nil
 }
 
 // Pools returns where the APIs take public addresses from: 256 for each region, of the lab's own range, 198.18.0.0/15.
