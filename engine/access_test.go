@@ -38,7 +38,7 @@ func (s *scene) sshSources(uid, key string) []string {
 // TestLostRule deletes the rules for SSH while there is something to do on nodes: they come back before that.
 func TestLostRule(t *testing.T) {
 	s := newScene(t, cloudtest.Options{})
-	s.world.from = netip.MustParseAddr("198.51.100.7")
+	s.from("198.51.100.7")
 	uid := s.apply(smallFile)
 	s.ready(uid)
 	s.lostRule(uid, "one-fw-nodes")
@@ -97,8 +97,8 @@ func TestEgressChanges(t *testing.T) {
 		t.Errorf("a first plan with nothing known: %v", err)
 	}
 	at := func(text string) {
-		s.world.from = netip.MustParseAddr(text)
-		found = []netip.Prefix{netip.PrefixFrom(s.world.from, 32)}
+		s.from(text)
+		found = []netip.Prefix{netip.MustParsePrefix(text + "/32")}
 	}
 	at("198.51.100.7")
 	uid := s.apply(smallFile)

@@ -49,7 +49,7 @@ func (s *scene) hasTheirs(uid string) {
 			s.t.Errorf("%s is known as %s, its machine says %+v", f.Name, f.Address, o.Machine)
 		}
 	}
-	for _, name := range s.world.addresses() {
+	for _, name := range s.addresses() {
 		if !s.machineHas(uid, name) {
 			s.t.Errorf("a node was told of %s, which no machine has", name)
 		}
@@ -57,19 +57,14 @@ func (s *scene) hasTheirs(uid string) {
 }
 
 // addresses are all private addresses that living machines were told of in their last configs.
-func (w *world) addresses() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (s *scene) addresses() []string {
 	var out []string
-	for id, h := range w.hosts {
-		if !w.alive(id) {
-			continue
-		}
-		out = append(out, h.config.Kubelet.NodeIP.String())
-		for _, b := range h.config.Balancer.Backends {
+	for _, c := range s.world.Configs() {
+		out = append(out, c.Kubelet.NodeIP.String())
+		for _, b := range c.Balancer.Backends {
 			out = append(out, b.Addr().String())
 		}
-		for _, p := range h.config.Tunnel.Peers {
+		for _, p := range c.Tunnel.Peers {
 			for _, a := range p.AllowedIPs {
 				if a.IsSingleIP() {
 					out = append(out, a.Addr().String())

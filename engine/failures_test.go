@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/engine/enginetest"
 	"github.com/skyweld/skyweld/remote"
 	"github.com/skyweld/skyweld/store"
 )
@@ -21,7 +22,7 @@ const replaceFile = smallFile + "  repair: {failedMachines: replace}\n"
 
 // kubeadmFails lets kubeadm fail on the machines of one node, as often as told.
 func (s *scene) kubeadmFails(node string, times *int) {
-	s.world.fail = func(name, command string) error {
+	s.world.Fail = func(name, command string) error {
 		if name != node || !strings.HasSuffix(command, "kubeadm") || *times == 0 {
 			return nil
 		}
@@ -150,7 +151,7 @@ func TestControlPlaneFails(t *testing.T) {
 	s.turn(uid)
 	first := s.machineID(uid, "demo-one-cp-2")
 	s.ready(uid)
-	if n := len(s.world.etcd); n != 3 {
+	if n := len(s.world.Members); n != 3 {
 		t.Errorf("etcd has %d members", n)
 	}
 	if first == "" {
@@ -166,8 +167,8 @@ func TestSilentMachine(t *testing.T) {
 		s := newScene(t, cloudtest.Options{})
 		s.engine.patience.ssh = 50 * time.Millisecond
 		silent := true
-		s.world.unreachable = func(_ context.Context, name string) error {
-			if silent && name == "demo-web-1" {
+		s.world.Reach = func(_ context.Context, m enginetest.Machine) error {
+			if silent && m.Name == "demo-web-1" {
 				return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 			}
 			return nil
@@ -191,7 +192,7 @@ func TestDeleteEndsWaiting(t *testing.T) {
 	s := newScene(t, cloudtest.Options{})
 	s.engine.patience.ssh, s.engine.patience.lease = time.Hour, time.Minute
 	tried := make(chan struct{}, 1)
-	s.world.unreachable = func(ctx context.Context, _ string) error {
+	s.world.Reach = func(ctx context.Context, _ enginetest.Machine) error {
 		select {
 		case tried <- struct{}{}:
 		default:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/engine/enginetest"
 	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/secret"
 	"github.com/skyweld/skyweld/store"
@@ -55,7 +56,9 @@ type scene struct {
 	dir    string
 	box    *secret.Box
 	clouds map[cloud.Provider]*cloudtest.Cloud
-	world  *world
+	world  *enginetest.World
+	// uid is the cluster's, as soon as there is one.
+	uid    atomic.Value
 	before map[cloud.Provider][]cloud.Item
 	// engine is the one at work.
 	engine *worker
@@ -90,7 +93,7 @@ func newScene(t *testing.T, o cloudtest.Options) *scene {
 	aws.Provider, aws.Regions = cloud.AWS, map[string][]string{"us-east-1": {"us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d", "us-east-1e", "us-east-1f"}}
 	gcp.Provider, gcp.Regions = cloud.GCP, map[string][]string{"us-east4": {"us-east4-a", "us-east4-b", "us-east4-c"}}
 	s.clouds = map[cloud.Provider]*cloudtest.Cloud{cloud.AWS: cloudtest.New(aws), cloud.GCP: cloudtest.New(gcp)}
-	s.world = newWorld(s.clouds)
+	s.world = enginetest.New(s.machines)
 	s.clouds[cloud.AWS].Foreign(cloudtest.KindNetwork, "us-east-1", &cloudtest.NetworkSpec{CIDR: "192.168.0.0/16"})
 	for range 100 { // the clouds count their addresses from the same one on
 		s.clouds[cloud.GCP].Foreign(cloudtest.KindAddress, "us-east4", &cloudtest.AddressSpec{})
@@ -141,7 +144,7 @@ func (s *scene) start() {
 	}
 	e := New(Options{
 		Store: st, Drivers: drivers, Agent: filepath.Join(s.dir, "agent"), Bundle: node.Bundle{URL: "https://bundle.test/manifest.json", SHA256: strings.Repeat("ab", 32)},
-		Every: time.Hour, Parallel: 4, Clusters: 1, Name: "engine", Nodeside: s.world.nodeside(),
+		Every: time.Hour, Parallel: 4, Clusters: 1, Name: "engine", Nodeside: s.nodeside(),
 		Log: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	e.patience = patience{lease: 200 * time.Millisecond, listLag: 50 * time.Millisecond, retry: time.Millisecond, step: 3 * time.Second, ssh: time.Second, again: 20 * time.Millisecond, look: 20 * time.Millisecond}
@@ -223,9 +226,7 @@ func (s *scene) apply(file string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.world.mu.Lock()
-	s.world.uid = ch.Cluster
-	s.world.mu.Unlock()
+	s.uid.Store(ch.Cluster)
 	return ch.Cluster
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/engine/enginetest"
 	"github.com/skyweld/skyweld/kube"
 )
 
@@ -17,10 +19,10 @@ func TestLife(t *testing.T) {
 	s := newScene(t, cloudtest.Options{})
 	uid := s.apply(largeFile)
 	s.ready(uid)
-	if n := len(s.world.etcd); n != 3 {
+	if n := len(s.world.Members); n != 3 {
 		t.Errorf("etcd has %d members", n)
 	}
-	if got := s.world.dnsTopology; got != kube.TopologyRegion {
+	if got := s.world.DNSTopology; got != kube.TopologyRegion {
 		t.Errorf("the name servers differ in %q", got)
 	}
 	if got := s.runs(uid, 9); len(got) != 1 {
@@ -38,7 +40,7 @@ func TestLife(t *testing.T) {
 func TestRecovers(t *testing.T) {
 	s := newScene(t, cloudtest.Options{})
 	broken := true
-	s.world.fail = func(node, command string) error {
+	s.world.Fail = func(node, command string) error {
 		if broken && strings.HasSuffix(command, "identity") {
 			return errors.New("the disk is full")
 		}
@@ -80,14 +82,14 @@ func TestNodesComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.ready(uid)
-	if len(names) != 1 || !s.world.nodes[names[0]].Ready && !s.world.alive(s.world.nodes[names[0]].ProviderID) {
-		t.Fatalf("nodes %v: Kubernetes has %v", names, s.world.nodes)
+	if len(names) != 1 || !s.world.Alive(s.world.Nodes[names[0]].ProviderID) {
+		t.Fatalf("nodes %v: Kubernetes has %v", names, s.world.Nodes)
 	}
 	if _, err := s.engine.RemoveNode(t.Context(), "demo", names[0], "tester"); err != nil {
 		t.Fatal(err)
 	}
 	s.ready(uid)
-	if diff := cmp.Diff([]string{"drain " + names[0], "forget " + names[0]}, s.world.log()[3:]); diff != "" {
+	if diff := cmp.Diff([]string{"drain " + names[0], "forget " + names[0]}, s.world.Log()[3:]); diff != "" {
 		t.Error(diff)
 	}
 	nodes, err := s.engine.store.GetNodes(t.Context(), uid)
@@ -109,12 +111,12 @@ func TestTerminatedMachinesComeBack(t *testing.T) {
 	s.turn(uid)
 	s.ready(uid)
 	for key, id := range old {
-		if _, o := s.find(uid, key); o.ID == id || s.world.nodes[strings.TrimPrefix(key[4:], "node-")].ProviderID != o.Machine.ProviderID {
-			t.Errorf("%s is %s, Kubernetes has %v", key, o.ID, s.world.nodes)
+		if _, o := s.find(uid, key); o.ID == id || s.world.Nodes[strings.TrimPrefix(key[4:], "node-")].ProviderID != o.Machine.ProviderID {
+			t.Errorf("%s is %s, Kubernetes has %v", key, o.ID, s.world.Nodes)
 		}
 	}
-	if !s.world.quorum() || len(s.world.etcd) != 3 {
-		t.Errorf("etcd has %v", s.world.etcd)
+	if !s.world.Quorum() || len(s.world.Members) != 3 {
+		t.Errorf("etcd has %v", s.world.Members)
 	}
 	s.delete(uid)
 	s.asBefore()
@@ -133,25 +135,25 @@ func TestControlPlaneIsReplacedOneAtATime(t *testing.T) {
 		}
 	}
 	drift(members...)
-	from := len(s.world.log())
+	from := len(s.world.Log())
 	s.turn(uid)
 	s.ready(uid)
 	var want []string
 	for _, m := range members {
 		want = append(want, "drain "+m, "forget "+m, "join "+m)
 	}
-	if diff := cmp.Diff(want, s.world.log()[from:]); diff != "" {
+	if diff := cmp.Diff(want, s.world.Log()[from:]); diff != "" {
 		t.Error(diff)
 	}
-	if !s.world.quorum() || len(s.world.etcd) != 3 {
-		t.Errorf("etcd has %v", s.world.etcd)
+	if !s.world.Quorum() || len(s.world.Members) != 3 {
+		t.Errorf("etcd has %v", s.world.Members)
 	}
 	// With one of them ill, the others must stay: two are a quorum and one isn't.
-	s.world.sick[members[1]] = true
+	s.world.Sick[members[1]] = true
 	drift(members[0], members[2])
-	from = len(s.world.log())
+	from = len(s.world.Log())
 	s.turn(uid)
-	if log := s.world.log()[from:]; len(log) > 0 {
+	if log := s.world.Log()[from:]; len(log) > 0 {
 		t.Errorf("with %s ill: %v", members[1], log)
 	}
 	if noted := s.events(uid, "Noted"); len(noted) == 0 || !strings.Contains(noted[len(noted)-1], "mend the others first") {
@@ -163,12 +165,13 @@ func TestControlPlaneIsReplacedOneAtATime(t *testing.T) {
 func TestSecretsStayOut(t *testing.T) {
 	s := newScene(t, cloudtest.Options{})
 	leak := true
-	s.world.fail = func(name, command string) error {
+	s.world.Fail = func(name, command string) error {
 		if !leak || !strings.HasSuffix(command, "install") {
 			return nil
 		}
-		o, c, _ := s.world.machine(name)
-		return fmt.Errorf("cloud-init wrote: %s; the key is %s-acc-aws", c.UserData(o.ID), canary)
+		all := s.machines()
+		i := slices.IndexFunc(all, func(m enginetest.Machine) bool { return m.Name == name })
+		return fmt.Errorf("cloud-init wrote: %s; the key is %s-acc-aws", all[i].UserData, canary)
 	}
 	for _, c := range s.clouds {
 		c.Inject(cloudtest.Fault{Op: cloudtest.OpCreate, Kind: cloudtest.KindGateway, Times: 1, Class: cloud.Denied, Message: "not with " + canary + "-acc-gcp"})

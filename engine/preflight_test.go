@@ -162,7 +162,7 @@ func TestNoBundle(t *testing.T) {
 	s.ready(uid)
 	bundle := s.engine.opts.Bundle
 	s.engine.opts.Bundle = node.Bundle{}
-	s.world.fail = func(node, command string) error { return fmt.Errorf("%s was reached: %s", node, command) }
+	s.world.Fail = func(node, command string) error { return fmt.Errorf("%s was reached: %s", node, command) }
 	s.turn(uid)
 	at, err := s.engine.store.GetClusterByUID(t.Context(), uid)
 	if err != nil || at.Phase != store.Degraded {
@@ -172,7 +172,7 @@ func TestNoBundle(t *testing.T) {
 	if strings.Contains(at.Conditions[0].Message, "was reached") {
 		t.Error("a node was reached")
 	}
-	s.engine.opts.Bundle, s.world.fail = bundle, nil
+	s.engine.opts.Bundle, s.world.Fail = bundle, nil
 	s.ready(uid)
 	s.engine.opts.Bundle = node.Bundle{}
 	s.delete(uid) // needs none

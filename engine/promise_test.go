@@ -156,7 +156,7 @@ func TestALostLeaseStopsCalls(t *testing.T) {
 			}
 			defer thief.Close()
 			if err := cloudtest.Await(t.Context(), func() bool {
-				_ = thief.Wake(t.Context(), s.world.uid)
+				_ = thief.Wake(t.Context(), s.uid.Load().(string))
 				claim, err := thief.ClaimCluster(t.Context(), "thief", time.Hour)
 				return err == nil && claim != nil
 			}); err != nil {

@@ -45,6 +45,7 @@ var mayImport = []struct {
 	{"secret", ""},
 	{"store", "cloud secret spec"},
 	{"engine", "cloud geo kube mesh node plan remote spec store"},
+	{"engine/enginetest", "kube node remote"},
 	{"agent", "mesh node"},
 	{"api", "cloud engine plan spec store"},
 	{"lab", "geo lab/world lab/fault lab/fabric lab/machine lab/ec2 lab/gce lab/arm lab/digitalocean"},

@@ -1,0 +1,146 @@
+package enginetest
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/skyweld/skyweld/kube"
+	"github.com/skyweld/skyweld/node"
+	"github.com/skyweld/skyweld/remote"
+)
+
+// Conn is a connection to a machine.
+type Conn struct {
+	w        *World
+	name, id string
+	host     *host
+}
+
+// Close does nothing.
+func (c *Conn) Close() error { return nil }
+
+// DialContext finds nobody: what listens on machines is asked by Kubernetes and Etcd.
+func (c *Conn) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("nothing listens")
+}
+
+// Upload takes the agent's program and the key that configs are signed with.
+func (c *Conn) Upload(ctx context.Context, content io.Reader, to string, _ os.FileMode) error {
+	data, err := io.ReadAll(content)
+	if err != nil || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	switch {
+	case strings.HasSuffix(to, "/skyweld"):
+		c.host.agent = "installed"
+	case strings.HasSuffix(to, "/trust.pub"):
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(data)))
+		c.host.trust = key
+		return err
+	}
+	return nil
+}
+
+// Run does what the agent's commands do.
+func (c *Conn) Run(ctx context.Context, command string, stdin io.Reader, _ io.Writer) ([]byte, error) {
+	if c.w.Fail != nil {
+		if err := c.w.Fail(c.name, command); err != nil {
+			return nil, err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if !c.w.Alive(c.id) {
+		return nil, fmt.Errorf("%s: connection reset", c.name)
+	}
+	_, verb, _ := strings.Cut(command, "/skyweld agent ")
+	switch verb {
+	case "identity":
+		return json.Marshal(node.Identity{TunnelKey: c.host.tunnel, MTU: 1500, KernelWireGuard: true})
+	case "hostkey --prepare":
+		return c.nextKey()
+	case "hostkey --switch":
+		c.host.key = c.host.next
+		return nil, nil
+	case "install":
+		return nil, nil
+	case "apply":
+		return c.apply(stdin)
+	case "kubeadm":
+		return nil, c.kubeadm(stdin)
+	}
+	if strings.HasPrefix(command, "sha256sum") {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%s: unknown command %q", c.name, command)
+}
+
+func (c *Conn) nextKey() ([]byte, error) {
+	if c.host.next == "" {
+		_, public, err := remote.NewKey(c.name)
+		if err != nil {
+			return nil, err
+		}
+		c.host.next = public
+	}
+	return []byte(c.host.next + "\n"), nil
+}
+
+func (c *Conn) apply(stdin io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(stdin)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := node.Open(c.host.trust, data)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Revision <= c.host.revision || cfg.Kubelet.ProviderID != c.id {
+		return nil, fmt.Errorf("%s: config %d for %s; have %d, am %s", c.name, cfg.Revision, cfg.Kubelet.ProviderID, c.host.revision, c.id)
+	}
+	c.host.revision, c.host.config = cfg.Revision, cfg
+	return json.Marshal(node.Report{Revision: cfg.Revision})
+}
+
+// kubeadm makes the machine a member, with what etcd and Kubernetes insist on.
+func (c *Conn) kubeadm(stdin io.Reader) error {
+	var b node.Bootstrap
+	if err := json.NewDecoder(stdin).Decode(&b); err != nil {
+		return err
+	}
+	if c.host.joined != "" {
+		return nil
+	}
+	w := c.w
+	if n, ok := w.Nodes[c.name]; ok && n.ProviderID != c.id {
+		return fmt.Errorf("a Node with name %q exists already", c.name)
+	}
+	if len(b.Files) > 0 { // only control-plane nodes get the PKI
+		if b.Action == "join" && !w.Quorum() {
+			return errors.New("etcdserver: unhealthy cluster")
+		}
+		if _, ok := w.Members[c.name]; ok {
+			return fmt.Errorf("etcd has a member %q already", c.name)
+		}
+		if b.Action == "init" && len(w.Members) > 0 {
+			return errors.New("a second init")
+		}
+		w.Members[c.name] = c.id
+	}
+	c.host.joined = b.Action
+	w.Nodes[c.name] = kube.NodeInfo{Name: c.name, ProviderID: c.id}
+	w.said = append(w.said, b.Action+" "+c.name)
+	return nil
+}
