@@ -45,6 +45,14 @@ test-unit: ## what needs neither root nor a cluster
 	go test -tags $(TAGS) ./...
 	cd bundle && go test ./...
 
+.PHONY: crash
+crash: ## stop the engine before and after everything that it does, once each
+	@bash -o pipefail -c "CRASH_POINTS=all go test -tags $(TAGS) -count 1 -timeout 30m -parallel 4 -run '^(TestCrash|TestFrozen)$$' -v ./engine | grep -v -E '^(=== | *--- PASS)'"
+
+.PHONY: soak
+soak: deps build bundle ## SOAK_TIME of random changes, drifts, faults and kills over the lab (default 20m; root)
+	SOAK_TIME=$${SOAK_TIME:-20m} go test -tags $(TAGS) -count 1 -timeout 90m -v ./test/soak
+
 .PHONY: test-stock
 test-stock: build bundle ## an ordinary Debian as a node, under qemu, and its cloud-init (root)
 	scripts/stock.sh test

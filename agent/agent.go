@@ -43,6 +43,8 @@ var commands = map[string]command{
 	"hostkey":   {"--prepare | --switch", "make a new SSH host key and print it, or put it in place", runHostKey},
 	"apply":     {"< CONFIG", "bring the machine to a signed config and print what changed, as JSON", runApply},
 	"kubeadm":   {"< BOOTSTRAP", "make the machine a member of its cluster", runKubeadm},
+	"lone-etcd": {"", "make what etcd has on this machine a cluster of one member, because its majority is lost for good", runLoneEtcd},
+	"renew":     {"< RENEWAL", "make the node's certificates anew, and have all that uses them take them up", runRenew},
 	"latency":   {"[--count N] [ADDRESS…]", "measure round trips to peers inside the tunnel and print them as JSON", runLatency},
 	"status":    {"", "print what the agent knows of its node, as JSON", runStatus},
 	"uninstall": {"", "take away all that the agent made on the machine", runUninstall},
@@ -193,6 +195,25 @@ func runKubeadm(ctx context.Context, m *host.Machine, args []string, t terminal)
 	return callKubeadm(ctx, m, io.LimitReader(t.in, envelopeLimit), t.err)
 }
 
+// runLoneEtcd and runRenew answer nothing but that it is done.
+func runLoneEtcd(ctx context.Context, m *host.Machine, args []string, _ terminal) error {
+	if err := none(args); err != nil {
+		return err
+	}
+	return call(ctx, m, "POST", "/v1/lone-etcd", nil, new(struct{}))
+}
+
+func runRenew(ctx context.Context, m *host.Machine, args []string, t terminal) error {
+	if err := none(args); err != nil {
+		return err
+	}
+	renewal, err := io.ReadAll(io.LimitReader(t.in, envelopeLimit))
+	if err != nil {
+		return fmt.Errorf("read renewal: %w", err)
+	}
+	return call(ctx, m, "POST", "/v1/renew", renewal, new(struct{}))
+}
+
 func runLatency(ctx context.Context, m *host.Machine, args []string, t terminal) error {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	count := set.Int("count", 10, "")
@@ -222,7 +243,7 @@ func runStatus(ctx context.Context, m *host.Machine, args []string, t terminal) 
 	if err := none(args); err != nil {
 		return err
 	}
-	var status Status
+	var status node.Status
 	if err := call(ctx, m, "GET", "/v1/status", nil, &status); err != nil {
 		return err
 	}

@@ -64,6 +64,17 @@ func (d *daemon) handler(ctx context.Context) http.Handler {
 			w.Header().Set(problemTrailer, url.QueryEscape(err.Error()))
 		}
 	})
+	mux.HandleFunc("POST /v1/lone-etcd", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, struct{}{}, d.loneEtcd(ctx))
+	})
+	mux.HandleFunc("POST /v1/renew", func(w http.ResponseWriter, r *http.Request) {
+		var renewal node.Renewal
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, envelopeLimit)).Decode(&renewal); err != nil {
+			answer(w, nil, fmt.Errorf("read renewal: %w", err))
+			return
+		}
+		answer(w, struct{}{}, d.renew(ctx, renewal))
+	})
 	mux.HandleFunc("GET /v1/identity", func(w http.ResponseWriter, _ *http.Request) {
 		id, err := identity(d.machine, d.kernel)
 		answer(w, id, err)

@@ -176,6 +176,23 @@ func (d *daemon) applyBundle(ctx context.Context, c node.Config) ([]string, erro
 	return append(changed, did...), err
 }
 
+// keepServices starts what somebody stopped. While kubeadm is at work, that decides itself what runs.
+func (d *daemon) keepServices(ctx context.Context, c node.Config) ([]string, error) {
+	if c.Bundle.URL == "" || !d.joining.TryLock() {
+		return nil, nil
+	}
+	defer d.joining.Unlock()
+	if done, err := joined(d.machine); done == "" || err != nil {
+		return nil, err
+	}
+	for _, name := range []string{containerdService, kubeletService} {
+		if err := d.machine.StartService(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
 // changedByKubernetes are the kernel settings that the kubelet (pkg/kubelet/cm, setupKernelTunables) and kube-proxy
 // (cmd/kube-proxy/app, conntrack) change when they start.
 var changedByKubernetes = []string{

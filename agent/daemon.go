@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skyweld/skyweld/agent/balancer"
+	"github.com/skyweld/skyweld/agent/bundle"
 	"github.com/skyweld/skyweld/agent/host"
 	"github.com/skyweld/skyweld/agent/probe"
 	"github.com/skyweld/skyweld/agent/tunnel"
@@ -227,8 +227,12 @@ func (d *daemon) trouble() string {
 	return d.problem
 }
 
-// mend does again what the stored config asks for: all of it, or what can be looked at without starting other programs.
+// mend does again what the stored config asks for: all of it, or the network and the services; all of it, too, when
+// somebody changed a program.
 func (d *daemon) mend(ctx context.Context, whole bool) error {
+	if err := d.endLoneEtcd(); err != nil {
+		return err
+	}
 	d.applying.Lock()
 	defer d.applying.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
@@ -240,11 +244,15 @@ func (d *daemon) mend(ctx context.Context, whole bool) error {
 	if err != nil || before == nil {
 		return err
 	}
-	if whole {
+	changed, err := bundle.Changed(d.machine)
+	if err != nil {
+		return err
+	}
+	if whole || len(changed) > 0 {
 		_, err := d.bring(ctx, before.Config)
 		return err
 	}
-	_, err = d.walk(ctx, []step{{"hosts", d.applyHosts}, {"tunnel", d.applyTunnel}, {"kernel settings", d.applySysctls}}, before.Config)
+	_, err = d.walk(ctx, append(d.networkSteps(), step{"services", d.keepServices}), before.Config)
 	return err
 }
 
@@ -263,47 +271,16 @@ func (d *daemon) reapply(ctx context.Context) (node.Report, error) {
 	return node.Report{Revision: before.Config.Revision, Changed: changed}, err
 }
 
-// Status is what the agent knows of its node.
-type Status struct {
-	// PID of the agent, and the SHA-256 of its program in hex.
-	PID   int    `json:"pid"`
-	Agent string `json:"agent"`
-	// Cluster, Name and Revision are those of the accepted config; Applied says that all of it took effect.
-	Cluster  string `json:"cluster,omitempty"`
-	Name     string `json:"name,omitempty"`
-	Revision int64  `json:"revision"`
-	Applied  bool   `json:"applied"`
-	// Problem is why the config doesn't take effect, empty when it does.
-	Problem string `json:"problem,omitempty"`
-	// Joined is "init" or "join" once kubeadm has made the machine a node.
-	Joined string `json:"joined,omitempty"`
-	// Tunnel is where the tunnel runs: "kernel", "user space" or "".
-	Tunnel   string          `json:"tunnel"`
-	Peers    []PeerStatus    `json:"peers"`
-	Backends []BackendStatus `json:"backends"`
-}
-
-// PeerStatus is one peer of the tunnel.
-type PeerStatus struct {
-	Name     string         `json:"name"`
-	Endpoint netip.AddrPort `json:"endpoint"`
-	// Handshake is the time of the last one; zero for none.
-	Handshake time.Time `json:"handshake,omitzero"`
-}
-
-// BackendStatus is one API server behind the balancer.
-type BackendStatus struct {
-	Address netip.AddrPort `json:"address"`
-	Healthy bool           `json:"healthy"`
-}
-
-func (d *daemon) status() (Status, error) {
+func (d *daemon) status() (node.Status, error) {
 	digest, err := programDigest()
 	if err != nil {
-		return Status{}, err
+		return node.Status{}, err
 	}
-	s := Status{PID: os.Getpid(), Agent: digest, Peers: []PeerStatus{}, Backends: []BackendStatus{}}
+	s := node.Status{PID: os.Getpid(), Agent: digest, Peers: []node.PeerStatus{}, Backends: []node.BackendStatus{}}
 	s.Problem = d.trouble()
+	if s.Certificates, err = certificates(d.machine); err != nil {
+		return s, err
+	}
 	if s.Joined, err = joined(d.machine); err != nil {
 		return s, err
 	}
@@ -317,16 +294,17 @@ func (d *daemon) status() (Status, error) {
 		return s, err
 	}
 	s.Cluster, s.Name, s.Revision, s.Applied = before.Config.Cluster, before.Config.Name, before.Config.Revision, before.Applied
+	s.Digest = node.Digest(before.Config)
 	names := map[string]string{}
 	for _, peer := range before.Config.Tunnel.Peers {
 		names[peer.PublicKey] = peer.Name
 	}
 	for _, peer := range state.Peers {
-		s.Peers = append(s.Peers, PeerStatus{Name: names[peer.PublicKey], Endpoint: peer.Endpoint, Handshake: peer.Handshake})
+		s.Peers = append(s.Peers, node.PeerStatus{Name: names[peer.PublicKey], Endpoint: peer.Endpoint, Handshake: peer.Handshake})
 	}
 	health := d.balancer.Health()
 	for _, address := range before.Config.Balancer.Backends {
-		s.Backends = append(s.Backends, BackendStatus{Address: address, Healthy: health[address]})
+		s.Backends = append(s.Backends, node.BackendStatus{Address: address, Healthy: health[address]})
 	}
 	return s, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/skyweld/skyweld/agent/firewall"
 	"github.com/skyweld/skyweld/agent/host"
 	"github.com/skyweld/skyweld/agent/tunnel"
+	"github.com/skyweld/skyweld/node"
 )
 
 // answerWithin bounds how long a started agent may take until it answers.
@@ -40,7 +41,7 @@ func install(ctx context.Context, m *host.Machine) ([]string, error) {
 	if err != nil {
 		return words, fmt.Errorf("install agent: %w", err)
 	}
-	var status Status
+	var status node.Status
 	if !changed {
 		err := call(ctx, m, "GET", "/v1/status", nil, &status)
 		if err == nil && status.Agent == digest {
@@ -61,7 +62,7 @@ func waitAgent(ctx context.Context, m *host.Machine, digest string) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var status Status
+		var status node.Status
 		err := call(ctx, m, "GET", "/v1/status", nil, &status)
 		if err == nil && status.Agent == digest {
 			return nil

@@ -44,9 +44,16 @@ func (d *daemon) bootstrap(ctx context.Context, b node.Bootstrap, output io.Writ
 	if err != nil {
 		return err
 	}
-	if done == b.Action && m.Exists(kubeletAuth) {
-		fmt.Fprintf(output, "kubeadm %s was done before\n", b.Action)
-		return nil
+	if b.Action == node.StartKubelet {
+		if done == "" {
+			return errors.New("this machine is no node yet: there is no kubelet to be started")
+		}
+		return m.RestartService(ctx, kubeletService)
+	}
+	if done == b.Action && m.Exists(kubeletAuth) && !b.Again {
+		// A kubelet registers its Node when it starts, and not again when somebody deletes that.
+		fmt.Fprintf(output, "kubeadm %s was done before: the kubelet is started again\n", b.Action)
+		return m.RestartService(ctx, kubeletService)
 	}
 	if done != "" || slices.ContainsFunc(traces, m.Exists) {
 		if err := d.startAnew(ctx, output); err != nil {
@@ -61,7 +68,14 @@ func (d *daemon) bootstrap(ctx context.Context, b node.Bootstrap, output io.Writ
 	if err := writeSecret(m, kubeadmConfigFile, b.Config); err != nil {
 		return err
 	}
-	_, err = m.Tools.Run(ctx, host.Command{Name: "kubeadm", Args: kubeadmArgs(b.Action, m.Facts), Output: output})
+	ignored := ignoredChecks(m.Facts)
+	if b.Snapshot != nil {
+		if err := d.restoreEtcd(ctx, *b.Snapshot, output); err != nil {
+			return err
+		}
+		ignored = append(ignored, "DirAvailable--var-lib-etcd")
+	}
+	_, err = m.Tools.Run(ctx, host.Command{Name: "kubeadm", Args: kubeadmArgs(b.Action, ignored), Output: output})
 	_, removed := m.Remove(kubeadmConfigFile)
 	if err := errors.Join(err, removed); err != nil {
 		return err
@@ -70,12 +84,12 @@ func (d *daemon) bootstrap(ctx context.Context, b node.Bootstrap, output io.Writ
 	return err
 }
 
-func kubeadmArgs(action string, f host.Facts) []string {
+func kubeadmArgs(action string, ignored []string) []string {
 	args := []string{action, "--config", kubeadmConfigFile}
 	if action == "init" {
 		args = append(args, "--skip-token-print", "--skip-certificate-key-print")
 	}
-	if ignored := ignoredChecks(f); len(ignored) > 0 {
+	if len(ignored) > 0 {
 		args = append(args, "--ignore-preflight-errors", strings.Join(ignored, ","))
 	}
 	return args
@@ -122,11 +136,17 @@ func reset(ctx context.Context, m *host.Machine, output io.Writer) error {
 }
 
 func checkBootstrap(b node.Bootstrap) error {
+	if b.Action == node.StartKubelet {
+		return nil
+	}
 	if b.Action != "init" && b.Action != "join" {
 		return fmt.Errorf("kubeadm: action is %q, not \"init\" or \"join\"", b.Action)
 	}
 	if b.Config == "" {
 		return fmt.Errorf("kubeadm %s: config is missing", b.Action)
+	}
+	if b.Snapshot != nil && (b.Action != "init" || b.Snapshot.File != node.SnapshotFile || b.Snapshot.Member == "" || b.Snapshot.Peer == "") {
+		return fmt.Errorf("kubeadm %s: snapshot %q of member %q is not one that the engine put here", b.Action, b.Snapshot.File, b.Snapshot.Member)
 	}
 	for name := range b.Files {
 		inside := func(folder string) bool { return strings.HasPrefix(name, folder) && name != folder }

@@ -276,7 +276,7 @@ func (m *namespaceMachine) start() {
 	}
 	t.Cleanup(m.stop)
 	deadline := time.Now().Add(20 * time.Second)
-	var status Status
+	var status node.Status
 	for m.call(nil, &status, "status") != nil {
 		if time.Now().After(deadline) {
 			t.Fatalf("agent of %s doesn't answer:\n%s", m.member.Name, m.log)

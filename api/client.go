@@ -23,7 +23,9 @@ type Client struct {
 	// Base is the engine's address, "http://127.0.0.1:8420".
 	Base  string
 	Token string
-	HTTP  *http.Client
+	// Who is asking, for people to see.
+	Who  string
+	HTTP *http.Client
 }
 
 // ErrNoEngine is in the chain when nothing answers at the engine's address.
@@ -63,30 +65,21 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		}
 		body = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.Base+"/api/v1"+path, body)
+	req, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.Token)
-	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
 		return c.unanswered(method, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode >= 300 || strange(resp) {
+		return c.refused(resp)
+	}
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return c.unanswered(method, err)
-	}
-	if kind := resp.Header.Get("Content-Type"); kind != "" && !strings.HasPrefix(kind, "application/json") && !strings.HasPrefix(kind, "application/problem+json") {
-		return c.stranger()
-	}
-	if resp.StatusCode >= 300 {
-		p := &Problem{Status: resp.StatusCode}
-		if json.Unmarshal(data, p) != nil || p.Detail == "" {
-			p.Detail = fmt.Sprintf("the engine answered %s", resp.Status)
-		}
-		return p
 	}
 	if out == nil || len(data) == 0 {
 		return nil
@@ -95,6 +88,39 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return fmt.Errorf("%w (its answer can't be read: %w)", c.stranger(), err)
 	}
 	return nil
+}
+
+func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+"/api/v1"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(whoHeader, c.Who)
+	return req, nil
+}
+
+// strange says that an answer is of a kind that the engine never gives.
+func strange(resp *http.Response) bool {
+	kind := resp.Header.Get("Content-Type")
+	return kind != "" && !strings.HasPrefix(kind, "application/json") && !strings.HasPrefix(kind, "application/problem+json")
+}
+
+// refused is the error of an answer that isn't what was asked for.
+func (c *Client) refused(resp *http.Response) error {
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return c.unanswered(resp.Request.Method, err)
+	}
+	if strange(resp) || resp.StatusCode < 300 {
+		return c.stranger()
+	}
+	p := &Problem{Status: resp.StatusCode}
+	if json.Unmarshal(data, p) != nil || p.Detail == "" {
+		p.Detail = fmt.Sprintf("the engine answered %s", resp.Status)
+	}
+	return p
 }
 
 // unanswered explains a request without an answer. An engine that ends in the middle of one has done nothing when it was
@@ -215,30 +241,6 @@ func cluster(name string) string { return "/clusters/" + url.PathEscape(name) }
 // Cluster returns a cluster with its file.
 func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 	return fetch[Cluster](ctx, c, cluster(name))
-}
-
-// Delete asks for the end of a cluster.
-func (c *Client) Delete(ctx context.Context, name string) (Change, error) {
-	var ch Change
-	err := c.call(ctx, http.MethodDelete, cluster(name), nil, &ch)
-	return ch, err
-}
-
-// Reconcile asks for a run now.
-func (c *Client) Reconcile(ctx context.Context, name string) (Change, error) {
-	var ch Change
-	err := c.call(ctx, http.MethodPost, cluster(name)+"/reconcile", nil, &ch)
-	return ch, err
-}
-
-// Change returns a change.
-func (c *Client) Change(ctx context.Context, id int64) (Change, error) {
-	return fetch[Change](ctx, c, "/changes/"+strconv.FormatInt(id, 10))
-}
-
-// Changes lists what was asked of a cluster, the oldest first.
-func (c *Client) Changes(ctx context.Context, name string) ([]Change, error) {
-	return fetchList[Change](ctx, c, cluster(name)+"/changes")
 }
 
 // Nodes lists a cluster's nodes.

@@ -40,7 +40,7 @@ func newServer(tb testing.TB) *Server {
 }
 
 // posts are the operations that take a body.
-var posts = []string{"/plan", "/clusters", "/accounts", "/clusters/demo/nodes", "/clusters/demo/nodes/demo-web-1/ssh", "/clusters/demo/plan"}
+var posts = []string{"/plan", "/clusters", "/accounts", "/clusters/demo/nodes", "/clusters/demo/nodes/demo-web-1/ssh", "/clusters/demo/plan", "/clusters/demo/pause"}
 
 // FuzzBody posts anything to every operation that takes a body: the answer is never the engine's own failure, and is a
 // problem in our words that names where it is, and repeats nothing of what may be a secret.
@@ -49,7 +49,7 @@ func FuzzBody(f *testing.F) {
 		`{"cluster":"apiVersion: skyweld.dev/v1alpha1\nkind: Cluster\nmetadata: {name: demo}\nspec: {}\n"}`, `{"cluster":5}`, `{"cluster":"x","y":1}`, `{"cluster":`, `[]`, `null`,
 		`{"name":"a","provider":"aws","secrets":{"key":"` + canary + `"},"proxy":"http://u:` + canary + `@127.0.0.1:1","settings":{"egress":"everybody"}}`,
 		`{"name":"a","provider":"aws","secrets":"` + canary + `"}`, `{"name":"a","secrets":{"key":"` + canary + `"`, `{"name":"A","provider":"` + `azure","proxy":"%zz://` + canary + `@"}`,
-		`{"group":"web","count":3}`, `{"group":"web","count":-1}`, `{"group":"web","count":1e99}`, `{"publicKey":"ssh-ed25519 AAAA"}`, `{"kind":"delete"}`, `{"kind":"node-add","group":"web"}`,
+		`{"group":"web","count":3}`, `{"group":"web","count":-1}`, `{"group":"web","count":1e99}`, `{"publicKey":"ssh-ed25519 AAAA"}`, `{"kind":"delete"}`, `{"kind":"node-add","group":"web"}`, `{"reason":"\t"}`,
 	} {
 		for i := range posts {
 			f.Add(byte(i), []byte(s))

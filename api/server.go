@@ -44,10 +44,15 @@ func NewServer(e *engine.Engine, token, version string) *Server {
 	api := humago.New(mux, cfg)
 	s.accounts(api)
 	s.clusters(api)
+	s.changes(api)
+	s.backup(api)
+	s.deletion(api)
+	s.schedule(api)
+	s.recovery(api)
 	s.nodes(api)
 	s.runs(api)
 	s.events(api)
-	s.handler = s.guard(route(mux))
+	s.handler = s.guard(noteWho(route(mux)))
 	return s
 }
 
@@ -136,14 +141,7 @@ func (s *Server) accounts(api huma.API) {
 	get(api, "/version", "The engine's version", func(context.Context, *struct{}) (*body[Version], error) {
 		return &body[Version]{Version{Version: s.version, Go: runtime.Version()}}, nil
 	})
-	get(api, "/accounts", "List accounts", func(ctx context.Context, _ *struct{}) (*list[Account], error) {
-		all, err := s.engine.Accounts(ctx)
-		var out []Account
-		for _, a := range all {
-			out = append(out, Account{Name: a.Name, Provider: string(a.Provider), Settings: a.Settings, Proxy: shown(a.Proxy), Created: a.Created})
-		}
-		return listOf(out), err
-	})
+	s.listAccounts(api)
 	post(api, "/accounts", "Add an account", http.StatusCreated, func(ctx context.Context, in *body[NewAccount]) (*body[AccountReport], error) {
 		a := cloud.Account{Name: in.Body.Name, Provider: cloud.Provider(in.Body.Provider), Settings: in.Body.Settings, CA: in.Body.CA, Proxy: in.Body.Proxy, Secrets: map[string]cloud.Secret{}}
 		for k, v := range in.Body.Secrets {
@@ -194,12 +192,14 @@ func (s *Server) clusters(api huma.API) {
 			return planned(s.engine.PlanRemoveNode(ctx, in.Name, in.Body.Node))
 		case store.Reconcile:
 			return planned(s.engine.PlanReconcile(ctx, in.Name))
+		case store.Approve:
+			return planned(s.engine.PlanApprove(ctx, in.Name, who(ctx)))
 		default: // the only other kind that is let through
-			return planned(s.engine.PlanDelete(ctx, in.Name))
+			return planned(s.engine.PlanDelete(ctx, in.Name, in.Body.Abandon...))
 		}
 	})
 	post(api, "/clusters", "Apply a cluster file", http.StatusAccepted, func(ctx context.Context, in *body[File]) (*body[Change], error) {
-		c, err := s.engine.Apply(ctx, []byte(in.Body.Cluster), "local")
+		c, err := s.engine.Apply(ctx, []byte(in.Body.Cluster), who(ctx))
 		return s.change(ctx, c, err)
 	})
 	get(api, "/clusters", "List clusters", func(ctx context.Context, _ *struct{}) (*list[Cluster], error) {
@@ -222,39 +222,6 @@ func (s *Server) clusters(api huma.API) {
 		v, err := s.cluster(ctx, c, true)
 		return &body[Cluster]{v}, err
 	})
-	remove(api, "/clusters/{name}", "Delete a cluster", http.StatusAccepted, func(ctx context.Context, in *byName) (*body[Change], error) {
-		c, err := s.engine.Delete(ctx, in.Name, "local")
-		return s.change(ctx, c, err)
-	})
-	post(api, "/clusters/{name}/reconcile", "Reconcile a cluster now", http.StatusAccepted, func(ctx context.Context, in *byName) (*body[Change], error) {
-		c, err := s.engine.Reconcile(ctx, in.Name, "local")
-		return s.change(ctx, c, err)
-	})
-	get(api, "/clusters/{name}/changes", "List what was asked of a cluster, the oldest first", func(ctx context.Context, in *byName) (*list[Change], error) {
-		c, err := s.engine.Cluster(ctx, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		all, err := s.engine.Store().ListChanges(ctx, c.UID)
-		var out []Change
-		for _, ch := range all {
-			v, err := s.change(ctx, ch, nil)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v.Body)
-		}
-		return listOf(out), err
-	})
-	get(api, "/changes/{id}", "Get a change", func(ctx context.Context, in *struct {
-		ID int64 `path:"id"`
-	}) (*body[Change], error) {
-		c, err := s.engine.Store().GetChange(ctx, in.ID)
-		if errors.Is(err, store.ErrNotFound) {
-			err = &engine.Problem{Kind: engine.Missing, Message: fmt.Sprintf("there is no change %d", in.ID)}
-		}
-		return s.change(ctx, c, err)
-	})
 	get(api, "/clusters/{name}/kubeconfig", "Get a kubeconfig", func(ctx context.Context, in *struct {
 		Name  string `path:"name"`
 		Hours int    `query:"hours" default:"24" minimum:"1" maximum:"8760"`
@@ -276,38 +243,29 @@ func planned(p engine.Planned, err error) (*body[Plan], error) {
 	return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: steps, Notes: p.Graph.Notes, More: p.Graph.More, Spec: string(text)}}, err
 }
 
-func (s *Server) change(ctx context.Context, c store.Change, err error) (*body[Change], error) {
-	if err != nil {
-		return nil, err
-	}
-	out := Change{ID: c.ID, Kind: string(c.Kind), State: string(c.State), Generation: c.Generation, Who: c.Who, Created: c.Created, Error: c.Error}
-	at, err := s.engine.Store().GetClusterByUID(ctx, c.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	out.Cluster = at.Name
-	if c.State != store.Queued {
-		runs, err := s.engine.Store().ListRuns(ctx, c.Cluster, 10)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range runs { // the newest first
-			if !r.Started.Before(c.Created) && (c.Ended.IsZero() || !r.Started.After(c.Ended)) {
-				out.Run = r.ID
-				break
-			}
-		}
-	}
-	return &body[Change]{out}, nil
-}
-
 func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Cluster, error) {
-	v := Cluster{Name: c.Name, UID: c.UID, Phase: string(c.Phase), Generation: c.Generation, Version: c.Spec.Spec.KubernetesVersion, Created: c.Created, NextRun: c.NextRun}
+	phase, conditions, err := s.engine.Health(ctx, c)
+	if err != nil {
+		return Cluster{}, err
+	}
+	v := Cluster{
+		Name: c.Name, UID: c.UID, Phase: string(phase), Generation: c.Generation, Version: c.Spec.Spec.KubernetesVersion, Created: c.Created,
+		Conditions: conditions, Paused: pauseOf(c.Paused),
+	}
+	if c.Paused == nil || !c.DeleteRequested.IsZero() {
+		v.NextRun = c.NextRun
+	}
 	for _, site := range c.Spec.Spec.Sites {
 		v.Sites = append(v.Sites, site.Name+" ("+site.Region+")")
 	}
-	for _, cond := range c.Conditions {
-		v.Conditions = append(v.Conditions, Condition{Type: cond.Type, Status: cond.Status == "True", Reason: cond.Reason, Message: cond.Message, Since: cond.Since})
+	pending, err := s.engine.Store().ListChanges(ctx, c.UID, store.Queued, store.Applying)
+	if err != nil {
+		return v, err
+	}
+	for _, ch := range pending {
+		one := changeOf(c, ch)
+		one.Held = "" // Paused says it
+		v.PendingChanges = append(v.PendingChanges, one)
 	}
 	nodes, err := s.engine.Nodes(ctx, c.Name)
 	if err != nil {
@@ -323,10 +281,20 @@ func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Clus
 		return v, nil
 	}
 	doc := c.Spec.Clone()
-	doc.Status = map[string]any{"phase": v.Phase, "nodes": v.Nodes, "ready": v.Ready, "conditions": c.Conditions}
+	doc.Status = clusterStatus{Phase: v.Phase, Nodes: v.Nodes, Ready: v.Ready, Paused: v.Paused, PendingChanges: v.PendingChanges, Conditions: v.Conditions}
 	text, err := spec.Marshal(doc)
 	v.File = string(text)
 	return v, err
+}
+
+// clusterStatus is the status in a cluster's file. The file is the spec in force: what is asked for beyond it is pending.
+type clusterStatus struct {
+	Phase          string      `json:"phase"`
+	Nodes          int         `json:"nodes"`
+	Ready          int         `json:"ready"`
+	Paused         *Pause      `json:"paused,omitempty"`
+	PendingChanges []Change    `json:"pendingChanges,omitempty"`
+	Conditions     []Condition `json:"conditions,omitempty"`
 }
 
 func (s *Server) nodes(api huma.API) {
@@ -361,7 +329,7 @@ func (s *Server) nodes(api huma.API) {
 			Count int    `json:"count" minimum:"1" maximum:"100" default:"1"`
 		}
 	}) (*body[Change], error) {
-		c, names, err := s.engine.AddNodes(ctx, in.Name, in.Body.Group, in.Body.Count, "local")
+		c, names, err := s.engine.AddNodes(ctx, in.Name, in.Body.Group, in.Body.Count, who(ctx))
 		out, err := s.change(ctx, c, err)
 		if err == nil {
 			out.Body.Message = strings.Join(names, ", ")
@@ -372,7 +340,7 @@ func (s *Server) nodes(api huma.API) {
 		Name string `path:"name"`
 		Node string `path:"node"`
 	}) (*body[Change], error) {
-		c, err := s.engine.RemoveNode(ctx, in.Name, in.Node, "local")
+		c, err := s.engine.RemoveNode(ctx, in.Name, in.Node, who(ctx))
 		return s.change(ctx, c, err)
 	})
 	post(api, "/clusters/{name}/nodes/{node}/ssh", "Let a public key into a node for a few minutes", http.StatusOK, func(ctx context.Context, in *struct {
@@ -451,7 +419,11 @@ func (s *Server) run(ctx context.Context, id int64) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	v := Run{ID: r.ID, Cluster: at.Name, Reason: r.Reason, Started: r.Started, Ended: r.Ended, Outcome: r.Outcome, Error: r.Error, Total: len(steps)}
+	return runOf(r, steps, at.Name), nil
+}
+
+func runOf(r store.Run, steps []store.Step, cluster string) Run {
+	v := Run{ID: r.ID, Cluster: cluster, Reason: r.Reason, Started: r.Started, Ended: r.Ended, Outcome: r.Outcome, Error: r.Error, Total: len(steps)}
 	if v.Outcome == "" {
 		v.Outcome = "running"
 	}
@@ -462,8 +434,8 @@ func (s *Server) run(ctx context.Context, id int64) (Run, error) {
 		if st.State == store.StepDone {
 			v.Done++
 		}
-		v.Steps = append(v.Steps, RunStep{ID: st.ID, Action: st.Action, Kind: st.Kind, Key: st.Key, Site: st.Site, Reason: st.Reason, State: string(st.State), Error: st.Error, Started: st.Started, Ended: st.Ended, After: st.Depends})
+		v.Steps = append(v.Steps, RunStep{ID: st.ID, Action: st.Action, Kind: st.Kind, Key: st.Key, Site: st.Site, Reason: st.Reason, Phase: st.Phase, State: string(st.State), Error: st.Error, Started: st.Started, Ended: st.Ended, After: st.Depends})
 	}
 	v.CriticalPath = CriticalPath(v.Steps)
-	return v, nil
+	return v
 }

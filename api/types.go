@@ -7,6 +7,7 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/store"
 )
 
 // Account is an account as it is shown: without its secrets.
@@ -16,6 +17,7 @@ type Account struct {
 	Settings map[string]string `json:"settings,omitempty"`
 	Proxy    string            `json:"proxy,omitempty"`
 	Created  time.Time         `json:"created"`
+	AccountTraffic
 }
 
 // NewAccount is an account as it is added.
@@ -57,28 +59,14 @@ type Plan struct {
 
 // ChangeAsked is a change of an existing cluster that a plan is asked for.
 type ChangeAsked struct {
-	Kind string `json:"kind" enum:"node-add,node-remove,reconcile,delete"`
+	Kind string `json:"kind" enum:"node-add,node-remove,reconcile,approve,delete"`
 	// Group and Count are a node-add's.
 	Group string `json:"group,omitempty"`
 	Count int    `json:"count,omitempty" minimum:"0" maximum:"100"`
 	// Node is a node-remove's.
 	Node string `json:"node,omitempty"`
-}
-
-// Change is one thing asked for.
-type Change struct {
-	ID         int64     `json:"id"`
-	Cluster    string    `json:"cluster"`
-	Kind       string    `json:"kind"`
-	State      string    `json:"state"`
-	Generation int64     `json:"generation,omitempty"`
-	Who        string    `json:"who,omitempty"`
-	Created    time.Time `json:"created"`
-	Error      string    `json:"error,omitempty"`
-	// Run is the run that carries it out, 0 while it is queued.
-	Run int64 `json:"run,omitempty"`
-	// Message says what was found, for people.
-	Message string `json:"message,omitempty"`
+	// Abandon are the sites that a delete gives up.
+	Abandon []string `json:"abandon,omitempty"`
 }
 
 // Cluster is one cluster at a glance.
@@ -94,18 +82,16 @@ type Cluster struct {
 	Created    time.Time   `json:"created"`
 	NextRun    time.Time   `json:"nextRun,omitzero"`
 	Conditions []Condition `json:"conditions,omitempty"`
+	// Paused is there while nothing but a deletion is done about it.
+	Paused *Pause `json:"paused,omitempty"`
+	// PendingChanges are what was asked for and isn't done yet, in order.
+	PendingChanges []Change `json:"pendingChanges,omitempty"`
 	// File is the cluster file with its defaults and status; what is printed can be applied again.
 	File string `json:"file,omitempty"`
 }
 
-// Condition is one thing that holds for a cluster.
-type Condition struct {
-	Type    string    `json:"type"`
-	Status  bool      `json:"status"`
-	Reason  string    `json:"reason,omitempty"`
-	Message string    `json:"message,omitempty"`
-	Since   time.Time `json:"since,omitzero"`
-}
+// Condition is one statement about a cluster, in Kubernetes' form.
+type Condition = store.Condition
 
 // Node is one node of a cluster.
 type Node struct {
@@ -160,12 +146,14 @@ type Run struct {
 
 // RunStep is one step of a run.
 type RunStep struct {
-	ID      string    `json:"id"`
-	Action  string    `json:"action"`
-	Kind    string    `json:"kind"`
-	Key     string    `json:"key"`
-	Site    string    `json:"site"`
-	Reason  string    `json:"reason"`
+	ID     string `json:"id"`
+	Action string `json:"action"`
+	Kind   string `json:"kind"`
+	Key    string `json:"key"`
+	Site   string `json:"site"`
+	Reason string `json:"reason"`
+	// Phase is the part of a deletion that it belongs to.
+	Phase   string    `json:"phase,omitempty"`
 	State   string    `json:"state"`
 	Error   string    `json:"error,omitempty"`
 	Started time.Time `json:"started,omitzero"`

@@ -41,7 +41,7 @@ type Account struct {
 	Proxy string
 }
 
-// Transport wraps the HTTP transport that a driver uses, so that the engine can count and limit calls. The wrapped
+// Transport wraps the HTTP transport that a driver uses, a Wire, so that the engine can count and pace calls. The wrapped
 // transport must be safe for concurrent use.
 type Transport func(http.RoundTripper) http.RoundTripper
 

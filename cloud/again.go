@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,12 +18,13 @@ const readTries = 6
 // ReadAgain calls read, which changes nothing, until it is answered or has failed in another way than by the cloud being
 // busy, a few times, with growing pauses of up to two seconds.
 func ReadAgain(ctx context.Context, busy func(error) bool, read func() error) error {
-	for pause, try := 100*time.Millisecond, 1; ; pause, try = min(2*pause, 2*time.Second), try+1 {
+	pauses := Backoff{First: 100 * time.Millisecond, Most: 2 * time.Second}
+	for try := 1; ; try++ {
 		err := read()
 		if err == nil || try == readTries || !busy(err) {
 			return err
 		}
-		if Pause(ctx, pause/2+rand.N(pause/2)) != nil {
+		if Pause(ctx, pauses.Next(0)) != nil {
 			return err
 		}
 	}

@@ -82,6 +82,23 @@ type Object struct {
 	// Machine is set for machines.
 	Machine *MachineStatus `json:"machine,omitempty"`
 	Created time.Time      `json:"created,omitzero"`
+	// Unmarked says that somebody took or altered the owner mark: what it is, is known by its id only. Update of FieldMark
+	// puts the mark back.
+	Unmarked bool `json:"unmarked,omitempty"`
+	// Parts are what came along with a machine and may outlive it: its disk, its interface. While it has them they are
+	// no objects of their own, and while they are known to be its parts they are removed when they outlive it.
+	Parts []Known `json:"parts,omitempty"`
+	// PartOf is set in the ledger's record of such a part: the machine's key.
+	PartOf string `json:"partOf,omitempty"`
+}
+
+// Known is what a cluster's ledger holds of a thing: enough to find it without its mark.
+type Known struct {
+	Kind Kind `json:"kind"`
+	// Key is the key under which it was made.
+	Key string `json:"key"`
+	// ID is the cloud's own id, as in Object.
+	ID string `json:"id"`
 }
 
 // MachineStatus is what a cloud says about a machine beyond its spec.
@@ -149,6 +166,8 @@ type KindInfo struct {
 	PicksAddress bool
 	// Access says that objects of this kind decide who reaches machines from outside.
 	Access bool
+	// Lasting says that objects of this kind serve one machine and outlast it: addresses, disks, interfaces.
+	Lasting bool
 }
 
 // CreateRequest is all that a driver needs to make one resource.
@@ -171,7 +190,7 @@ type UpdateRequest struct {
 	// Object is the object as it was last observed.
 	Object Object
 	// Fields are the top-level JSON fields of the spec that differ, all of them mutable. The field "state" stands for a
-	// machine that is Stopped and is to be started.
+	// machine that is Stopped and is to be started, "mark" for an object that is Unmarked and is to be marked again.
 	Fields []string
 	Refs   map[string]Object
 }
@@ -188,7 +207,11 @@ type Driver interface {
 	Blueprint(owner Owner, site Site) ([]Resource, error)
 	// Observe lists everything in the region, and outside any region, that carries the mark of the cluster, with one
 	// paged list per resource type. Terminated machines that the cloud still shows are reported as Gone.
-	Observe(ctx context.Context, cluster, region string) ([]Object, error)
+	//
+	// Known is what is on record there. What of it is there without its mark, or with an altered one, is reported under the
+	// key on record as Unmarked: else it would be taken for gone, made a second time, and never deleted. Only for what the
+	// usual lists leave out of it, one more list per resource type is read; while nothing is amiss there is none.
+	Observe(ctx context.Context, cluster, region string, known ...Known) ([]Object, error)
 	// Preflight finds out, without making anything, what would keep the account from making resources: machine types that
 	// aren't offered, limits that are too small, permissions that are missing. What it isn't allowed to look at is a note.
 	Preflight(ctx context.Context, req PreflightRequest) (Findings, error)
@@ -221,6 +244,9 @@ type Item struct {
 	Name   string `json:"name,omitempty"`
 	// Cluster is the UID in the owner mark, empty for what is not ours.
 	Cluster string `json:"cluster,omitempty"`
+	// Controller is the name of the Kubernetes whose controllers made it, by the tag that they give what they make
+	// ("kubernetes.io/cluster/<name>"); empty for what has none.
+	Controller string `json:"controller,omitempty"`
 	// Detail is a short stable description ("10.64.0.0/16", "t3.medium running"): with the other fields it is all that
 	// is compared before and after.
 	Detail string `json:"detail,omitempty"`

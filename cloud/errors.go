@@ -43,6 +43,8 @@ type Error struct {
 	NoRegion bool
 	// Held says of a conflict that it doesn't pass by itself: what is in the way is another's, or somebody wants it so.
 	Held bool
+	// Blockers are what is in the way, as far as it can be named.
+	Blockers []Blocker
 	// RetryAfter is how long the cloud asked to wait; zero when it didn't say.
 	RetryAfter time.Duration
 	Err        error

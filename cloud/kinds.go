@@ -5,18 +5,22 @@ import (
 	"slices"
 )
 
-// FieldState stands for a machine that is stopped and is to be started. It is in no spec.
-const FieldState = "state"
+// Fields that are in no spec: that of a machine that is stopped and is to be started, and that of an object that lost its
+// owner mark.
+const (
+	FieldState = "state"
+	FieldMark  = "mark"
+)
 
-// MutableFields are the fields of a kind that Update can change, FieldState among them for machines.
+// MutableFields are the fields of a kind that Update can change, FieldMark among them, and FieldState for machines.
 func MutableFields(kinds []KindInfo, kind Kind) []string {
 	for _, k := range kinds {
 		switch {
 		case k.Kind != kind:
 		case k.Machine:
-			return append(slices.Clone(k.Mutable), FieldState)
+			return append(slices.Clone(k.Mutable), FieldState, FieldMark)
 		default:
-			return k.Mutable
+			return append(slices.Clone(k.Mutable), FieldMark)
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 func TestFields(t *testing.T) {
 	kinds := []cloud.KindInfo{{Kind: "net"}, {Kind: "firewall", Mutable: []string{"rules"}}, {Kind: "machine", Mutable: []string{"tags"}, Machine: true}}
 	for kind, want := range map[cloud.Kind][]string{
-		"net": nil, "firewall": {"rules"}, "machine": {"tags", cloud.FieldState}, "disk": nil,
+		"net": {cloud.FieldMark}, "firewall": {"rules", cloud.FieldMark}, "machine": {"tags", cloud.FieldState, cloud.FieldMark}, "disk": nil,
 	} {
 		if diff := cmp.Diff(want, cloud.MutableFields(kinds, kind)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)

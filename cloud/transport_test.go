@@ -39,3 +39,24 @@ func TestNewTransport(t *testing.T) {
 		t.Error("a CA without a certificate is taken")
 	}
 }
+
+// TestTransportsAreShared wants accounts with the same authority behind them to share connections, and no others.
+func TestTransportsAreShared(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	open := func(name, ca string, timeout time.Duration) *http.Transport {
+		tr, err := cloud.NewTransport(cloud.Account{Name: name, CA: ca}, timeout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr
+	}
+	one := open("one", ca, time.Minute)
+	if open("two", ca, time.Minute) != one {
+		t.Error("two accounts with the same CA don't share connections")
+	}
+	if open("three", "", time.Minute) == one || open("four", ca, time.Second) == one {
+		t.Error("accounts share connections that trust another CA, or wait for another time")
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/engine/traffic"
 	"github.com/skyweld/skyweld/plan"
 	"github.com/skyweld/skyweld/remote"
 	"github.com/skyweld/skyweld/spec"
@@ -22,7 +23,7 @@ type cachedDriver struct {
 	driver  cloud.Driver
 }
 
-// driver returns the account and its driver, made anew when the account was changed.
+// driver returns the account and its driver, made anew when the account was changed: then its calls begin anew, too.
 func (e *Engine) driver(ctx context.Context, name string) (cloud.Account, cloud.Driver, error) {
 	account, err := e.store.GetAccount(ctx, name)
 	if err != nil {
@@ -33,7 +34,9 @@ func (e *Engine) driver(ctx context.Context, name string) (cloud.Account, cloud.
 	if c, ok := e.drivers[name]; ok && c.account.Updated.Equal(account.Updated) {
 		return c.account.Account, c.driver, nil
 	}
-	d, err := e.open(ctx, account.Account)
+	t := e.trafficLocked(name)
+	t.Reset()
+	d, err := e.open(ctx, account.Account, t)
 	if err != nil {
 		return account.Account, nil, err
 	}
@@ -42,12 +45,12 @@ func (e *Engine) driver(ctx context.Context, name string) (cloud.Account, cloud.
 }
 
 // open makes a driver for an account that needn't be stored yet.
-func (e *Engine) open(ctx context.Context, account cloud.Account) (cloud.Driver, error) {
+func (e *Engine) open(ctx context.Context, account cloud.Account, t *traffic.Account) (cloud.Driver, error) {
 	factory := e.opts.Drivers[account.Provider]
 	if factory == nil {
 		return nil, Invalidf("provider", "%q is not supported; want one of %s", account.Provider, strings.Join(e.Providers(), ", "))
 	}
-	d, err := factory(ctx, account, newLimiter().transport())
+	d, err := factory(ctx, account, t.Transport())
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", account.Name, err)
 	}
@@ -75,7 +78,7 @@ func (e *Engine) AddAccount(ctx context.Context, account cloud.Account) (cloud.R
 	if _, err := e.store.GetAccount(ctx, account.Name); err == nil {
 		return cloud.Report{}, &Problem{Kind: Taken, Message: fmt.Sprintf("an account named %s exists already: choose another name, or remove it first with 'skyweld account remove %s'", account.Name, account.Name)}
 	}
-	d, err := e.open(ctx, account)
+	d, err := e.open(ctx, account, traffic.New())
 	if err != nil {
 		return cloud.Report{}, &Problem{Kind: BadInput, Message: err.Error()} // it has asked nobody yet
 	}
@@ -101,7 +104,7 @@ func (e *Engine) UpdateAccount(ctx context.Context, account cloud.Account) (clou
 	if err := usable(account); err != nil {
 		return cloud.Report{}, err
 	}
-	d, err := e.open(ctx, account)
+	d, err := e.open(ctx, account, traffic.New())
 	if err != nil {
 		return cloud.Report{}, err
 	}
@@ -209,12 +212,13 @@ func (e *Engine) Accounts(ctx context.Context) ([]store.Account, error) {
 	return e.store.ListAccounts(ctx)
 }
 
-// CheckAccount says whether an account can be used.
+// CheckAccount says whether an account can be used. It asks the cloud whatever was learned of the account before.
 func (e *Engine) CheckAccount(ctx context.Context, name string) (cloud.Report, error) {
 	_, d, err := e.driver(ctx, name)
 	if err != nil {
 		return cloud.Report{}, e.noAccount(ctx, name, err)
 	}
+	e.trafficOf(name).Reset()
 	report, err := d.Check(ctx)
 	if err != nil {
 		return report, fmt.Errorf("account %s: %w", name, withAdvice(err, name))
@@ -241,17 +245,25 @@ func (e *Engine) Inventory(ctx context.Context, name string, regions []string) (
 	if err != nil {
 		return nil, e.noAccount(ctx, name, err)
 	}
-	names := regionNames(string(account.Provider))
-	for _, r := range regions {
-		if !slices.Contains(names, r) {
-			return nil, Invalidf("region", "found %q: %s has no such region; want one of %s", r, account.Provider, strings.Join(names, ", "))
-		}
+	if err := checkRegions(account.Provider, regions); err != nil {
+		return nil, err
 	}
 	items, err := d.Inventory(ctx, regions...)
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", name, withAdvice(err, name))
 	}
 	return items, nil
+}
+
+// checkRegions says which region a cloud doesn't have.
+func checkRegions(provider cloud.Provider, regions []string) error {
+	names := regionNames(string(provider))
+	for _, r := range regions {
+		if !slices.Contains(names, r) {
+			return Invalidf("region", "found %q: %s has no such region; want one of %s", r, provider, strings.Join(names, ", "))
+		}
+	}
+	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

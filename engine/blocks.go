@@ -9,7 +9,6 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/spec"
-	"github.com/skyweld/skyweld/store"
 )
 
 // blockRule is what a cloud says of the block of one site, with the account's part of it.
@@ -21,7 +20,7 @@ type blockRule struct {
 
 // blockRules are the rules for the sites of a file whose cloud has one, by the site's name. Sites that the cluster in force
 // has already are left out: they have their block, and keep it.
-func (e *Engine) blockRules(ctx context.Context, c *spec.Cluster, old *store.Cluster) (map[string]blockRule, error) {
+func (e *Engine) blockRules(ctx context.Context, c *spec.Cluster, old *asked) (map[string]blockRule, error) {
 	rules := map[string]blockRule{}
 	for _, s := range c.Spec.Sites {
 		if old != nil {
@@ -61,12 +60,13 @@ func (e *Engine) otherBlocks(ctx context.Context, name, account string) ([]cloud
 		if c.Name == name {
 			continue
 		}
-		latest, err := e.latestSpec(ctx, c)
+		q, err := e.store.GetQueue(ctx, c.UID)
 		if err != nil {
 			return nil, err
 		}
-		if latest == nil {
-			latest = c.Spec
+		latest, err := latestSpec(q)
+		if err != nil {
+			return nil, err
 		}
 		for _, s := range latest.Spec.Sites {
 			if s.Account == account && s.Block.IsValid() {

@@ -68,9 +68,12 @@ func (r *run) create(ctx context.Context, st *site, s plan.Step) error {
 			// another creation. Before that a part of it may be there, and only the intent explains it.
 			err = errors.Join(err, r.e.store.ResolveIntent(context.WithoutCancel(ctx), r.fence, intent.ID, store.Resolution{State: store.IntentFailed}))
 		}
+		if unsure {
+			err = errors.Join(err, r.landedLate(ctx, st, intent, cloud.Object{}))
+		}
 		return err
 	}
-	return r.made(ctx, st, intent.ID, object)
+	return r.made(ctx, st, intent, object)
 }
 
 // landed looks for what an earlier try, whose answer never came, may have made.
@@ -107,13 +110,19 @@ func settled(c cloud.Class) bool {
 
 // made resolves the intent and writes the ledger, in one transaction, even when the run is being stopped: the resource
 // exists.
-func (r *run) made(ctx context.Context, st *site, intent int64, object cloud.Object) error {
+func (r *run) made(ctx context.Context, st *site, intent store.Intent, object cloud.Object) error {
 	r.setObject(object)
 	line, err := ledgerLine(st.spec.Name, object)
 	if err != nil {
 		return err
 	}
-	return r.e.store.ResolveIntent(context.WithoutCancel(ctx), r.fence, intent, store.Resolution{State: store.IntentDone, ObjectID: object.ID, Put: &line})
+	err = r.e.store.ResolveIntent(context.WithoutCancel(ctx), r.fence, intent.ID, store.Resolution{
+		State: store.IntentDone, ObjectID: object.ID, Put: &line, Reopen: r.inherited(intent),
+	})
+	if errors.Is(err, store.ErrFenced) {
+		err = errors.Join(err, r.landedLate(ctx, st, intent, object))
+	}
+	return err
 }
 
 // intent is on record before every call that makes or removes something.
@@ -178,6 +187,9 @@ func (r *run) settle(ctx context.Context) error {
 	live, gone := map[identity]bool{}, map[identity]bool{}
 	for _, g := range r.got {
 		live[r.identity(g)], gone[r.identity(g)] = g.State != cloud.Gone, g.State == cloud.Gone
+		for _, p := range g.Parts {
+			live[identity{r.account(g.Site), p.Kind, p.ID}] = true
+		}
 	}
 	for _, line := range r.ledger.lines {
 		id := r.lineIdentity(line)
@@ -188,23 +200,30 @@ func (r *run) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.recordParts(ctx, live); err != nil {
+		return err
+	}
+	var open []store.Intent // what is ended here is so for whoever settles once more
 	for _, i := range r.ledger.intents {
-		if _, unknown := r.unknown[i.Site]; unknown {
-			continue
-		}
 		var end store.IntentState
-		switch o, there := r.objects[i.Key]; {
+		o, there := r.objects[i.Key]
+		_, unknown := r.unknown[i.Site]
+		switch {
+		case unknown:
 		case i.Action == string(plan.Delete) && !there: // it was under way and has happened
 			end = store.IntentDone
 		case i.Action == string(plan.Create) && there && !r.young(i.Created) && r.explainedBy(i, r.got) < 0 && r.recorded()[identity{r.account(i.Site), o.Kind, o.ID}]:
 			end = store.IntentFailed // what is there came of another, and nothing of this one
-		default:
+		}
+		if end == "" {
+			open = append(open, i)
 			continue
 		}
 		if err := r.e.store.ResolveIntent(ctx, r.fence, i.ID, store.Resolution{State: end}); err != nil {
 			return err
 		}
 	}
+	r.ledger.intents = open
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (e *Engine) Plan(ctx context.Context, file []byte) (Planned, error) {
 	}
 	at := store.Cluster{Name: c.Metadata.Name, Spec: c}
 	if old != nil {
-		at = *old
+		at = old.Cluster
 	} else if at.UID, err = randomHex(8); err != nil {
 		return Planned{}, err
 	}
@@ -41,28 +41,30 @@ func (e *Engine) Plan(ctx context.Context, file []byte) (Planned, error) {
 
 // Apply takes a cluster file on. The change it returns tells when it is done.
 func (e *Engine) Apply(ctx context.Context, file []byte, who string) (store.Change, error) {
-	c, old, err := e.read(ctx, file)
-	if err != nil {
-		return store.Change{}, err
-	}
-	body, err := json.Marshal(c)
-	if err != nil {
-		return store.Change{}, fmt.Errorf("cluster %s: %w", c.Metadata.Name, err)
-	}
-	change := store.Change{Kind: store.Apply, Body: body, Who: who}
-	if old != nil {
-		change.Cluster = old.UID
-		return e.store.AddChange(ctx, change)
-	}
-	_, change, err = e.store.CreateClusterBy(ctx, c, change)
-	if errors.Is(err, store.ErrExists) {
-		return store.Change{}, &Problem{Kind: Taken, Field: "metadata.name", Message: fmt.Sprintf("a cluster named %s was just made by somebody else", c.Metadata.Name)}
-	}
-	return change, err
+	return queueUp(ctx, func() (store.Change, error) {
+		c, old, err := e.read(ctx, file)
+		if err != nil {
+			return store.Change{}, err
+		}
+		body, err := json.Marshal(c)
+		if err != nil {
+			return store.Change{}, fmt.Errorf("cluster %s: %w", c.Metadata.Name, err)
+		}
+		change := store.Change{Kind: store.Apply, Body: body, Who: who, Summary: spec.Summary(nil, c)}
+		if old != nil {
+			change.Cluster, change.Summary = old.UID, spec.Summary(old.Spec, c)
+			return e.store.QueueChange(ctx, old.queue, change)
+		}
+		_, change, err = e.store.CreateClusterBy(ctx, c, change)
+		if errors.Is(err, store.ErrExists) {
+			return store.Change{}, &Problem{Kind: Taken, Field: "metadata.name", Message: fmt.Sprintf("a cluster named %s was just made by somebody else", c.Metadata.Name)}
+		}
+		return change, err
+	})
 }
 
 // altered is an existing cluster, and its latest spec with something altered in it.
-func (e *Engine) altered(ctx context.Context, name string, alter func(*spec.Cluster) error) (*store.Cluster, *spec.Cluster, error) {
+func (e *Engine) altered(ctx context.Context, name string, alter func(*spec.Cluster) error) (*asked, *spec.Cluster, error) {
 	old, err := e.existing(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -90,18 +92,26 @@ func (e *Engine) altered(ctx context.Context, name string, alter func(*spec.Clus
 
 // alter queues a change that is made from the cluster's latest spec.
 func (e *Engine) alter(ctx context.Context, name, who string, kind store.ChangeKind, alter func(*spec.Cluster) error) (store.Change, error) {
-	old, next, err := e.altered(ctx, name, alter)
-	if err != nil {
-		return store.Change{}, err
-	}
-	c := store.Change{Cluster: old.UID, Kind: kind, Who: who}
-	if alter != nil {
+	return queueUp(ctx, func() (store.Change, error) {
+		old, next, err := e.altered(ctx, name, alter)
+		if err != nil {
+			return store.Change{}, err
+		}
+		c := store.Change{Cluster: old.UID, Kind: kind, Who: who, Summary: summaries[kind]}
+		if alter == nil {
+			return e.store.AddChange(ctx, c)
+		}
+		c.Summary = spec.Summary(old.Spec, next)
 		if c.Body, err = json.Marshal(next); err != nil {
 			return store.Change{}, fmt.Errorf("cluster %s: %w", name, err)
 		}
-	}
-	return e.store.AddChange(ctx, c)
+		return e.store.QueueChange(ctx, old.queue, c)
+	})
 }
+
+// summaries are what changes ask for that carry no spec.
+var summaries = map[store.ChangeKind]string{store.Reconcile: "check and repair now", store.Delete: "delete the cluster and all it has",
+	store.Approve: "check and repair now, and make a lost control plane again of what is left of it"}
 
 // AddNodes makes a group of workers larger and returns the names of the new nodes.
 func (e *Engine) AddNodes(ctx context.Context, name, group string, count int, who string) (store.Change, []string, error) {
@@ -124,16 +134,23 @@ func (e *Engine) Reconcile(ctx context.Context, name, who string) (store.Change,
 	return e.alter(ctx, name, who, store.Reconcile, nil)
 }
 
-// Delete asks for the end of a cluster.
-func (e *Engine) Delete(ctx context.Context, name, who string) (store.Change, error) {
-	c, err := e.store.GetCluster(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return store.Change{}, e.noCluster(ctx, name)
-	}
+// Delete asks for the end of a cluster. Sites whose accounts are lost can be given up: what is there is left there.
+func (e *Engine) Delete(ctx context.Context, name, who string, abandon ...string) (store.Change, error) {
+	c, err := e.Cluster(ctx, name)
 	if err != nil {
 		return store.Change{}, err
 	}
-	return e.store.AddChange(ctx, store.Change{Cluster: c.UID, Kind: store.Delete, Who: who})
+	given, err := e.abandonable(ctx, c, abandon)
+	if err != nil {
+		return store.Change{}, err
+	}
+	change, err := e.store.AddChange(ctx, store.Change{Cluster: c.UID, Kind: store.Delete, Who: who, Summary: summaries[store.Delete]})
+	for _, a := range given { // not before: who didn't ask for the deletion gave nothing up
+		if a.Who = who; err == nil {
+			err = e.store.AbandonSite(ctx, a)
+		}
+	}
+	return change, err
 }
 
 // noCluster is the problem of a name that no cluster has.
@@ -214,6 +231,11 @@ func (e *Engine) known(ctx context.Context, name string) (*survey, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.knownOf(ctx, c)
+}
+
+func (e *Engine) knownOf(ctx context.Context, c store.Cluster) (*survey, error) {
+	var err error
 	s := &survey{e: e, cluster: c, spec: c.Spec, owner: cloud.Owner{UID: c.UID, Name: c.Name}, sites: map[string]*site{}, unknown: map[string]string{}, members: map[string]kube.NodeInfo{}}
 	if s.facts, s.status, s.keys, err = e.recall(ctx, c); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
@@ -16,6 +17,9 @@ func (e *Engine) dryRun(ctx context.Context, at store.Cluster, wanted *spec.Clus
 	if err := s.cannot(); err != nil {
 		return Planned{}, err
 	}
+	if why := Held(at); why != "" && !deleting {
+		s.graph.Notes = append(s.graph.Notes, why)
+	}
 	return Planned{Spec: wanted, Graph: s.graph}, nil
 }
 
@@ -25,7 +29,7 @@ func (e *Engine) planAltered(ctx context.Context, name string, alter func(*spec.
 	if err != nil {
 		return Planned{}, err
 	}
-	return e.dryRun(ctx, *old, next, false)
+	return e.dryRun(ctx, old.Cluster, next, false)
 }
 
 // PlanAddNodes says what AddNodes would do.
@@ -47,10 +51,15 @@ func (e *Engine) PlanReconcile(ctx context.Context, name string) (Planned, error
 }
 
 // PlanDelete says what Delete would do.
-func (e *Engine) PlanDelete(ctx context.Context, name string) (Planned, error) {
+func (e *Engine) PlanDelete(ctx context.Context, name string, abandon ...string) (Planned, error) {
 	c, err := e.Cluster(ctx, name)
 	if err != nil {
 		return Planned{}, err
 	}
-	return e.dryRun(ctx, c, c.Spec, true)
+	if _, err := e.abandonable(ctx, c, abandon); err != nil {
+		return Planned{}, err
+	}
+	rest := c.Spec.Clone()
+	rest.Spec.Sites = slices.DeleteFunc(rest.Spec.Sites, func(s spec.Site) bool { return slices.Contains(abandon, s.Name) })
+	return e.dryRun(ctx, c, rest, true)
 }

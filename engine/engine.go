@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/engine/traffic"
+	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/node"
-	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	FindEgress func(ctx context.Context, proxy string) ([]netip.Prefix, error)
 	// FirstContact is how long a new machine may take until it answers SSH; 0 means 10 minutes.
 	FirstContact time.Duration
+	// ListLag is how long a cloud's lists may leave out what was just made, and show what was just deleted; 0 means 2 minutes.
+	ListLag time.Duration
 	// Every is how often a cluster is reconciled when nothing is asked.
 	Every time.Duration
 	// Parallel is how many steps of one run are done at once.
@@ -61,8 +64,13 @@ type Engine struct {
 	patience  patience
 	deletions deletions
 
+	sweepMu sync.Mutex
+	sweeps  []*Sweep
+
 	driverMu sync.Mutex
 	drivers  map[string]cachedDriver
+	traffics map[string]*traffic.Account // by account
+	told     map[tellKey]string          // the bad states of accounts that clusters have an event of
 
 	agentOnce sync.Once
 	agentSum  string
@@ -75,9 +83,12 @@ func New(opts Options) *Engine {
 	if opts.FindEgress == nil {
 		opts.FindEgress = FindEgress
 	}
-	e := &Engine{opts: opts, store: opts.Store, log: opts.Log, patience: usualPatience, drivers: map[string]cachedDriver{}}
+	e := &Engine{opts: opts, store: opts.Store, log: opts.Log, patience: usualPatience, drivers: map[string]cachedDriver{}, traffics: map[string]*traffic.Account{}, told: map[tellKey]string{}}
 	if opts.FirstContact > 0 {
 		e.patience.ssh = opts.FirstContact
+	}
+	if opts.ListLag > 0 {
+		e.patience.listLag = opts.ListLag
 	}
 	return e
 }
@@ -90,52 +101,15 @@ type Status struct {
 	Failures int `json:"failures,omitempty"`
 	// Egress is where the engine was found to come from last, by account; none where that is said by a setting.
 	Egress map[string][]netip.Prefix `json:"egress,omitempty"`
+	// Etcd is the id of the cluster that etcd's members form, empty when it isn't known.
+	Etcd string `json:"etcd,omitempty"`
 	// EmptySince is, of a cluster that is being deleted, since when no list has shown anything of it.
 	EmptySince time.Time `json:"emptySince,omitzero"`
-}
-
-// Run works on clusters that are due until ctx is done; it returns when the runs under way have stopped at the next step.
-func (e *Engine) Run(ctx context.Context) error {
-	watch := e.store.Watch()
-	defer watch.Close()
-	var group sync.WaitGroup
-	defer group.Wait()
-	slots := make(chan struct{}, max(1, e.opts.Clusters))
-	for ctx.Err() == nil {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
-		claim, err := e.store.ClaimCluster(ctx, e.opts.Name, e.patience.lease)
-		if claim != nil {
-			group.Go(func() {
-				defer func() { <-slots }()
-				e.work(ctx, claim)
-			})
-			continue
-		}
-		<-slots
-		if err != nil && ctx.Err() == nil {
-			e.log.Error("no cluster could be claimed", "err", err)
-		}
-		e.idle(ctx, watch)
-	}
-	return nil
-}
-
-// idle waits until something may be due.
-func (e *Engine) idle(ctx context.Context, watch *store.Watcher) {
-	wait := 5 * time.Second
-	if at, ok, err := e.store.NextDue(ctx); err == nil && ok {
-		wait = min(wait, max(50*time.Millisecond, time.Until(at)))
-	}
-	select {
-	case <-ctx.Done():
-	case <-watch.Ready():
-		watch.Take()
-	case <-time.After(wait):
-	}
+	// Cleared says, of one that is being deleted, that its Kubernetes has been asked to remove what it had made in the clouds;
+	// Leftovers are what stayed, Obstacles what kept the last run from finishing.
+	Cleared   bool            `json:"cleared,omitempty"`
+	Leftovers []kube.Leftover `json:"leftovers,omitempty"`
+	Obstacles []Obstacle      `json:"obstacles,omitempty"`
 }
 
 // work does one run of a claimed cluster and gives it back with the time of the next.
@@ -149,6 +123,7 @@ func (e *Engine) work(ctx context.Context, claim *store.Claim) {
 		e.keepLease(ctx, cancel, claim.Fence)
 	}()
 	next, err := e.reconcile(ctx, claim)
+	e.tellAccounts(context.WithoutCancel(ctx), claim.Current)
 	cancel()
 	<-done
 	switch {
@@ -164,7 +139,7 @@ func (e *Engine) work(ctx context.Context, claim *store.Claim) {
 	if engine.Err() != nil { // stopped in the middle: whoever is there takes it up at once
 		next = time.Now()
 	}
-	if err := e.store.Release(context.WithoutCancel(ctx), claim.Fence, next); err != nil {
+	if err := e.store.Release(context.WithoutCancel(ctx), claim.Fence, time.Until(next)); err != nil {
 		e.log.Warn("the lease could not be given back", "cluster", name, "err", err)
 	}
 }
@@ -194,27 +169,37 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 	if err != nil {
 		return soon, err
 	}
-	if _, err := e.ensureKeys(ctx, fence, c.Name); err != nil {
-		return soon, err
-	}
 	deleting := !c.DeleteRequested.IsZero() || slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Kind == store.Delete })
-	s, quiet, err := e.passes(ctx, fence, c, deleting, runReason(changes, deleting, c))
+	if !deleting {
+		if _, err := e.ensureKeys(ctx, fence, c.Name); err != nil {
+			return soon, err
+		}
+	}
+	reason := runReason(changes, deleting, c)
+	if reason == scheduled && claim.Asked {
+		reason = e.wokenFor(ctx, c)
+	}
+	s, quiet, err := e.passes(ctx, fence, c, deleting, reason)
 	if ctx.Err() != nil {
 		return time.Now(), errors.Join(ctx.Err(), err)
 	}
-	if errors.Is(err, errDeleteAsked) { // the next run does that
+	if halted(err) != nil { // the next run goes on, with the deletion or after the pause
 		return time.Now(), nil
 	}
 	end := context.WithoutCancel(ctx)
 	if deleting && err == nil {
-		if err = e.bury(end, fence, c, s, quiet, changes); err == nil {
+		if err = e.bury(end, fence, c, s, quiet); err == nil {
 			return time.Time{}, nil
 		}
 		if wait, ok := errors.AsType[*notYet](err); ok {
-			return time.Now().Add(wait.left), e.saveStatus(end, fence, store.Deleting, s, wait.condition())
+			return time.Now().Add(wait.left), e.saveStatus(end, fence, store.Deleting, s, wait.condition(), e.tellObstacles(end, c, s, s.status))
 		}
 	}
-	return e.conclude(end, fence, c, s, changes, err)
+	next, concluded := e.conclude(end, fence, c, s, err)
+	if err == nil && !deleting {
+		e.keepSnapshot(ctx, fence, s)
+	}
+	return next, concluded
 }
 
 // morePasses is how often a run looks again after it did something. What a plan could not foresee (a resource that
@@ -229,7 +214,7 @@ func (e *Engine) passes(ctx context.Context, fence store.Fence, c store.Cluster,
 			return s, false, err
 		}
 		if pass > 0 && len(s.graph.Steps) == 0 {
-			return s, false, s.unknownErr()
+			return s, false, s.unmended()
 		}
 		if pass > 0 {
 			reason = "verify: " + s.graph.Steps[0].ID
@@ -254,72 +239,15 @@ func (e *Engine) passes(ctx context.Context, fence store.Fence, c store.Cluster,
 	}
 }
 
-// carryOut does what a survey planned. A deletion that is asked for meanwhile breaks it off.
+// carryOut does what a survey planned. A deletion that is asked for meanwhile, or a pause, breaks it off.
 func (e *Engine) carryOut(ctx context.Context, s *survey, fence store.Fence, reason string, deleting bool) error {
 	r := newRun(s, fence)
 	if !deleting {
 		var cancel context.CancelFunc
-		r.halt, cancel = e.untilDelete(ctx, s.cluster.UID)
+		r.halt, cancel = e.untilHalted(ctx, s.cluster.UID)
 		defer cancel()
 	}
 	return r.execute(ctx, reason)
-}
-
-// takeChanges makes the newest queued spec the one in force.
-func (e *Engine) takeChanges(ctx context.Context, fence store.Fence, c store.Cluster) ([]store.Change, store.Cluster, error) {
-	changes, err := e.store.ListChanges(ctx, c.UID, store.Queued, store.Applying)
-	if err != nil {
-		return nil, c, err
-	}
-	var taken []store.Change
-	for _, ch := range changes {
-		next, generation, err := e.takeChange(ctx, fence, c, ch)
-		if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
-			// One change that can't be taken on must not keep the others, or the repairs, from being made.
-			e.event(ctx, c.UID, store.Warning, "ChangeFailed", "cluster "+c.Name, err.Error())
-			if err := e.store.SetChange(ctx, fence, ch.ID, store.Failed, 0, err.Error()); err != nil {
-				return nil, c, err
-			}
-			continue
-		}
-		if err != nil {
-			return nil, c, err
-		}
-		c = next
-		if ch.State == store.Queued {
-			if err := e.store.SetChange(ctx, fence, ch.ID, store.Applying, generation, ""); err != nil {
-				return nil, c, err
-			}
-		}
-		taken = append(taken, ch)
-	}
-	return taken, c, nil
-}
-
-// takeChange makes one change's spec the one in force, and returns the cluster as it is then.
-func (e *Engine) takeChange(ctx context.Context, fence store.Fence, c store.Cluster, ch store.Change) (store.Cluster, int64, error) {
-	if len(ch.Body) == 0 || ch.State != store.Queued {
-		return c, c.Generation, nil
-	}
-	var wanted spec.Cluster
-	if err := json.Unmarshal(ch.Body, &wanted); err != nil {
-		return c, 0, fmt.Errorf("change %d: %w", ch.ID, err)
-	}
-	if sameSpec(&wanted, c.Spec) {
-		return c, c.Generation, nil
-	}
-	generation, err := e.store.UpdateSpec(ctx, fence, c.Generation, &wanted, ch.Who)
-	if err != nil {
-		return c, 0, fmt.Errorf("change %d: %w", ch.ID, err)
-	}
-	next, err := e.store.GetClusterByUID(ctx, c.UID)
-	return next, generation, err
-}
-
-func sameSpec(a, b *spec.Cluster) bool {
-	x, errX := json.Marshal(a.Spec)
-	y, errY := json.Marshal(b.Spec)
-	return errX == nil && errY == nil && string(x) == string(y)
 }
 
 func runReason(changes []store.Change, deleting bool, c store.Cluster) string {
@@ -327,19 +255,42 @@ func runReason(changes []store.Change, deleting bool, c store.Cluster) string {
 	case deleting:
 		return "delete"
 	case len(changes) > 0:
-		return fmt.Sprintf("change %d: %s", changes[len(changes)-1].ID, changes[len(changes)-1].Kind)
+		last := changes[len(changes)-1]
+		text := fmt.Sprintf("change %d: %s", last.ID, last.Kind)
+		if last.Tries > 0 {
+			text += fmt.Sprintf(", try %d", last.Tries+1)
+		}
+		return text
 	case c.Phase == store.Degraded || c.Phase == store.Reconciling:
 		return "another try"
 	}
-	return "scheduled"
+	return scheduled
 }
 
-// recall reads what the engine remembers of a cluster.
+// scheduled is the reason of a run for which nobody asked.
+const scheduled = "scheduled"
+
+// wokenFor is the reason of a run that was woken without a change: what was seen since the last one, if anything.
+func (e *Engine) wokenFor(ctx context.Context, c store.Cluster) string {
+	care, err := e.store.GetCare(ctx, c.UID)
+	if err != nil {
+		return scheduled // to know better isn't worth a run
+	}
+	for _, cond := range care.Conditions {
+		if cond.Status != conditionTrue {
+			return "seen: " + cond.Message
+		}
+	}
+	return scheduled
+}
+
+// recall reads what the engine remembers of a cluster. What of it can't be read is no reason not to delete the cluster.
 func (e *Engine) recall(ctx context.Context, c store.Cluster) (*factsMap, Status, *keys, error) {
 	facts := &factsMap{m: map[string]*Facts{}}
 	var status Status
+	readable := func(err error) bool { return err == nil || !c.DeleteRequested.IsZero() }
 	if len(c.Status) > 0 {
-		if err := json.Unmarshal(c.Status, &status); err != nil {
+		if err := json.Unmarshal(c.Status, &status); !readable(err) {
 			return nil, status, nil, fmt.Errorf("status of cluster %s: %w", c.Name, err)
 		}
 	}
@@ -349,12 +300,19 @@ func (e *Engine) recall(ctx context.Context, c store.Cluster) (*factsMap, Status
 	}
 	for _, n := range nodes {
 		var f Facts
-		if err := json.Unmarshal(n.Facts, &f); err != nil {
+		err := json.Unmarshal(n.Facts, &f)
+		if !readable(err) {
 			return nil, status, nil, fmt.Errorf("facts of node %s: %w", n.Name, err)
 		}
-		facts.put(&f)
+		if err == nil && f.Name != "" {
+			facts.put(&f)
+		}
 	}
 	k, err := e.loadKeys(ctx, c.UID)
+	if !c.DeleteRequested.IsZero() && err != nil && ctx.Err() == nil {
+		e.log.Warn("the keys of a cluster that is being deleted can't be read", "cluster", c.Name, "err", err)
+		k, err = nil, nil
+	}
 	return facts, status, k, err
 }
 

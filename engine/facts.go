@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/mesh"
@@ -40,6 +41,20 @@ type Facts struct {
 	Failure *Failure `json:"failure,omitempty"`
 	// Joined says that Kubernetes has had this machine as a Ready node.
 	Joined bool `json:"joined,omitempty"`
+	// Seat is the machine that etcd counts as a member for this node, empty for none.
+	Seat string `json:"seat,omitempty"`
+	// Silent is since when the machine's etcd doesn't answer though it should; zero while it does.
+	Silent time.Time `json:"silent,omitzero"`
+	// Mended is when its config was applied again because the node stayed NotReady.
+	Mended time.Time `json:"mended,omitzero"`
+}
+
+// seat is the machine that etcd counts as a member for this node.
+func (f *Facts) seat() string {
+	if f.Seat == "" && f.Joined && f.Role == spec.RoleControlPlane {
+		return f.Machine
+	}
+	return f.Seat
 }
 
 // prepared says whether the node can be part of the mesh.
@@ -149,7 +164,7 @@ func nodeLabels(n spec.Node, f *Facts) map[string]string {
 		kube.TopologyRegion:                f.Region,
 		"topology.kubernetes.io/zone":      f.CloudZone,
 		"node.kubernetes.io/instance-type": f.Type,
-		"skyweld.dev/site":                 n.Site,
+		siteLabel:                          n.Site,
 	}
 	if n.Group != "" {
 		labels["skyweld.dev/group"] = n.Group

@@ -3,17 +3,29 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
-
-	"github.com/skyweld/skyweld/store"
 )
 
-// errDeleteAsked is why a run stops early: nobody should wait for a machine to boot, only to see it deleted.
-var errDeleteAsked = errors.New("the cluster is to be deleted")
+// Why a run stops before its end, at the next step: nobody should wait for a machine to boot, only to see it deleted, nor
+// for a long run while somebody holds the engine off.
+var (
+	errDeleteAsked = errors.New("the cluster is to be deleted")
+	errPaused      = errors.New("the cluster was paused")
+)
 
-// untilDelete returns a context that ends, with errDeleteAsked as its cause, when the cluster's deletion is asked for.
-func (e *Engine) untilDelete(ctx context.Context, uid string) (context.Context, context.CancelFunc) {
+// halted is the one of these that an error is about, nil for none.
+func halted(err error) error {
+	for _, why := range []error{errDeleteAsked, errPaused} {
+		if errors.Is(err, why) {
+			return why
+		}
+	}
+	return nil
+}
+
+// untilHalted returns a context that ends when the cluster's deletion is asked for, or when it is paused; the cause says
+// which.
+func (e *Engine) untilHalted(ctx context.Context, uid string) (context.Context, context.CancelFunc) {
 	halt, cancel := context.WithCancelCause(ctx)
 	go func() {
 		tick := time.NewTicker(e.patience.look)
@@ -23,9 +35,13 @@ func (e *Engine) untilDelete(ctx context.Context, uid string) (context.Context, 
 			case <-halt.Done():
 				return
 			case <-tick.C:
-				changes, err := e.store.ListChanges(halt, uid, store.Queued)
-				if err == nil && slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Kind == store.Delete }) {
+				c, err := e.store.GetClusterByUID(halt, uid)
+				switch {
+				case err != nil:
+				case !c.DeleteRequested.IsZero():
 					cancel(errDeleteAsked)
+				case c.Paused != nil:
+					cancel(errPaused)
 				}
 			}
 		}
@@ -33,21 +49,28 @@ func (e *Engine) untilDelete(ctx context.Context, uid string) (context.Context, 
 	return halt, func() { cancel(nil) }
 }
 
-// mayGoOn is asked before everything that changes something: the lease must be ours still, and no deletion asked for.
+// mayGoOn is asked before everything that changes something: the lease must be ours still, and the run not be stopped.
 func (r *run) mayGoOn(ctx context.Context) error {
-	if r.halt != nil && errors.Is(context.Cause(r.halt), errDeleteAsked) {
-		return errDeleteAsked
+	if r.halt != nil {
+		if why := halted(context.Cause(r.halt)); why != nil {
+			return why
+		}
 	}
 	return r.e.store.Check(ctx, r.fence)
 }
 
-// haltable returns a context for work on nodes, which can be broken off at any point: it ends when a deletion is asked for.
-// What is going on at a cloud is finished instead, so that it is known what came of it.
+// haltable returns a context for work on nodes, which a deletion may break off at any point. What is going on at a cloud is
+// finished instead, so that it is known what came of it; and a pause lets every step that has begun come to its end, for no
+// node should stay half drained or half joined for as long as it lasts.
 func (r *run) haltable(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if r.halt == nil {
 		return ctx, func() { cancel(nil) }
 	}
-	stop := context.AfterFunc(r.halt, func() { cancel(context.Cause(r.halt)) })
+	stop := context.AfterFunc(r.halt, func() {
+		if why := context.Cause(r.halt); !errors.Is(why, errPaused) {
+			cancel(why)
+		}
+	})
 	return ctx, func() { stop(); cancel(nil) }
 }

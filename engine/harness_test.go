@@ -69,6 +69,10 @@ type scene struct {
 	hookMu sync.Mutex
 	calls  int
 	point  func(n int, after bool, call cloudtest.Call) bool // true crashes the engine
+	// tap counts what the engine does and may stop it there; nil for neither.
+	tap *tap
+	// tune changes what engines that are started are made with.
+	tune func(*Options, *patience)
 }
 
 // worker is one engine with its own connection to the database, so that it can lose it.
@@ -77,18 +81,15 @@ type worker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	dead   atomic.Bool
+	// ice is closed when the engine, which is frozen, goes on; nil for one that never was.
+	ice chan struct{}
 }
 
 var errCrashed = errors.New("the engine is no more")
 
 func newScene(t *testing.T, o cloudtest.Options) *scene {
 	t.Helper()
-	key := bytes.Repeat([]byte{7}, 32)
-	box, err := secret.New(key, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &scene{t: t, dir: t.TempDir(), box: box, before: map[cloud.Provider][]cloud.Item{}, logs: new(syncBuffer)}
+	s := &scene{t: t, dir: inMemory(t), box: testBox(t), before: map[cloud.Provider][]cloud.Item{}, logs: new(syncBuffer)}
 	aws, gcp := o, o
 	aws.Provider, aws.Regions = cloud.AWS, map[string][]string{"us-east-1": {"us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d", "us-east-1e", "us-east-1f"}}
 	gcp.Provider, gcp.Regions = cloud.GCP, map[string][]string{"us-east4": {"us-east4-a", "us-east4-b", "us-east4-c"}}
@@ -102,18 +103,12 @@ func newScene(t *testing.T, o cloudtest.Options) *scene {
 		<-time.After(o.ListLag)
 	}
 	for p, c := range s.clouds {
+		var err error
 		if s.before[p], err = c.Inventory(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c.SetHooks(cloudtest.Hooks{
-			Before: func(_ context.Context, call cloudtest.Call) error { return s.hook(false, call, nil) },
-			After:  func(_ context.Context, call cloudtest.Call, err error) error { return s.hook(true, call, err) },
-		})
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "agent"), []byte("agent"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	s.start()
+	s.open()
 	for _, a := range []cloud.Account{{Name: "acc-aws", Provider: cloud.AWS}, {Name: "acc-gcp", Provider: cloud.GCP}} {
 		a.Settings = map[string]string{SettingEgress: "198.51.100.7"}
 		a.Secrets = map[string]cloud.Secret{"key": cloud.Secret(canary + "-" + a.Name)}
@@ -121,38 +116,84 @@ func newScene(t *testing.T, o cloudtest.Options) *scene {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the engine's log:\n%s", s.logs.tail(6000))
+	return s
+}
+
+// inMemory is a folder on a file system without a disk where there is one: an engine that is killed loses nothing it wrote,
+// and databases are written faster.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "skyweld-engine-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func testBox(t *testing.T) *secret.Box {
+	t.Helper()
+	box, err := secret.New(bytes.Repeat([]byte{7}, 32), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
+}
+
+// open hooks the scene to its clouds and world and begins with an engine.
+func (s *scene) open() {
+	s.t.Helper()
+	for p, c := range s.clouds {
+		c.SetHooks(s.hooks(p))
+	}
+	s.world.Around = s.around
+	if err := os.WriteFile(filepath.Join(s.dir, "agent"), []byte("agent"), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	s.start()
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("the engine's log:\n%s", s.logs.tail(6000))
 		}
 		s.engine.cancel()
 		s.engine.store.Close()
 	})
-	return s
 }
 
-// start begins another engine on the same database.
+// start begins another engine on the same database. Those before it are surely dead, or their leases have run out.
 func (s *scene) start() {
 	s.t.Helper()
-	st, err := store.Open(context.Background(), filepath.Join(s.dir, "skyweld.db"), s.box)
+	w := &worker{}
+	w.ctx, w.cancel = context.WithCancel(context.WithValue(context.Background(), workerKey{}, w))
+	st, err := store.Open(context.Background(), filepath.Join(s.dir, "skyweld.db"), s.box, store.Around(func(_ context.Context, what string, write func() error) error {
+		return s.through(w, s.writeName(w, what), write)
+	}))
 	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := st.Abandon(context.Background(), "engine"); err != nil {
 		s.t.Fatal(err)
 	}
 	drivers := map[cloud.Provider]Factory{}
 	for p, c := range s.clouds {
 		drivers[p] = func(context.Context, cloud.Account, cloud.Transport) (cloud.Driver, error) { return c, nil }
 	}
-	e := New(Options{
+	o := Options{
 		Store: st, Drivers: drivers, Agent: filepath.Join(s.dir, "agent"), Bundle: node.Bundle{URL: "https://bundle.test/manifest.json", SHA256: strings.Repeat("ab", 32)},
 		Every: time.Hour, Parallel: 4, Clusters: 1, Name: "engine", Nodeside: s.nodeside(),
 		Log: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	e.patience = patience{lease: 200 * time.Millisecond, listLag: 50 * time.Millisecond, retry: time.Millisecond, step: 3 * time.Second, ssh: time.Second, again: 20 * time.Millisecond, look: 20 * time.Millisecond}
-	if s.patient > 0 {
-		e.patience.listLag = s.patient
 	}
-	w := &worker{Engine: e}
-	w.ctx, w.cancel = context.WithCancel(context.Background())
+	p := patience{lease: 200 * time.Millisecond, listLag: 50 * time.Millisecond, retry: time.Millisecond, step: 3 * time.Second, ssh: time.Second, again: 20 * time.Millisecond, look: 20 * time.Millisecond, care: 20 * time.Millisecond}
+	if s.patient > 0 {
+		p.listLag = s.patient
+	}
+	if s.tune != nil {
+		s.tune(&o, &p)
+	}
+	w.Engine = New(o)
+	w.patience = p
+	s.hookMu.Lock()
+	defer s.hookMu.Unlock()
 	s.engine = w
 }
 
@@ -165,6 +206,7 @@ func (s *scene) crash() {
 	}
 }
 
+// hook stands around every call to a cloud.
 func (s *scene) hook(after bool, call cloudtest.Call, err error) error {
 	s.hookMu.Lock()
 	defer s.hookMu.Unlock()
@@ -186,8 +228,9 @@ func (s *scene) hook(after bool, call cloudtest.Call, err error) error {
 }
 
 // turn does one run now, if the cluster can be claimed.
-func (s *scene) turn(uid string) {
-	w := s.engine
+func (s *scene) turn(uid string) { s.engine.turn(uid) }
+
+func (w *worker) turn(uid string) {
 	_ = w.store.Wake(w.ctx, uid)
 	claim, err := w.store.ClaimCluster(w.ctx, "engine", w.patience.lease)
 	if err != nil || claim == nil {

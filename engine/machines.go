@@ -29,16 +29,24 @@ type Kubernetes interface {
 	CreateToken(ctx context.Context, token string, expires time.Time) error
 	SetPodCIDR(ctx context.Context, node, cidr string) error
 	SetLabels(ctx context.Context, node string, labels map[string]string) error
+	AddTaints(ctx context.Context, node string, taints []kube.Taint) error
 	SpreadDNS(ctx context.Context, topologyKey string) error
+	DNSSpread(ctx context.Context, topologyKey string) (bool, error)
 	Cordon(ctx context.Context, node string) error
 	Drain(ctx context.Context, node string) error
 	DeleteNode(ctx context.Context, node string) error
+	Freeze(ctx context.Context) error
+	Clear(ctx context.Context) ([]kube.Leftover, error)
 }
 
 // Etcd is what the engine asks of an etcd member.
 type Etcd interface {
 	// Remove takes the member of that name out and says whether there was one.
 	Remove(ctx context.Context, name string) (bool, error)
+	// State is what the member knows, or, if it must be sure, what a majority does.
+	State(ctx context.Context, sure bool) (kube.EtcdState, error)
+	// Snapshot writes all that the member has, and its hash, and returns how many bytes that are.
+	Snapshot(ctx context.Context, w io.Writer) (int64, error)
 }
 
 // Nodeside is how the engine reaches what runs on machines. The zero value reaches real ones.
@@ -49,6 +57,10 @@ type Nodeside struct {
 	Kubernetes func(c kube.Cluster, pki kube.PKI, backends []kube.Backend, now time.Time) (Kubernetes, error)
 	// Etcd makes a client of the member on the machine that dial leads to.
 	Etcd func(pki kube.PKI, dial kube.Dial, now time.Time) (Etcd, error)
+	// Probe asks one API server whether it is ready.
+	Probe func(ctx context.Context, c kube.Cluster, authority kube.KeyPair, b kube.Backend, now time.Time) (kube.Endpoint, error)
+	// Knock finds out whether a machine lets us in, without logging in.
+	Knock func(ctx context.Context, address netip.AddrPort, proxy string) error
 }
 
 // orReal fills in what isn't set.
@@ -79,6 +91,12 @@ func (n Nodeside) orReal() Nodeside {
 			}
 			return c, nil
 		}
+	}
+	if n.Probe == nil {
+		n.Probe = kube.Probe
+	}
+	if n.Knock == nil {
+		n.Knock = remote.Knock
 	}
 	return n
 }
@@ -111,15 +129,14 @@ func (s *survey) connect(ctx context.Context, f *Facts, patience time.Duration) 
 func (s *survey) kubeClient() (Kubernetes, error) {
 	var backends []kube.Backend
 	for _, f := range s.facts.all() {
-		st := s.sites[f.Site]
-		if f.Role != spec.RoleControlPlane || !f.Public.IsValid() || st == nil {
+		if f.Role != spec.RoleControlPlane || !f.Public.IsValid() || s.sites[f.Site] == nil || s.strange(f.Name) {
 			continue
 		}
-		dial, err := remote.Dialer(st.account.Proxy)
+		b, err := s.backend(f)
 		if err != nil {
 			return nil, err
 		}
-		backends = append(backends, kube.Backend{Address: netip.AddrPortFrom(f.Public, kube.APIPort).String(), Dial: kube.Dial(dial)})
+		backends = append(backends, b)
 	}
 	return s.e.opts.Nodeside.Kubernetes(s.kubeCluster(), s.keys.PKI, backends, time.Now())
 }

@@ -51,6 +51,18 @@ func (r *run) nodeStep(ctx context.Context, s plan.Step) error {
 		return r.drainNode(ctx, s.Key)
 	case plan.Forget:
 		return r.forgetNode(ctx, s.Key)
+	case plan.Rejoin:
+		return r.joinNode(ctx, s.Key, "rejoin")
+	case plan.Mend:
+		return r.mendNode(ctx, s.Key)
+	case plan.Label:
+		return r.markNode(ctx, s.Key)
+	case plan.Renew:
+		return r.renewNode(ctx, s.Key)
+	case plan.Recover:
+		return r.recoverNode(ctx, s.Key)
+	case plan.Restore:
+		return r.restoreNode(ctx, s.Key)
 	}
 	return fmt.Errorf("the engine has no action %s", s.Action)
 }
@@ -66,7 +78,7 @@ func (r *run) prepareNode(ctx context.Context, name string) error {
 		return err
 	}
 	f := r.facts.get(name)
-	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Revision: f.Revision, Failure: f.Failure}
+	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Revision: f.Revision, Failure: f.Failure, Seat: f.seat()}
 	next.Machine, next.ProviderID, next.Public = machine.ID, machine.Machine.ProviderID, machine.Machine.Public
 	next.Region, next.CloudZone, next.Type = machine.Region, machine.Machine.Zone, machine.Machine.Type
 	if picksAddress(r.sites[f.Site].driver, machine.Kind) {
@@ -176,6 +188,11 @@ func (r *run) configureNode(ctx context.Context, name string) error {
 		return err
 	}
 	defer conn.Close()
+	if seen, asked := r.sights[name]; asked && (seen.status == nil || seen.status.Agent != r.e.agentSum) {
+		if err := r.installAgent(ctx, conn); err != nil {
+			return err
+		}
+	}
 	if err := r.apply(ctx, conn, name); err != nil {
 		return err
 	}
@@ -196,6 +213,14 @@ func (r *run) apply(ctx context.Context, conn Machine, name string) error {
 		return err
 	}
 	f := *r.facts.get(name)
+	floor, err := r.e.revisionFloor(ctx)
+	if err != nil {
+		return err
+	}
+	f.Revision = max(f.Revision, floor)
+	if seen := r.sights[name]; seen.status != nil { // an agent refuses what is older than what it has, whoever gave it that
+		f.Revision = max(f.Revision, seen.status.Revision)
+	}
 	f.Revision++
 	cfg.Revision = f.Revision
 	if err := r.saveFacts(ctx, &f); err != nil { // a revision is never used for two contents
@@ -213,25 +238,28 @@ func (r *run) apply(ctx context.Context, conn Machine, name string) error {
 	return r.saveFacts(ctx, &f)
 }
 
-// joinNode runs kubeadm on a node and waits until Kubernetes calls it Ready.
+// joinNode runs kubeadm on a node and waits until Kubernetes calls it Ready. The action is "init", "join", or "rejoin": what
+// kubeadm did there before is undone first.
 func (r *run) joinNode(ctx context.Context, name, action string) error {
-	f := r.facts.get(name)
 	member, err := r.member(name)
 	if err != nil {
 		return err
 	}
-	conn, err := r.connect(ctx, f, time.Minute)
+	conn, err := r.connect(ctx, r.facts.get(name), time.Minute)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	boot := node.Bootstrap{Action: action, Files: map[string]string{}}
+	if action == "rejoin" {
+		boot.Action, boot.Again = "join", true
+	}
 	if member.ControlPlane {
 		boot.Files = r.keys.PKI.Files()
 	}
 	cluster := r.kubeCluster()
 	newToken := kube.NewToken
-	if action == "join" {
+	if boot.Action == "join" {
 		newToken = func() (string, error) { return r.joinToken(ctx) }
 	}
 	token, err := newToken()
@@ -247,21 +275,8 @@ func (r *run) joinNode(ctx context.Context, name, action string) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(boot)
-	if err != nil {
+	if err := r.kubeadm(ctx, conn, name, boot); err != nil {
 		return err
-	}
-	if err := r.mayGoOn(ctx); err != nil {
-		return err
-	}
-	admin, cancel := context.WithTimeout(ctx, kubeadmPatience)
-	defer cancel()
-	if _, err := conn.Run(admin, agentPath+" agent kubeadm", bytes.NewReader(data), nil); err != nil {
-		full, short, ok := kubeadmError(name, action, err)
-		if ok {
-			r.failed(ctx, name, f.Machine, false, short)
-		}
-		return full
 	}
 	if action == "init" {
 		r.status.Initialized = true
@@ -345,11 +360,14 @@ func (r *run) awaitReady(ctx context.Context, name string) error {
 		return err
 	}
 	joined := *r.facts.get(name)
-	joined.Joined, joined.Failure = true, nil
+	joined.Joined, joined.Failure, joined.Silent = true, nil, time.Time{}
 	if err := r.saveFacts(ctx, &joined); err != nil {
 		return err
 	}
 	if err := r.labelNode(ctx, name); err != nil {
+		return err
+	}
+	if err := r.markPlane(ctx, client, name); err != nil {
 		return err
 	}
 	if key := r.dnsTopology(); key != "" {
@@ -360,17 +378,17 @@ func (r *run) awaitReady(ctx context.Context, name string) error {
 
 // dnsTopology is the label in which the nodes of the cluster's name servers are to differ: regions, where it has several.
 // It is empty for a cluster of one node.
-func (r *run) dnsTopology() string {
+func (s *survey) dnsTopology() string {
 	regions := map[string]bool{}
-	for _, n := range r.nodes {
-		if f := r.facts.get(n.Name); f != nil {
+	for _, n := range s.nodes {
+		if f := s.facts.get(n.Name); f != nil {
 			regions[f.Region] = true
 		}
 	}
 	switch {
 	case len(regions) > 1:
 		return kube.TopologyRegion
-	case len(r.nodes) > 1:
+	case len(s.nodes) > 1:
 		return kube.TopologyHostname
 	}
 	return ""
@@ -384,7 +402,7 @@ func (r *run) labelNode(ctx context.Context, name string) error {
 	for _, n := range r.nodes {
 		if n.Name == name {
 			_, err := retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) {
-				return struct{}{}, client.SetLabels(ctx, name, nodeLabels(n, r.facts.get(name)))
+				return struct{}{}, client.SetLabels(ctx, name, ownLabels(n, r.facts.get(name)))
 			})
 			return err
 		}
@@ -422,6 +440,11 @@ func (r *run) forgetNode(ctx context.Context, name string) error {
 		if err := r.removeEtcdMember(ctx, name); err != nil {
 			return err
 		}
+		gone := *f
+		gone.Seat, gone.Joined = "", false
+		if err := r.saveFacts(ctx, &gone); err != nil {
+			return err
+		}
 	}
 	if err := r.mayGoOn(ctx); err != nil {
 		return err
@@ -436,7 +459,8 @@ func (r *run) forgetNode(ctx context.Context, name string) error {
 func (r *run) removeEtcdMember(ctx context.Context, name string) error {
 	var errs []error
 	for _, n := range r.nodes {
-		if n.Role != spec.RoleControlPlane || n.Name == name || !r.members[n.Name].Ready {
+		back := r.isDone(plan.Recover, n.Name) || r.isDone(plan.Restore, n.Name)
+		if n.Role != spec.RoleControlPlane || n.Name == name || !back && !r.members[n.Name].Ready {
 			continue
 		}
 		conn, err := r.connect(ctx, r.facts.get(n.Name), 20*time.Second)

@@ -30,6 +30,9 @@ func (s *survey) observe(ctx context.Context) error {
 	if s.now, err = s.e.store.Now(ctx); err != nil { // before the lists: what they leave out may be younger than they are
 		return err
 	}
+	if err := s.readLedger(ctx); err != nil { // what is known is found without its mark
+		return err
+	}
 	places := map[place]*site{}
 	for _, st := range s.sites {
 		places[st.place()] = st
@@ -38,7 +41,7 @@ func (s *survey) observe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.readLedger(ctx); err != nil {
+	if err := s.readLedger(ctx); err != nil { // what was made meanwhile is on record, if another run made it
 		return err
 	}
 	for p, objects := range lists {
@@ -55,7 +58,9 @@ func (s *survey) observe(ctx context.Context) error {
 		}
 	}
 	for p, objects := range lists {
-		s.take(p, objects)
+		if err := s.take(p, objects); err != nil {
+			return err
+		}
 	}
 	s.explain()
 	return s.remember()
@@ -93,8 +98,19 @@ func (s *survey) list(ctx context.Context, places map[place]*site) (map[place][]
 
 func (s *survey) observeSite(ctx context.Context, st *site) ([]cloud.Object, error) {
 	return retryBriefly(ctx, s.e.patience, func(ctx context.Context) ([]cloud.Object, error) {
-		return st.driver.Observe(ctx, s.cluster.UID, st.spec.Region)
+		return st.driver.Observe(ctx, s.cluster.UID, st.spec.Region, s.known(st.place())...)
 	})
+}
+
+// known is what the ledger holds of a place.
+func (s *survey) known(p place) []cloud.Known {
+	var out []cloud.Known
+	for _, line := range s.ledger.lines {
+		if st := s.sites[line.Site]; st != nil && st.place() == p {
+			out = append(out, cloud.Known{Kind: cloud.Kind(line.Kind), Key: line.Key, ID: line.ID})
+		}
+	}
+	return out
 }
 
 // expected says whether a list of the place should show something: the ledger has a line that lists have had time to
@@ -131,8 +147,12 @@ func (s *survey) doubt(ctx context.Context, st *site) ([]cloud.Object, error) {
 func (s *survey) young(at time.Time) bool { return s.now.Sub(at) < s.e.patience.listLag }
 
 // take adds a list's objects, without those that were just deleted and only linger in it.
-func (s *survey) take(p place, objects []cloud.Object) {
+func (s *survey) take(p place, objects []cloud.Object) error {
 	recorded := s.recorded()
+	parts, err := s.parts()
+	if err != nil {
+		return err
+	}
 	seen := s.listed()
 	for _, o := range objects {
 		id := identity{p.account, o.Kind, o.ID} // what lies outside any region is in several lists
@@ -140,8 +160,10 @@ func (s *survey) take(p place, objects []cloud.Object) {
 			continue
 		}
 		seen[id] = true
+		o.PartOf = parts[id]
 		s.got = append(s.got, plan.Observed{Object: o, Site: s.siteOf(o, p.account), Recorded: recorded[id]})
 	}
+	return nil
 }
 
 // identity is what tells an object from all others: clouds give ids without knowing of each other.
@@ -220,12 +242,15 @@ func earlier(a, b cloud.Object) bool {
 func (s *survey) remember() error {
 	listed := s.listed()
 	for _, line := range s.ledger.lines {
-		if _, unknown := s.unknown[line.Site]; unknown || listed[s.lineIdentity(line)] || !s.young(line.Made) {
+		if _, unknown := s.unknown[line.Site]; unknown || s.sites[line.Site] == nil || listed[s.lineIdentity(line)] || !s.young(line.Made) {
 			continue
 		}
 		o, err := recordedObject(line)
 		if err != nil {
 			return err
+		}
+		if o.PartOf != "" { // it is listed only when it has outlived its machine
+			continue
 		}
 		s.got = append(s.got, plan.Observed{Object: o, Site: line.Site, Recorded: true})
 	}

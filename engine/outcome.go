@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
@@ -14,7 +14,7 @@ import (
 )
 
 // conclude records how a run ended and says when the next one is due.
-func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, changes []store.Change, runErr error) (time.Time, error) {
+func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, runErr error) (time.Time, error) {
 	fresh, err := e.store.GetClusterByUID(ctx, c.UID)
 	if err != nil {
 		return time.Now().Add(e.patience.again), errors.Join(runErr, err)
@@ -27,26 +27,42 @@ func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluste
 		s = &survey{status: was}
 	}
 	s.status.Failures = 0
-	phase, state, text := store.Ready, store.Applied, ""
-	next := time.Now().Add(time.Duration(float64(e.opts.Every) * (0.9 + 0.2*rand.Float64())))
+	phase, text := store.Ready, ""
+	next := time.Now().Add(jittered(e.opts.Every))
 	switch {
 	case runErr != nil:
-		phase, state, text = store.Degraded, store.Failed, s.scrubber.clean(runErr.Error())
+		phase, text = store.Degraded, s.scrubber.clean(runErr.Error())
 		s.status.Failures = was.Failures + 1
 		next = time.Now().Add(min(5*time.Minute, e.opts.Every, e.patience.again/2<<min(10, s.status.Failures)))
-		e.event(ctx, c.UID, store.Warning, "RunFailed", "cluster "+c.Name, text)
+		if !fresh.DeleteRequested.IsZero() {
+			next = time.Now().Add(e.patience.deletionPause(s.status.Failures))
+		}
+		if fresh.DeleteRequested.IsZero() || !saidAlready(fresh, text) {
+			e.event(ctx, c.UID, store.Warning, "RunFailed", "cluster "+c.Name, text)
+		}
 	case was.Failures > 0:
 		e.event(ctx, c.UID, store.Normal, "Recovered", "cluster "+c.Name, fmt.Sprintf("everything is as it was asked for again, after %d failed runs", was.Failures))
 	}
-	for _, ch := range changes {
-		if err := e.store.SetChange(ctx, fence, ch.ID, state, 0, text); err != nil {
+	if runErr == nil { // before anybody who waits is told that all is done
+		e.confirm(ctx, c)
+	}
+	conditions := append(s.planeCondition(fresh.Conditions), readyCondition(runErr != nil, text))
+	if !fresh.DeleteRequested.IsZero() {
+		conditions = append(conditions, e.tellObstacles(ctx, c, s, was))
+		if err := e.store.PruneRuns(ctx, c.UID, keptRuns); err != nil {
 			return next, errors.Join(runErr, err)
 		}
-		if state == store.Applied {
-			e.event(ctx, c.UID, store.Normal, "Applied", "cluster "+c.Name, fmt.Sprintf("change %d (%s) is done", ch.ID, ch.Kind))
-		}
 	}
-	return next, errors.Join(runErr, e.saveStatus(ctx, fence, phase, s, readyCondition(runErr != nil, text)))
+	// The status comes first: who waits for a change looks there when it has ended, or a try of it has.
+	if err := e.saveStatus(ctx, fence, phase, s, conditions...); err != nil {
+		return next, errors.Join(runErr, err)
+	}
+	return next, errors.Join(runErr, e.endChanges(ctx, fence, c, text))
+}
+
+// saidAlready says that the last run failed with the same words.
+func saidAlready(c store.Cluster, text string) bool {
+	return slices.ContainsFunc(c.Conditions, func(x store.Condition) bool { return x.Type == "Ready" && x.Status == "False" && x.Message == text })
 }
 
 func readyCondition(failed bool, text string) store.Condition {
@@ -74,13 +90,16 @@ func (n *notYet) condition() store.Condition {
 
 // bury ends a cluster's life once nothing of it is left in any cloud. While it isn't known what came of a call to make
 // something, lists have to show nothing for as long as they may lag behind; quiet says that this run found nothing to do.
-func (e *Engine) bury(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, quiet bool, changes []store.Change) error {
+func (e *Engine) bury(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, quiet bool) error {
 	for _, o := range s.got {
 		if o.State != cloud.Gone && (o.Recorded || o.Intended) {
 			return fmt.Errorf("%s %s (%s) is still there", o.Kind, o.Key, o.ID)
 		}
 	}
 	if err := newRun(s, fence).settle(ctx); err != nil {
+		return err
+	}
+	if err := e.settleAbandoned(ctx, fence, s); err != nil {
 		return err
 	}
 	intents, err := e.store.ListOpenIntents(ctx, c.UID)
@@ -104,13 +123,15 @@ func (e *Engine) bury(ctx context.Context, fence store.Fence, c store.Cluster, s
 			return err
 		}
 	}
-	e.event(ctx, c.UID, store.Normal, "Deleted", "cluster "+c.Name, "nothing of it is left in any account")
-	for _, ch := range changes {
-		if err := e.store.SetChange(ctx, fence, ch.ID, store.Applied, 0, ""); err != nil {
-			return err
-		}
+	receipt, err := e.closeReceipt(ctx, s)
+	if err != nil {
+		return err
 	}
-	return e.store.MarkDeleted(ctx, fence)
+	e.event(ctx, c.UID, store.Normal, "Deleted", "cluster "+c.Name, receipt.Summary)
+	if err := e.endChanges(ctx, fence, c, ""); err != nil {
+		return err
+	}
+	return e.store.MarkDeleted(ctx, fence, receipt)
 }
 
 // saveStatus stores phase, conditions and status; conditions that aren't given stay.
@@ -132,6 +153,9 @@ func (e *Engine) saveStatus(ctx context.Context, fence store.Fence, phase store.
 			c.Since = was.Since
 		}
 		merged[c.Type] = c
+		if c.Status == "" { // it doesn't hold any more
+			delete(merged, c.Type)
+		}
 	}
 	var list []store.Condition
 	for _, t := range sortedKeys(merged) {

@@ -13,15 +13,19 @@ type patience struct {
 	retry time.Duration
 	// step caps how long one call is tried again, whatever its class of error allows.
 	step time.Duration
+	// call is how long one call of a driver may take, with all that it waits for; 0 is no limit.
+	call time.Duration
 	// ssh is how long a new machine may take until it answers SSH.
 	ssh time.Duration
 	// again is when a run that could not even begin is tried again, and the pause after a first failed run.
 	again time.Duration
-	// look is how often a run looks whether its cluster is to be deleted meanwhile.
+	// look is how often a run looks whether its cluster is to be deleted, or was paused, meanwhile.
 	look time.Duration
+	// care is the pause between two looks at a cluster between runs.
+	care time.Duration
 }
 
-var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, step: 10 * time.Minute, ssh: 10 * time.Minute, again: 10 * time.Second, look: 2 * time.Second}
+var usualPatience = patience{lease: 15 * time.Second, listLag: 2 * time.Minute, retry: 300 * time.Millisecond, step: 10 * time.Minute, call: 15 * time.Minute, ssh: 10 * time.Minute, again: 10 * time.Second, look: 2 * time.Second, care: 30 * time.Second}
 
 // clockSkew is how far a cloud's clock and the database's may differ.
 const clockSkew = time.Minute

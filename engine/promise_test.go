@@ -71,12 +71,12 @@ type blindDriver struct {
 	denied bool
 }
 
-func (b *blindDriver) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
+func (b *blindDriver) Observe(ctx context.Context, cluster, region string, known ...cloud.Known) ([]cloud.Object, error) {
 	if b.empty > 0 {
 		b.empty--
 		return nil, nil
 	}
-	return b.Cloud.Observe(ctx, cluster, region)
+	return b.Cloud.Observe(ctx, cluster, region, known...)
 }
 
 func (b *blindDriver) Check(ctx context.Context, regions ...string) (cloud.Report, error) {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,12 +17,12 @@ import (
 
 // read makes of a cluster file the complete spec, and finds the cluster it is about, if it exists. The error holds every
 // problem of the file.
-func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *store.Cluster, error) {
+func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *asked, error) {
 	c, errs := spec.Read(file)
 	if c == nil {
 		return nil, nil, errs
 	}
-	var old *store.Cluster
+	var old *asked
 	if c.Metadata.Name != "" {
 		var err error
 		if old, err = e.existing(ctx, c.Metadata.Name); err != nil {
@@ -70,51 +69,6 @@ func (e *Engine) installable() error {
 	}
 	return &Problem{Kind: NotNow, Message: "this engine was started without --bundle, so there is nothing to install on machines: start it with --bundle and " +
 		"--bundle-sha256, the URL and the SHA-256 of a manifest of node programs ('skyweld lab env' sets both for the lab)"}
-}
-
-func (e *Engine) existing(ctx context.Context, name string) (*store.Cluster, error) {
-	c, err := e.store.GetCluster(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if latest, err := e.latestSpec(ctx, c); err != nil {
-		return nil, err
-	} else if latest != nil {
-		c.Spec = latest
-	}
-	return &c, nil
-}
-
-// latestSpec is the spec of the last change that is still queued, nil when there is none: changes build on each other.
-func (e *Engine) latestSpec(ctx context.Context, c store.Cluster) (*spec.Cluster, error) {
-	queued, err := e.store.ListChanges(ctx, c.UID, store.Queued)
-	if err != nil {
-		return nil, err
-	}
-	var latest *spec.Cluster
-	generation := c.Generation
-	for _, ch := range queued {
-		if len(ch.Body) == 0 {
-			continue
-		}
-		before := c.Spec
-		if latest != nil {
-			before = latest
-		}
-		latest = new(spec.Cluster)
-		if err := json.Unmarshal(ch.Body, latest); err != nil {
-			return nil, fmt.Errorf("change %d: %w", ch.ID, err)
-		}
-		if !sameSpec(before, latest) {
-			generation++ // once it is taken on: a file that was read before is out of date already
-		}
-		latest.Metadata = c.Spec.Metadata
-		latest.Metadata.Generation = generation
-	}
-	return latest, nil
 }
 
 // placed is a site whose account and region are known.

@@ -3,9 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/store"
@@ -21,37 +20,75 @@ var retryLimit = map[cloud.Class]time.Duration{
 	cloud.Unknown:     time.Minute,
 }
 
+// mostPause is the longest pause between two tries, unless the cloud asks for a longer one.
+const mostPause = 15 * time.Second
+
 // retry calls do until it succeeds, fails for good, or has failed for too long for its class of error.
 func retry[T any](ctx context.Context, p patience, do func(context.Context) (T, error)) (T, error) {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = p.retry, 15*time.Second
-	start := time.Now()
-	return backoff.Retry(ctx, func() (T, error) {
+	return retryPausing(ctx, ctx, p, do)
+}
+
+// retryPausing is retry whose pauses end with a context of their own: the next try follows at once then. It gives up
+// where the cloud wants to be left alone for longer than it would be tried.
+func retryPausing[T any](ctx, pausing context.Context, p patience, do func(context.Context) (T, error)) (T, error) {
+	pauses := cloud.Backoff{First: p.retry, Most: mostPause}
+	for start := time.Now(); ; {
 		v, err := do(ctx)
 		if err == nil {
 			return v, nil
 		}
 		limit, again := retryLimit[cloud.ClassOf(err)]
 		e, ok := errors.AsType[*cloud.Error](err)
-		if !again || ok && e.Held || time.Since(start) > min(limit, p.step) || ctx.Err() != nil || errors.Is(err, store.ErrFenced) || errors.Is(err, errDeleteAsked) {
-			return v, backoff.Permanent(err)
+		if !again || ok && e.Held || ctx.Err() != nil || errors.Is(err, store.ErrFenced) || halted(err) != nil {
+			return v, err
 		}
-		if ok && e.RetryAfter > 0 {
-			return v, errors.Join(err, backoff.RetryAfter(int(e.RetryAfter/time.Second)+1))
+		asked := time.Duration(0)
+		if ok {
+			asked = e.RetryAfter
 		}
-		return v, err
-	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
+		pause := pauses.Next(asked)
+		end := start.Add(min(limit, p.step))
+		if deadline, limited := ctx.Deadline(); limited && deadline.Before(end) {
+			end = deadline
+		}
+		if time.Now().Add(pause).After(end) {
+			return v, err
+		}
+		if cloud.Pause(pausing, pause) != nil && ctx.Err() != nil {
+			return v, err
+		}
+	}
 }
 
-// call is retry for a call that changes something in a cloud: the lease is checked before every try.
+// call is retry for a call that changes something in a cloud: the lease is checked before every try, and a pause ends when
+// the run is to stop. An operation that never ends is given up some time: what has come of it is seen by the next run.
 func call[T any](ctx context.Context, r *run, do func(context.Context) (T, error)) (T, error) {
-	return retry(ctx, r.e.patience, func(ctx context.Context) (T, error) {
+	pausing, cancel := r.haltable(ctx)
+	defer cancel()
+	return retryPausing(ctx, pausing, r.e.patience, func(ctx context.Context) (T, error) {
 		if err := r.mayGoOn(ctx); err != nil {
 			var none T
 			return none, err
 		}
-		return do(ctx)
+		return atMost(ctx, r.e.patience.call, do)
 	})
+}
+
+// atMost lets one call of a driver take a time at most; 0 is no limit.
+func atMost[T any](ctx context.Context, limit time.Duration, do func(context.Context) (T, error)) (T, error) {
+	if limit <= 0 {
+		return do(ctx)
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	v, err := do(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = &cloud.Error{
+			Class: cloud.Unavailable, Err: err,
+			Message: fmt.Sprintf("the cloud has not finished it in %s and may still do so; the next run looks what has come of it (%v)", limit, err),
+		}
+	}
+	return v, err
 }
 
 // readPatience is how long reading is tried again by a run, hurry how long while somebody waits for a plan.

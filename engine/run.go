@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/engine/traffic"
 	"github.com/skyweld/skyweld/plan"
 	"github.com/skyweld/skyweld/store"
 )
@@ -20,7 +21,7 @@ type run struct {
 	*survey
 	id    int64
 	fence store.Fence
-	// halt ends when the cluster's deletion is asked for; nil while that is what the run does.
+	// halt ends when the run is to stop at the next step (see untilHalted); nil for a deletion, which nothing stops.
 	halt context.Context
 
 	objMu   sync.Mutex
@@ -67,6 +68,9 @@ func (r *run) execute(ctx context.Context, reason string) error {
 			}
 		}
 	}
+	if err := r.rememberSilence(ctx); err != nil {
+		return err
+	}
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
@@ -81,7 +85,7 @@ func (r *run) execute(ctx context.Context, reason string) error {
 	for _, n := range r.graph.Notes {
 		r.warn(ctx, "Noted", r.spec.Metadata.Name, n)
 	}
-	ctx, calls := countCalls(ctx)
+	ctx, calls := traffic.Counted(ctx)
 	started := time.Now()
 	err = r.walk(ctx)
 	end := context.WithoutCancel(ctx)
@@ -89,13 +93,14 @@ func (r *run) execute(ctx context.Context, reason string) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		outcome, text = OutcomeStopped, "the engine stopped"
-	case errors.Is(err, errDeleteAsked):
-		err, outcome, text = errDeleteAsked, OutcomeStopped, errDeleteAsked.Error()
+	case halted(err) != nil:
+		err = halted(err)
+		outcome, text = OutcomeStopped, err.Error()
 	case err != nil:
-		err = errors.Join(err, r.unknownErr())
+		err = errors.Join(err, r.unmended())
 		outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
 	default:
-		if err = r.unknownErr(); err != nil {
+		if err = r.unmended(); err != nil {
 			outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
 		}
 	}
@@ -137,7 +142,7 @@ func (r *run) walk(ctx context.Context) error {
 
 // record writes a step's new state and says so to people.
 func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr error) {
-	brokenOff := ctx.Err() != nil || errors.Is(stepErr, errDeleteAsked)
+	brokenOff := ctx.Err() != nil || halted(stepErr) != nil
 	ctx = context.WithoutCancel(ctx)
 	text := ""
 	if stepErr != nil {
@@ -152,9 +157,9 @@ func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr er
 		r.e.log.Warn("a step's state could not be recorded", "run", r.id, "step", s.ID, "err", err)
 	}
 	switch {
-	case st == plan.Failed && !brokenOff:
+	case st == plan.Failed && !brokenOff && r.obstacle(s, stepErr, text):
 		r.warn(ctx, "StepFailed", string(s.Kind)+" "+s.Key, text)
-	case st == plan.Done && (s.Action == plan.Init || s.Action == plan.Join):
+	case st == plan.Done && (s.Action == plan.Init || s.Action == plan.Join || s.Action == plan.Rejoin):
 		r.note(ctx, "NodeJoined", "node "+s.Key, "it is a node of the cluster now")
 	case st == plan.Done && s.Action == plan.Forget:
 		r.note(ctx, "NodeRemoved", "node "+s.Key, "it is no node of the cluster any more: "+s.Reason)
@@ -171,8 +176,8 @@ func (r *run) step(ctx context.Context, s plan.Step) error {
 		ctx, cancel := r.haltable(ctx)
 		defer cancel()
 		err := r.nodeStep(ctx, s)
-		if err != nil && errors.Is(context.Cause(ctx), errDeleteAsked) {
-			return errDeleteAsked
+		if why := halted(context.Cause(ctx)); err != nil && why != nil {
+			return why
 		}
 		return r.scrubber.error(explain(s, "", err))
 	}
@@ -180,9 +185,17 @@ func (r *run) step(ctx context.Context, s plan.Step) error {
 	if st := r.sites[s.Site]; st != nil {
 		account = st.account.Name
 	}
-	err := r.cloudStep(ctx, s)
-	if errors.Is(err, errDeleteAsked) {
-		return errDeleteAsked
+	var err error
+	switch s.Kind {
+	case plan.KubernetesKind:
+		err = r.kubernetesStep(ctx, s)
+	case plan.AccountKind:
+		err = r.recordInventory(ctx, s)
+	default:
+		err = r.cloudStep(ctx, s)
+	}
+	if why := halted(err); why != nil {
+		return why
 	}
 	return r.scrubber.error(explain(s, account, err))
 }
@@ -265,7 +278,7 @@ func (r *run) warn(ctx context.Context, reason, object, message string) {
 func storeSteps(g plan.Graph) []store.Step {
 	var out []store.Step
 	for _, s := range g.Steps {
-		out = append(out, store.Step{ID: s.ID, Key: s.Key, Kind: string(s.Kind), Site: s.Site, Action: string(s.Action), Reason: s.Reason, Depends: s.DependsOn})
+		out = append(out, store.Step{ID: s.ID, Key: s.Key, Kind: string(s.Kind), Site: s.Site, Action: string(s.Action), Reason: s.Reason, Phase: string(s.Phase), Depends: slices.Concat(s.DependsOn, s.After)})
 	}
 	return out
 }

@@ -49,7 +49,18 @@ type survey struct {
 	// members are the nodes Kubernetes has; kubeErr says why it couldn't be asked.
 	members map[string]kube.NodeInfo
 	kubeErr error
-	graph   plan.Graph
+	// sights are what machines say of themselves, by node; council is what etcd's majority says, nil when it didn't.
+	sights  map[string]machineSight
+	council *kube.EtcdState
+	// loss is how the control plane was lost, nil when it wasn't; snapshot is the last one of etcd then.
+	loss     *plan.Loss
+	snapshot store.Snapshot
+	graph    plan.Graph
+	// deleting says that all of the cluster goes. abandoned are the sites of it that a user gave up: they are left out.
+	deleting  bool
+	abandoned []store.Abandonment
+	// obstacles are what this run of a deletion found in its way.
+	obstacles []Obstacle
 	// refused are the parts of the plan that the accounts would refuse, nil for none.
 	refused *Refused
 }
@@ -112,11 +123,17 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 	s := &survey{
 		e: e, cluster: c, spec: wanted, owner: cloud.Owner{UID: c.UID, Name: wanted.Metadata.Name}, sites: map[string]*site{},
 		unknown: map[string]string{}, machines: map[string]string{}, reach: map[string][]string{}, members: map[string]kube.NodeInfo{},
-		found: map[string][]netip.Prefix{},
+		found: map[string][]netip.Prefix{}, deleting: deleting,
 	}
 	var err error
 	if s.facts, s.status, s.keys, err = e.recall(ctx, c); err != nil {
 		return nil, err
+	}
+	if deleting {
+		if err := s.forsake(ctx); err != nil {
+			return nil, err
+		}
+		wanted = s.spec
 	}
 	s.scrubber.addKeys(s.keys)
 	if !deleting {
@@ -141,26 +158,45 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		if err := s.blueprint(ctx); err != nil {
 			return nil, err
 		}
-		if err := s.leaving(); err != nil {
-			return nil, err
-		}
+	}
+	if err := s.leaving(); err != nil {
+		return nil, err
 	}
 	if err := s.observe(ctx); err != nil {
 		return nil, err
 	}
+	s.dropForsaken()
 	if s.status.Initialized && !deleting {
+		s.askMachines(ctx)
+		if err := s.overtaken(ctx); err != nil {
+			return nil, err
+		}
 		s.askKubernetes(ctx)
+		s.askCouncil(ctx)
 	}
 	in := plan.Input{
+		Cluster: wanted.Metadata.Name, Answers: s.status.Initialized && !deleting && s.kubeErr == nil,
 		Kinds: map[string][]cloud.KindInfo{}, Want: s.want, Got: s.got, Nodes: s.planNodes(),
-		Initialized: s.status.Initialized, Deleting: deleting, Unknown: s.unknown,
+		Initialized: s.status.Initialized, Deleting: deleting, Unknown: s.unknown, Kubernetes: s.clearable(),
+	}
+	if in.Inventories, err = s.inventories(ctx); err != nil {
+		return s, err
 	}
 	for name, st := range s.sites {
 		in.Kinds[name] = st.driver.Kinds()
 	}
+	var notes []string
+	if in.Answers {
+		in.Spread = s.unspread(ctx)
+		in.Strays, notes = s.strays()
+	}
+	if err := s.weigh(ctx, &in); err != nil {
+		return s, err
+	}
 	if s.graph, err = plan.Make(in); err != nil {
 		return s, err
 	}
+	s.graph.Notes = append(s.graph.Notes, notes...)
 	return s, s.preflight(ctx)
 }
 
@@ -241,12 +277,26 @@ func (s *survey) leaving() error {
 			continue
 		}
 		resources, err := st.driver.Blueprint(s.owner, in)
-		if err != nil {
+		switch {
+		case s.deleting && err != nil: // it only says which machine was what: all go
+			s.indexEach(st, in)
+		case err != nil:
 			return fmt.Errorf("site %s: what belongs to the nodes that are to go: %w", sp.Name, err)
 		}
 		s.index(st, resources)
 	}
 	return nil
+}
+
+// indexEach indexes the machines of a site of which not all can be laid out.
+func (s *survey) indexEach(st *site, in cloud.Site) {
+	for _, m := range in.Machines {
+		one := in
+		one.Machines = []cloud.Machine{m}
+		if resources, err := st.driver.Blueprint(s.owner, one); err == nil {
+			s.index(st, resources)
+		}
+	}
 }
 
 // index notes which resources are a node's machine, and which make it reachable.
@@ -289,6 +339,9 @@ func (s *survey) planNodes() []plan.Node {
 		p.Failed, p.Remake = s.failure(f, p.Machine)
 		p.Current = p.Current && p.Failed == ""
 		p.Ready = p.Current && s.members[n.Name].Ready
+		if f != nil && s.status.Initialized {
+			s.nodeHealth(n, f, &p)
+		}
 		out = append(out, p)
 	}
 	for _, f := range s.facts.all() {
@@ -326,8 +379,11 @@ func (s *survey) stale(name string, f *Facts) string {
 		return "config can't be computed: " + err.Error()
 	}
 	sum, err := digest(cfg)
-	if err != nil || sum == f.Digest {
+	if err != nil {
 		return ""
+	}
+	if sum == f.Digest {
+		return s.outside(name, cfg, f)
 	}
 	if f.Digest == "" {
 		return "not configured yet"

@@ -16,7 +16,9 @@ func (u unmade) Provider() cloud.Provider                                    { r
 func (u unmade) Kinds() []cloud.KindInfo                                     { return nil }
 func (u unmade) Blueprint(cloud.Owner, cloud.Site) ([]cloud.Resource, error) { return nil, nil }
 
-func (u unmade) Observe(context.Context, string, string) ([]cloud.Object, error) { return nil, u.why }
+func (u unmade) Observe(context.Context, string, string, ...cloud.Known) ([]cloud.Object, error) {
+	return nil, u.why
+}
 
 func (u unmade) Preflight(context.Context, cloud.PreflightRequest) (cloud.Findings, error) {
 	return cloud.Findings{}, u.why

@@ -31,7 +31,13 @@ func (s *scene) nodeside() Nodeside {
 			}
 			return s.world.Kubernetes(), nil
 		},
-		Etcd: func(kube.PKI, kube.Dial, time.Time) (Etcd, error) { return s.world.Etcd(), nil },
+		Etcd: func(_ kube.PKI, dial kube.Dial, _ time.Time) (Etcd, error) { return s.world.EtcdAt(dial) },
+		Probe: func(ctx context.Context, _ kube.Cluster, _ kube.KeyPair, b kube.Backend, _ time.Time) (kube.Endpoint, error) {
+			return s.world.Probe(ctx, b.Address)
+		},
+		Knock: func(ctx context.Context, address netip.AddrPort, _ string) error {
+			return s.world.Knock(ctx, address.Addr())
+		},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,9 +115,11 @@ type NodeInfo struct {
 	PodCIDR    string
 	Version    string // of the kubelet
 	Ready      bool
-	// Reason says why it isn't ready.
+	// Reason says why it isn't ready, Since since when it is, or isn't.
 	Reason string
+	Since  time.Time
 	Labels map[string]string
+	Taints []Taint
 	UID    string
 	// Created is when Kubernetes first had it.
 	Created time.Time
@@ -159,7 +162,15 @@ func nodeInfo(u *unstructured.Unstructured) NodeInfo {
 		if cond["type"] == "Ready" {
 			n.Ready = cond["status"] == "True"
 			n.Reason, _ = cond["message"].(string)
+			since, _ := cond["lastTransitionTime"].(string)
+			n.Since, _ = time.Parse(time.RFC3339, since) // what can't be read is no time at all
 		}
+	}
+	for _, t := range nestedMaps(u, "spec", "taints") {
+		key, _ := t["key"].(string)
+		value, _ := t["value"].(string)
+		effect, _ := t["effect"].(string)
+		n.Taints = append(n.Taints, Taint{Key: key, Value: value, Effect: effect})
 	}
 	return n
 }
@@ -229,6 +240,34 @@ func (c *Client) SetLabels(ctx context.Context, node string, labels map[string]s
 	_, err = c.dyn.Resource(nodesResource).Patch(ctx, node, types.MergePatchType, data, metav1.PatchOptions{})
 	if err != nil {
 		return fmt.Errorf("node %s: set labels: %w", node, err)
+	}
+	return nil
+}
+
+// AddTaints gives a node taints beside those it has. One with the key and effect of another takes its place.
+func (c *Client) AddTaints(ctx context.Context, node string, taints []Taint) error {
+	u, err := c.dyn.Resource(nodesResource).Get(ctx, node, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("node %s: set taints: %w", node, err)
+	}
+	has, _, err := unstructured.NestedSlice(u.Object, "spec", "taints")
+	if err != nil {
+		return fmt.Errorf("node %s: read its taints: %w", node, err)
+	}
+	list := slices.DeleteFunc(has, func(x any) bool {
+		old, _ := x.(map[string]any)
+		return slices.ContainsFunc(taints, func(t Taint) bool { return old["key"] == t.Key && old["effect"] == t.Effect })
+	})
+	for _, t := range taints {
+		list = append(list, t)
+	}
+	// The list is changed as a whole: only as it was read.
+	data, err := json.Marshal(object{"metadata": object{"resourceVersion": u.GetResourceVersion()}, "spec": object{"taints": list}})
+	if err != nil {
+		return fmt.Errorf("node %s: set taints: %w", node, err)
+	}
+	if _, err = c.dyn.Resource(nodesResource).Patch(ctx, node, types.MergePatchType, data, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("node %s: set taints: %w", node, err)
 	}
 	return nil
 }

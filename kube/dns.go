@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 )
 
 var deploymentsResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
@@ -26,30 +27,37 @@ const (
 // its names. Until a second such node is there, the second pod waits. What somebody else has set is left as it is, and
 // so is a cluster without that Deployment.
 func (c *Client) SpreadDNS(ctx context.Context, topologyKey string) error {
-	deployments := c.dyn.Resource(deploymentsResource).Namespace("kube-system")
-	got, err := deployments.Get(ctx, "coredns", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
+	if done, err := c.DNSSpread(ctx, topologyKey); done || err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("get deployment kube-system/coredns: %w", err)
-	}
-	path := []string{"spec", "template", "spec", "topologySpreadConstraints"}
-	has, _, err := unstructured.NestedSlice(got.Object, path...)
-	if err != nil {
-		return fmt.Errorf("read deployment kube-system/coredns: %w", err)
-	}
-	if want := []any{apart(topologyKey)}; reflect.DeepEqual(has, want) || len(has) > 0 && !ours(has) {
-		return nil
-	}
-	patch, err := json.Marshal(object{"spec": object{"template": object{"spec": object{path[3]: []any{apart(topologyKey)}}}}})
+	patch, err := json.Marshal(object{"spec": object{"template": object{"spec": object{"topologySpreadConstraints": []any{apart(topologyKey)}}}}})
 	if err != nil {
 		return fmt.Errorf("spread CoreDNS: %w", err)
 	}
-	if _, err := deployments.Patch(ctx, "coredns", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := c.coredns().Patch(ctx, "coredns", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("spread CoreDNS over %s: %w", topologyKey, err)
 	}
 	return nil
+}
+
+// DNSSpread says that there is nothing for SpreadDNS to do.
+func (c *Client) DNSSpread(ctx context.Context, topologyKey string) (bool, error) {
+	got, err := c.coredns().Get(ctx, "coredns", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("get deployment kube-system/coredns: %w", err)
+	}
+	has, _, err := unstructured.NestedSlice(got.Object, "spec", "template", "spec", "topologySpreadConstraints")
+	if err != nil {
+		return false, fmt.Errorf("read deployment kube-system/coredns: %w", err)
+	}
+	return reflect.DeepEqual(has, []any{apart(topologyKey)}) || len(has) > 0 && !ours(has), nil
+}
+
+func (c *Client) coredns() dynamic.ResourceInterface {
+	return c.dyn.Resource(deploymentsResource).Namespace("kube-system")
 }
 
 // apart is the constraint: at least two values of the label, with as many pods each as can be. Pods of an older template

@@ -4,6 +4,7 @@ package node
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/skyweld/skyweld/mesh"
 )
@@ -93,10 +94,79 @@ type Report struct {
 
 // Bootstrap is what kubeadm needs to make a machine a member of the cluster.
 type Bootstrap struct {
-	// Action is "init" or "join".
+	// Action is "init", "join" or StartKubelet.
 	Action string `json:"action"`
 	// Config is kubeadm's config file.
 	Config string `json:"config"`
 	// Files are written before kubeadm runs, path to content (the PKI, encryption config), mode 0600.
 	Files map[string]string `json:"files"`
+	// Again says that a machine which is a member already is reset first: its part in the control plane is lost.
+	Again bool `json:"again,omitempty"`
+	// Snapshot is what an init finds in etcd; nil for nothing.
+	Snapshot *Snapshot `json:"snapshot,omitempty"`
+}
+
+// StartKubelet is the action of a bootstrap that only starts the kubelet anew.
+const StartKubelet = "start-kubelet"
+
+// Snapshot is an etcd snapshot on the machine, and the one member that it becomes.
+type Snapshot struct {
+	// File is its path; it is compressed with gzip, and removed when it is in place.
+	File string `json:"file"`
+	// Member is the member's name, Peer the URL on which others will find it.
+	Member string `json:"member"`
+	Peer   string `json:"peer"`
+}
+
+// SnapshotFile is where the engine puts a snapshot on a machine.
+const SnapshotFile = "/var/lib/skyweld/etcd-snapshot.gz"
+
+// Renewal is what a machine needs so that its certificates are good again.
+type Renewal struct {
+	// Kubelet is the kubelet's new client certificate and its key, in PEM, one after the other.
+	Kubelet string `json:"kubelet"`
+}
+
+// Status is what an agent knows of its node.
+type Status struct {
+	// PID of the agent, and the SHA-256 of its program in hex.
+	PID   int    `json:"pid"`
+	Agent string `json:"agent"`
+	// Cluster, Name and Revision are those of the accepted config, Digest is that of its content; Applied says that all of it
+	// took effect.
+	Cluster  string `json:"cluster,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Revision int64  `json:"revision"`
+	Digest   string `json:"digest,omitempty"`
+	Applied  bool   `json:"applied"`
+	// Problem is why the config doesn't take effect, empty when it does.
+	Problem string `json:"problem,omitempty"`
+	// Joined is "init" or "join" once kubeadm has made the machine a node.
+	Joined string `json:"joined,omitempty"`
+	// Tunnel is where the tunnel runs: "kernel", "user space" or "".
+	Tunnel   string          `json:"tunnel"`
+	Peers    []PeerStatus    `json:"peers"`
+	Backends []BackendStatus `json:"backends"`
+	// Certificates are the node's own, the authorities' left out.
+	Certificates []Certificate `json:"certificates,omitempty"`
+}
+
+// PeerStatus is one peer of the tunnel.
+type PeerStatus struct {
+	Name     string         `json:"name"`
+	Endpoint netip.AddrPort `json:"endpoint"`
+	// Handshake is the time of the last one; zero for none.
+	Handshake time.Time `json:"handshake,omitzero"`
+}
+
+// BackendStatus is one API server behind the balancer.
+type BackendStatus struct {
+	Address netip.AddrPort `json:"address"`
+	Healthy bool           `json:"healthy"`
+}
+
+// Certificate is one certificate of a node, by the file that holds it.
+type Certificate struct {
+	File    string    `json:"file"`
+	Expires time.Time `json:"expires"`
 }

@@ -65,6 +65,9 @@ const failedField = "machine"
 
 // failed says why the machine under a key is given up, empty when it is not.
 func (m *maker) failed(key string) string {
+	if why := m.ill.giveUp[key]; why != "" {
+		return why
+	}
 	for _, n := range m.in.Nodes {
 		if n.Machine == key && n.Wanted && n.Remake && !n.Current {
 			return n.Failed

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/skyweld/skyweld/cloud"
 )
 
 // Difference is one top-level field of a spec that is not as wanted.
@@ -127,11 +129,11 @@ func limited(text string) string {
 func reasons(diffs []Difference) string {
 	parts := make([]string, len(diffs))
 	for i, d := range diffs {
-		if d.Field == failedField {
-			parts[i] = "it is given up: " + d.Have
-			continue
-		}
 		switch {
+		case d.Field == failedField:
+			parts[i] = "it is given up: " + d.Have
+		case d.Field == cloud.FieldMark:
+			parts[i] = "somebody took its owner mark"
 		case d.list && d.Have == "" && d.Want == "":
 			parts[i] = d.Field + " differs in order or number"
 		case d.list && d.Have == "":

@@ -32,6 +32,19 @@ type Node struct {
 	Remake bool
 	// Ready says that Kubernetes calls the Node healthy now; false when it couldn't be asked.
 	Ready bool
+	// Sick says, in words, that it has been NotReady for longer than is waited for, empty when it hasn't. Mended says that its
+	// config was applied again since then, Connected that its tunnel is known to work, Keep that it is not to be replaced.
+	Sick                    string
+	Mended, Connected, Keep bool
+	// Labels says, in words, what was changed in its Node of what is ours; Expires which certificate is to be renewed.
+	Labels, Expires string
+	// Lost says, in words, how its part in etcd was lost though its machine is a member of Kubernetes.
+	Lost string
+	// Seat is the cloud's id of the machine that etcd counts as a member for this node, empty for none. Answers says that the
+	// etcd there answers, at this Revision; Strange that it is none of this cluster's.
+	Seat             string
+	Answers, Strange bool
+	Revision         int64
 }
 
 // nodes adds the steps between a machine and a member of the cluster. Control-plane members come one at a time, because
@@ -59,15 +72,15 @@ func (m *maker) nodes() {
 		}
 		m.retire(n)
 		if why := m.needsPrepare(n); why != "" {
-			deps := []string{m.by[n.Machine]}
-			for _, r := range n.Reach {
-				deps = append(deps, m.by[r])
-			}
-			m.node(Prepare, n, why, deps...)
+			m.node(Prepare, n, why, m.reaching(n)...)
 			prepares = append(prepares, string(Prepare)+"/"+n.Name)
 		}
 	}
-	forgets := m.forgets(nodes)
+	loss := m.in.Loss()
+	var forgets []string
+	if loss == nil {
+		forgets = m.forgets(nodes)
+	}
 	last, initialized := "", m.in.Initialized
 	for _, n := range nodes {
 		if _, unknown := m.in.Unknown[n.Site]; unknown || !n.Wanted {
@@ -78,20 +91,24 @@ func (m *maker) nodes() {
 		if change != "" {
 			why = change
 		}
+		reaching := m.reaching(n)
 		if fresh {
-			why = "not configured yet"
+			why, reaching = "not configured yet", nil // its first contact waits for that
 		}
 		if why != "" {
-			m.node(Configure, n, why, append(append([]string(nil), prepares...), removals...)...)
+			m.node(Configure, n, why, slices.Concat(reaching, prepares, removals)...)
 		}
-		if n.Registered && n.Current && !fresh {
+		if loss != nil || n.Registered && n.Current && !fresh && n.Lost == "" {
 			continue
 		}
-		deps := []string{string(Configure) + "/" + n.Name, string(Forget) + "/" + n.Name, last}
+		deps := append(reaching, string(Configure)+"/"+n.Name, string(Forget)+"/"+n.Name, last)
 		switch {
 		case !initialized && n.Role == cloud.ControlPlane:
 			m.node(Init, n, "the cluster has no control plane yet", deps...)
 			initialized, last = true, string(Init)+"/"+n.Name
+		case n.Lost != "" && n.Current && !fresh:
+			m.node(Rejoin, n, n.Lost, append(deps, forgets...)...)
+			last = string(Rejoin) + "/" + n.Name
 		default:
 			m.node(Join, n, "not in Kubernetes", deps...)
 			if n.Role == cloud.ControlPlane {
@@ -104,6 +121,10 @@ func (m *maker) nodes() {
 			}
 		}
 	}
+	if loss != nil {
+		m.recover(loss, nodes)
+	}
+	m.mendings(nodes)
 }
 
 // workerAfterInit lets a worker wait for the first member only, not for the whole control plane.
@@ -132,12 +153,17 @@ func (m *maker) forgets(nodes []Node) []string {
 		}
 		id := string(Forget) + "/" + n.Name
 		fresh := m.steps[string(Prepare)+"/"+n.Name] != nil
-		if m.steps[id] == nil && (fresh || !n.Current) {
+		switch {
+		case m.steps[id] != nil:
+		case fresh || !n.Current:
 			why := "the Node in Kubernetes is of a machine that is gone"
 			if n.Failed != "" {
 				why = "it did not become a member: " + n.Failed
 			}
 			m.node(Forget, n, why)
+		case n.Lost != "":
+			m.node(Drain, n, n.Lost)
+			m.node(Forget, n, n.Lost, string(Drain)+"/"+n.Name)
 		}
 		if m.steps[id] == nil || n.Role != cloud.ControlPlane {
 			continue
@@ -200,6 +226,15 @@ func (m *maker) afterForget(n Node) {
 			m.depend(id, string(Forget)+"/"+n.Name)
 		}
 	}
+}
+
+// reaching are the steps without which a node's machine doesn't run, or can't be reached.
+func (m *maker) reaching(n Node) []string {
+	steps := []string{m.by[n.Machine]}
+	for _, key := range n.Reach {
+		steps = append(steps, m.by[key])
+	}
+	return steps
 }
 
 // needsPrepare says why a node has to be contacted anew.

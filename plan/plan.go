@@ -27,10 +27,27 @@ const (
 	Join      Action = "join"      // kubeadm join
 	Drain     Action = "drain"     // cordon and evict
 	Forget    Action = "forget"    // delete the Node object and, on the control plane, the etcd member
+	Rejoin    Action = "rejoin"    // undo what kubeadm did on the machine, then join
+	Mend      Action = "mend"      // apply the config again, start the services, wait for it to be Ready
+	Label     Action = "label"     // labels, taints and pod block
+	Renew     Action = "renew"     // certificates
+	Recover   Action = "recover"   // make what one member of etcd has the whole of it
+	Restore   Action = "restore"   // kubeadm init over a snapshot of etcd
+	Spread    Action = "spread"    // CoreDNS over regions
+
+	Freeze Action = "freeze" // Kubernetes makes no load balancers and volumes any more
+	Clear  Action = "clear"  // Kubernetes removes those that it made
+	Record Action = "record" // an account's inventory is taken for the receipt
 )
 
 // NodeKind is the kind of steps that are about nodes, not about a cloud's resources.
 const NodeKind cloud.Kind = "node"
+
+// The kinds of steps that are about the whole of the cluster's Kubernetes, and about an account.
+const (
+	KubernetesKind cloud.Kind = "kubernetes"
+	AccountKind    cloud.Kind = "account"
+)
 
 // Step is one thing to do.
 type Step struct {
@@ -45,6 +62,10 @@ type Step struct {
 	Reason string `json:"reason"`
 	// DependsOn are the IDs of steps that must succeed first.
 	DependsOn []string `json:"dependsOn,omitempty"`
+	// After are the IDs of steps that this one waits for, whatever comes of them.
+	After []string `json:"after,omitempty"`
+	// Phase is the part of a deletion that the step belongs to; empty in all other plans.
+	Phase Phase `json:"phase,omitempty"`
 	// Fields are the top-level fields of the spec to update.
 	Fields []string `json:"fields,omitempty"`
 	// Want is set for create, update and replace; Got for update, replace and delete.
@@ -73,8 +94,23 @@ type Input struct {
 	Nodes []Node
 	// Initialized says that kubeadm init has succeeded once.
 	Initialized bool
+	// Cluster is its name.
+	Cluster string
+	// Answers says that Kubernetes was asked just now and answered.
+	Answers bool
+	// Approved is who approved that a lost control plane is made again of what is left of it, empty for nobody; Snapshot
+	// says, in words, which snapshot there is, empty for none.
+	Approved, Snapshot string
+	// Strays are Nodes in Kubernetes that stand for nothing any more.
+	Strays []Stray
+	// Spread says, in words, why the pods of CoreDNS have to be spread, empty when they haven't.
+	Spread string
 	// Deleting says that the whole cluster goes: nodes are not drained or forgotten.
 	Deleting bool
+	// Kubernetes says, of a cluster that is being deleted, that its Kubernetes may still have to remove what it made.
+	Kubernetes bool
+	// Inventories are those that belong to the receipt.
+	Inventories []Inventory
 	// Unknown are sites that could not be observed, with the reason: nothing is concluded about them.
 	Unknown map[string]string
 }
@@ -87,6 +123,9 @@ type Observed struct {
 	Recorded, Intended bool
 }
 
+// Stray is a Node in Kubernetes that no node and no machine belongs to.
+type Stray struct{ Name, Site, Why string }
+
 // Make compares and returns the steps. It fails only when the input contradicts itself.
 func Make(in Input) (Graph, error) {
 	m := maker{in: in, want: map[string]*cloud.Resource{}, got: map[string]*Observed{}, steps: map[string]*Step{}, by: map[string]string{}}
@@ -98,12 +137,16 @@ func Make(in Input) (Graph, error) {
 		m.want[r.Key] = r
 	}
 	m.index()
+	m.ill = m.treat()
 	if err := m.resources(); err != nil {
 		return Graph{}, err
 	}
 	m.deletes()
+	m.partsFirst()
 	m.nodes()
 	m.accessFirst()
+	m.recordBefore()
+	m.teardown()
 	return m.graph()
 }
 
@@ -114,6 +157,7 @@ type maker struct {
 	extra []*Observed // doubles to be removed
 	steps map[string]*Step
 	by    map[string]string // key → ID of the step that brings it about
+	ill   illness
 	notes []string
 	more  bool
 }
@@ -196,6 +240,9 @@ func (m *maker) resources() error {
 		if got.State == cloud.Stopped {
 			diffs = append(diffs, Difference{Field: cloud.FieldState, Have: "stopped", Want: "running"})
 		}
+		if got.Unmarked {
+			diffs = append(diffs, Difference{Field: cloud.FieldMark})
+		}
 		for _, d := range r.DependsOn {
 			if replaced[d] {
 				diffs = append(diffs, referenceTo(r.Spec, d)...)
@@ -209,7 +256,7 @@ func (m *maker) resources() error {
 		}
 		step.Action, step.Reason = Update, reasons(diffs)
 		for _, d := range diffs {
-			if d.Field != cloud.FieldState && !slices.Contains(info.Mutable, d.Field) {
+			if d.Field != cloud.FieldState && d.Field != cloud.FieldMark && !slices.Contains(info.Mutable, d.Field) {
 				step.Action = Replace
 			}
 			if !slices.Contains(step.Fields, d.Field) {
@@ -290,9 +337,14 @@ func (m *maker) deletes() {
 		m.steps[step.ID] = &step
 		made = append(made, m.steps[step.ID])
 	}
+	owners := m.owners()
+	apart := func(a, b *Step) bool { // they serve different machines, so that neither uses the other
+		x, y := owners[a.Key].Name, owners[b.Key].Name
+		return m.in.Deleting && x != "" && y != "" && x != y
+	}
 	for _, a := range made {
 		for _, b := range made {
-			if a.Site == b.Site && m.layer(b.Site, b.Kind) > m.layer(a.Site, a.Kind) {
+			if a.Site == b.Site && m.layer(b.Site, b.Kind) > m.layer(a.Site, a.Kind) && !apart(a, b) {
 				m.depend(a.ID, b.ID)
 			}
 		}
@@ -301,12 +353,22 @@ func (m *maker) deletes() {
 
 func (m *maker) add(s Step, dependsOn []string) {
 	s.ID = string(s.Action) + "/" + s.Key
-	for _, d := range dependsOn {
-		if id := m.by[d]; id != "" {
+	m.await(&s, dependsOn)
+	m.steps[s.ID], m.by[s.Key] = &s, s.ID
+}
+
+// await lets a step come after those that bring about what it depends on, through what stays as it is too: a machine that
+// stands still is started when its subnet's network is as it should be.
+func (m *maker) await(s *Step, keys []string) {
+	for _, d := range keys {
+		id := m.by[d]
+		switch {
+		case id == "" && m.want[d] != nil:
+			m.await(s, m.want[d].DependsOn)
+		case id != "" && !slices.Contains(s.DependsOn, id):
 			s.DependsOn = append(s.DependsOn, id)
 		}
 	}
-	m.steps[s.ID], m.by[s.Key] = &s, s.ID
 }
 
 func (m *maker) depend(step, on string) {
@@ -351,10 +413,14 @@ func (m *maker) layer(site string, kind cloud.Kind) int {
 func (m *maker) graph() (Graph, error) {
 	ids := sortedKeys(m.steps)
 	rank := func(s *Step) int {
-		if s.Kind == NodeKind {
+		switch {
+		case s.Phase != "":
+			return 1000*slices.Index(Phases, s.Phase) + 500 - m.layer(s.Site, s.Kind)
+		case s.Kind == NodeKind:
 			return 1000
-		}
-		if s.Action == Delete {
+		case s.Action == Record, s.Action == Delete && s.Got.PartOf != "":
+			return -1
+		case s.Action == Delete:
 			return 500 - m.layer(s.Site, s.Kind)
 		}
 		return m.layer(s.Site, s.Kind)
@@ -389,6 +455,7 @@ func (m *maker) graph() (Graph, error) {
 			return Graph{}, err
 		}
 	}
+	wishes(g.Steps)
 	return g, nil
 }
 

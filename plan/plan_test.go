@@ -170,6 +170,10 @@ func TestNodes(t *testing.T) {
 	check("a worker terminated by hand", Input{Want: want, Got: o, Nodes: n, Initialized: true},
 		"prepare/w < create/a-w", "configure/c1 < prepare/w", "configure/c2 < prepare/w", "configure/w < prepare/w",
 		"forget/w", "join/w < configure/w forget/w")
+	o[0].State = cloud.Stopped
+	check("and another machine stopped", Input{Want: want, Got: o, Nodes: n, Initialized: true},
+		"prepare/w < create/a-w", "configure/c1 < prepare/w update/a-1", "configure/c2 < prepare/w", "configure/w < prepare/w",
+		"forget/w", "join/w < configure/w forget/w")
 	n, o = settled()
 	n[0].Wanted = false
 	check("a worker to be removed", Input{Want: want[:2], Got: o, Nodes: n, Initialized: true},

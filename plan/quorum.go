@@ -58,7 +58,7 @@ func (m *maker) council() *council {
 		_, unknown := m.in.Unknown[n.Site]
 		switch {
 		case unknown:
-		case got == nil || n.Prepared != got.ID || !n.Registered || !n.Current:
+		case got == nil || n.Prepared != got.ID || !n.Registered || !n.Current || n.Lost != "":
 			c.busy = append(c.busy, n.Name)
 		case n.Ready:
 			c.healthy[n.Name] = true

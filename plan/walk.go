@@ -22,15 +22,18 @@ const (
 // ErrStopped is why steps are skipped when a walk is stopped.
 var ErrStopped = errors.New("the run was stopped before this step")
 
-// Walk does the steps of a graph, each after those it depends on, at most limit at once. A failed step stops only what
-// depends on it. When ctx is done no further step begins, and those running see it. The report is called for every
+// Walk does the steps of a graph, each after those it depends on and those it only comes after, at most limit at once. A
+// failed step stops only what depends on it. When ctx is done no further step begins, and those running see it. The report is called for every
 // change of a step's state, never concurrently. Walk returns the joined errors of the failed steps.
 func Walk(ctx context.Context, g Graph, limit int, do func(context.Context, Step) error, report func(Step, State, error)) error {
-	w := walker{waiting: map[string]int{}, dependents: map[string][]int{}, state: make([]State, len(g.Steps)), report: report, g: g}
+	w := walker{waiting: map[string]int{}, dependents: map[string][]int{}, followers: map[string][]int{}, state: make([]State, len(g.Steps)), report: report, g: g}
 	for i, s := range g.Steps {
-		w.state[i], w.waiting[s.ID] = Pending, len(s.DependsOn)
+		w.state[i], w.waiting[s.ID] = Pending, len(s.DependsOn)+len(s.After)
 		for _, d := range s.DependsOn {
 			w.dependents[d] = append(w.dependents[d], i)
+		}
+		for _, d := range s.After {
+			w.followers[d] = append(w.followers[d], i)
 		}
 	}
 	type result struct {
@@ -39,18 +42,17 @@ func Walk(ctx context.Context, g Graph, limit int, do func(context.Context, Step
 	}
 	results := make(chan result)
 	var errs []error
-	var ready []int
 	for i, s := range g.Steps {
-		if len(s.DependsOn) == 0 {
-			ready = append(ready, i)
+		if w.waiting[s.ID] == 0 {
+			w.ready = append(w.ready, i)
 		}
 	}
 	running := 0
 	var group sync.WaitGroup
-	for len(ready) > 0 || running > 0 {
-		for len(ready) > 0 && running < max(1, limit) {
-			i := ready[0]
-			ready = ready[1:]
+	for len(w.ready) > 0 || running > 0 {
+		for len(w.ready) > 0 && running < max(1, limit) {
+			i := w.ready[0]
+			w.ready = w.ready[1:]
 			if ctx.Err() != nil {
 				w.skip(i, ErrStopped)
 				continue
@@ -70,15 +72,11 @@ func Walk(ctx context.Context, g Graph, limit int, do func(context.Context, Step
 			for _, d := range w.dependents[g.Steps[r.i].ID] {
 				w.skip(d, fmt.Errorf("%s failed", g.Steps[r.i].ID))
 			}
-			continue
+		} else {
+			w.set(r.i, Done, nil)
+			w.release(w.dependents[g.Steps[r.i].ID])
 		}
-		w.set(r.i, Done, nil)
-		for _, d := range w.dependents[g.Steps[r.i].ID] {
-			w.waiting[g.Steps[d].ID]--
-			if w.waiting[g.Steps[d].ID] == 0 && w.state[d] == Pending {
-				ready = append(ready, d)
-			}
-		}
+		w.release(w.followers[g.Steps[r.i].ID])
 	}
 	group.Wait()
 	if ctx.Err() != nil {
@@ -93,7 +91,9 @@ func Walk(ctx context.Context, g Graph, limit int, do func(context.Context, Step
 type walker struct {
 	g          Graph
 	waiting    map[string]int
-	dependents map[string][]int
+	dependents map[string][]int // who depends on a step
+	followers  map[string][]int // who only comes after it
+	ready      []int
 	state      []State
 	report     func(Step, State, error)
 }
@@ -102,6 +102,16 @@ func (w *walker) set(i int, s State, err error) {
 	w.state[i] = s
 	if w.report != nil {
 		w.report(w.g.Steps[i], s, err)
+	}
+}
+
+// release lets steps wait for one less.
+func (w *walker) release(steps []int) {
+	for _, i := range steps {
+		id := w.g.Steps[i].ID
+		if w.waiting[id]--; w.waiting[id] == 0 && w.state[i] == Pending {
+			w.ready = append(w.ready, i)
+		}
 	}
 }
 
@@ -114,4 +124,5 @@ func (w *walker) skip(i int, why error) {
 	for _, d := range w.dependents[w.g.Steps[i].ID] {
 		w.skip(d, why)
 	}
+	w.release(w.followers[w.g.Steps[i].ID])
 }

@@ -28,6 +28,8 @@ func Default(c *Cluster) {
 	fill(&s.Network.MaxRTT, Duration(10*time.Millisecond))
 	DefaultBlocks(c, nil)
 	fill(&s.Repair.FailedMachines, FailedMachines[0])
+	fill(&s.Repair.NotReadyWorkers, NotReadyChoices[0])
+	fill(&s.Repair.NotReadyAfter, Duration(10*time.Minute))
 	fill(&s.ControlPlane.Replicas, 3)
 	fill(&s.ControlPlane.Size, "medium")
 	if len(s.ControlPlane.Sites) == 0 {

@@ -40,6 +40,8 @@ var examples = map[string]string{
 	"spec.workers[].exclude":         "[3]",
 	"spec.workers[].exclude[]":       "3",
 	"spec.repair.failedMachines":     "replace",
+	"spec.repair.notReadyWorkers":    "keep",
+	"spec.repair.notReadyAfter":      "15m",
 }
 
 // Nearest returns the path of the field that one which doesn't exist most likely means, empty for none. What stands before

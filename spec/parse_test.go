@@ -92,6 +92,8 @@ spec:
         team: data
   repair:
     failedMachines: keep
+    notReadyWorkers: replace
+    notReadyAfter: 10m0s
 `
 	if diff := cmp.Diff(want, asText(t, load(t, example))); diff != "" {
 		t.Errorf("example (-want +got):\n%s", diff)

@@ -106,6 +106,10 @@ type Repair struct {
 	// FailedMachines is what becomes of a machine that never answered, or on which kubeadm failed, before it was part of
 	// the cluster: one of FailedMachines.
 	FailedMachines string `json:"failedMachines,omitempty"`
+	// NotReadyWorkers is what becomes of a worker that Kubernetes has called NotReady for NotReadyAfter though its cloud says
+	// that its machine runs: one of NotReadyChoices.
+	NotReadyWorkers string   `json:"notReadyWorkers,omitempty"`
+	NotReadyAfter   Duration `json:"notReadyAfter,omitempty"`
 }
 
 // What becomes of failed machines, the default first.
@@ -116,6 +120,15 @@ const (
 
 // FailedMachines are the choices for spec.repair.failedMachines, the default first.
 var FailedMachines = []string{KeepFailed, ReplaceFailed}
+
+// What becomes of workers that stay NotReady.
+const (
+	ReplaceNotReady = "replace" // its config is applied again; where that doesn't help, its machine is made anew
+	KeepNotReady    = "keep"    // its config is applied again, and that is all
+)
+
+// NotReadyChoices are those for spec.repair.notReadyWorkers, the default first.
+var NotReadyChoices = []string{ReplaceNotReady, KeepNotReady}
 
 // Nodes returns the number of nodes wanted in the group: Count, or 1 where it isn't given.
 func (w Workers) Nodes() int {

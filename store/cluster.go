@@ -51,6 +51,8 @@ type Cluster struct {
 	// Wakes counts calls of Wake and what wakes by itself; WakesSeen is the count at the last claim.
 	Wakes, WakesSeen int64
 	Lease            Lease
+	// Paused is nil unless somebody paused it.
+	Paused *Pause
 }
 
 // Revision is a spec that was once in force.
@@ -62,7 +64,7 @@ type Revision struct {
 }
 
 const clusterColumns = `uid, name, spec, generation, phase, conditions, status, created, delete_requested, deleted,
-	next_run_at, wakes, wakes_seen, lease_owner, lease_until, lease_epoch`
+	next_run_at, wakes, wakes_seen, lease_owner, lease_until, lease_epoch, paused, paused_by, pause_reason`
 
 // CreateCluster stores a new cluster as generation 1, due at once, and gives it its UID. The error wraps ErrExists when the
 // name is taken, and ErrNotFound when an account of it is unknown.
@@ -108,7 +110,7 @@ func (t *tx) createCluster(c *spec.Cluster, who string) (Cluster, error) {
 		return Cluster{}, err
 	}
 	_, err = t.exec(`INSERT INTO clusters (`+clusterColumns+`) VALUES
-		($1, $2, $3, 1, $4, '[]', 'null', $5, 0, 0, $5, 1, 0, '', 0, 0)`, uid, c.Metadata.Name, text, string(Pending), t.now)
+		($1, $2, $3, 1, $4, '[]', 'null', $5, 0, 0, $5, 1, 0, '', 0, 0, 0, '', '')`, uid, c.Metadata.Name, text, string(Pending), t.now)
 	if unique, _ := violates(err); unique {
 		return Cluster{}, fmt.Errorf("the name %w", ErrExists)
 	}
@@ -116,6 +118,9 @@ func (t *tx) createCluster(c *spec.Cluster, who string) (Cluster, error) {
 		return Cluster{}, err
 	}
 	if err := t.setAccounts(uid, full); err != nil {
+		return Cluster{}, err
+	}
+	if _, err := t.exec("INSERT INTO care (cluster, due, epoch, conditions, memory) VALUES ($1, $2, 0, '[]', 'null')", uid, t.now); err != nil {
 		return Cluster{}, err
 	}
 	if _, err := t.exec("INSERT INTO revisions (cluster, generation, spec, who, made) VALUES ($1, 1, $2, $3, $4)", uid, text, who, t.now); err != nil {
@@ -175,64 +180,61 @@ func (s *Store) ListClusters(ctx context.Context, deleted bool) ([]Cluster, erro
 	return all, nil
 }
 
-// UpdateSpec makes a spec the one in force and returns its generation, one more than the given one, which must be that of
-// the spec it was made from; else the error wraps ErrConflict.
-func (s *Store) UpdateSpec(ctx context.Context, fence Fence, generation int64, c *spec.Cluster, who string) (int64, error) {
-	err := s.fenced(ctx, "update the spec", fence, func(t *tx) error {
-		was, err := first(ctx, t, scanCluster, "SELECT "+clusterColumns+" FROM clusters WHERE uid = $1", fence.Cluster)
-		if err != nil {
-			return err
-		}
-		if was.Generation != generation {
-			return fmt.Errorf("%w: it has generation %d, and the change is to %d", ErrConflict, was.Generation, generation)
-		}
-		full := c.Clone()
-		full.Metadata = was.Spec.Metadata
-		full.Metadata.Generation = generation + 1
-		text, err := asJSON(full)
-		if err != nil {
-			return err
-		}
-		if err := t.one("UPDATE clusters SET spec = $2, generation = $3 WHERE uid = $1", fence.Cluster, text, generation+1); err != nil {
-			return err
-		}
-		if err := t.setAccounts(fence.Cluster, full); err != nil {
-			return err
-		}
-		_, err = t.exec("INSERT INTO revisions (cluster, generation, spec, who, made) VALUES ($1, $2, $3, $4, $5)", fence.Cluster, generation+1, text, who, t.now)
-		return err
-	})
+// updateSpec makes a spec the one in force and returns its generation.
+func (t *tx) updateSpec(uid string, c *spec.Cluster, who string) (int64, error) {
+	was, err := first(t.ctx, t, scanCluster, "SELECT "+clusterColumns+" FROM clusters WHERE uid = $1", uid)
 	if err != nil {
 		return 0, err
 	}
-	s.hub.notify(fence.Cluster, Clusters)
-	return generation + 1, nil
+	full := c.Clone()
+	full.Metadata = was.Spec.Metadata
+	full.Metadata.Generation = was.Generation + 1
+	text, err := asJSON(full)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.one("UPDATE clusters SET spec = $2, generation = $3 WHERE uid = $1", uid, text, full.Metadata.Generation); err != nil {
+		return 0, err
+	}
+	if err := t.setAccounts(uid, full); err != nil {
+		return 0, err
+	}
+	_, err = t.exec("INSERT INTO revisions (cluster, generation, spec, who, made) VALUES ($1, $2, $3, $4, $5)", uid, full.Metadata.Generation, text, who, t.now)
+	return full.Metadata.Generation, err
+}
+
+// GetRevision returns one spec that was once in force.
+func (s *Store) GetRevision(ctx context.Context, cluster string, generation int64) (Revision, error) {
+	v, err := first(ctx, s.db, scanRevision, "SELECT generation, spec, who, made FROM revisions WHERE cluster = $1 AND generation = $2", cluster, generation)
+	if err != nil {
+		return v, fmt.Errorf("revision %d of cluster %s: %w", generation, cluster, err)
+	}
+	return v, nil
 }
 
 // ListRevisions returns the specs that were ever in force, the newest first.
 func (s *Store) ListRevisions(ctx context.Context, cluster string) ([]Revision, error) {
-	all, err := query(ctx, s.db, func(r row) (Revision, error) {
-		var v Revision
-		var text string
-		var made int64
-		if err := r.Scan(&v.Generation, &text, &v.Who, &made); err != nil {
-			return v, err
-		}
-		v.Made = fromMicros(made)
-		return v, json.Unmarshal([]byte(text), &v.Spec)
-	}, "SELECT generation, spec, who, made FROM revisions WHERE cluster = $1 ORDER BY generation DESC", cluster)
+	all, err := query(ctx, s.db, scanRevision, "SELECT generation, spec, who, made FROM revisions WHERE cluster = $1 ORDER BY generation DESC", cluster)
 	if err != nil {
 		return nil, fmt.Errorf("list revisions of cluster %s: %w", cluster, err)
 	}
 	return all, nil
 }
 
+func scanRevision(r row) (Revision, error) {
+	var v Revision
+	var text string
+	var made int64
+	if err := r.Scan(&v.Generation, &text, &v.Who, &made); err != nil {
+		return v, err
+	}
+	v.Made = fromMicros(made)
+	return v, json.Unmarshal([]byte(text), &v.Spec)
+}
+
 // SetStatus stores phase, conditions and the engine's document. A cluster whose deletion was asked for stays Deleting.
 func (s *Store) SetStatus(ctx context.Context, fence Fence, phase Phase, conditions []Condition, status json.RawMessage) error {
-	if conditions == nil {
-		conditions = []Condition{}
-	}
-	list, err := asJSON(conditions)
+	list, err := conditionList(conditions)
 	if err != nil {
 		return fmt.Errorf("set status of cluster %s: %w", fence.Cluster, err)
 	}
@@ -248,6 +250,14 @@ func (s *Store) SetStatus(ctx context.Context, fence Fence, phase Phase, conditi
 		s.hub.notify(fence.Cluster, Clusters)
 	}
 	return err
+}
+
+// conditionList encodes conditions; of none it is an empty list.
+func conditionList(conditions []Condition) (string, error) {
+	if conditions == nil {
+		conditions = []Condition{}
+	}
+	return asJSON(conditions)
 }
 
 // RequestDelete marks a cluster for deletion and wakes it. Asking twice is the same as asking once.
@@ -274,10 +284,15 @@ func (t *tx) requestDelete(uid string) error {
 
 // MarkDeleted ends a cluster's life: its name and accounts are free, its nodes and secrets are forgotten, queued changes
 // are cancelled, the lease ends. History stays. The error wraps ErrInUse while the ledger holds something or an intent is
-// open.
-func (s *Store) MarkDeleted(ctx context.Context, fence Fence) error {
+// open. A receipt is kept in the same transaction.
+func (s *Store) MarkDeleted(ctx context.Context, fence Fence, receipts ...Receipt) error {
 	uid := fence.Cluster
 	err := s.fenced(ctx, "end the life", fence, func(t *tx) error {
+		for _, r := range receipts {
+			if err := t.putReceipt(uid, r); err != nil {
+				return err
+			}
+		}
 		for _, table := range []string{"resources WHERE", "intents WHERE state = 'open' AND"} {
 			var n int
 			if err := t.row("SELECT COUNT(*) FROM "+table+" cluster = $1", uid).Scan(&n); err != nil {
@@ -287,7 +302,7 @@ func (s *Store) MarkDeleted(ctx context.Context, fence Fence) error {
 				return fmt.Errorf("%w: %d of its resources or intents are not settled", ErrInUse, n)
 			}
 		}
-		for _, table := range []string{"nodes", "secrets", "cluster_accounts"} {
+		for _, table := range []string{"nodes", "secrets", "snapshots", "cluster_accounts", "care"} {
 			if _, err := t.exec("DELETE FROM "+table+" WHERE cluster = $1", uid); err != nil {
 				return err
 			}
@@ -296,7 +311,7 @@ func (s *Store) MarkDeleted(ctx context.Context, fence Fence) error {
 			uid, string(Cancelled), t.now, string(Queued)); err != nil {
 			return err
 		}
-		return t.one(`UPDATE clusters SET phase = $2, deleted = $3, lease_owner = '', lease_until = 0,
+		return t.one(`UPDATE clusters SET phase = $2, deleted = $3, lease_owner = '', lease_until = 0, paused = 0, paused_by = '', pause_reason = '',
 			delete_requested = CASE WHEN delete_requested = 0 THEN $3 ELSE delete_requested END WHERE uid = $1`, uid, string(Deleted), t.now)
 	})
 	if err == nil {
@@ -308,11 +323,15 @@ func (s *Store) MarkDeleted(ctx context.Context, fence Fence) error {
 func scanCluster(r row) (Cluster, error) {
 	var c Cluster
 	var text, conditions, status string
-	var created, requested, deleted, next, until int64
+	var created, requested, deleted, next, until, paused int64
+	var pause Pause
 	err := r.Scan(&c.UID, &c.Name, &text, &c.Generation, &c.Phase, &conditions, &status, &created, &requested, &deleted,
-		&next, &c.Wakes, &c.WakesSeen, &c.Lease.Owner, &until, &c.Lease.Epoch)
+		&next, &c.Wakes, &c.WakesSeen, &c.Lease.Owner, &until, &c.Lease.Epoch, &paused, &pause.By, &pause.Reason)
 	if err != nil {
 		return c, err
+	}
+	if pause.Since = fromMicros(paused); paused != 0 {
+		c.Paused = &pause
 	}
 	c.Created, c.DeleteRequested, c.Deleted = fromMicros(created), fromMicros(requested), fromMicros(deleted)
 	c.NextRun, c.Lease.Until = fromMicros(next), fromMicros(until)

@@ -52,6 +52,9 @@ type Resolution struct {
 	Put *Resource
 	// Remove takes the line of the intent's key out of the ledger, when it has the id ObjectID or that is empty.
 	Remove bool
+	// Reopen leaves another open intent of the same kind behind, which explains what an earlier try may still make: its
+	// call may be on its way though its engine is dead.
+	Reopen bool
 }
 
 const (
@@ -106,6 +109,11 @@ func (s *Store) ResolveIntent(ctx context.Context, fence Fence, id int64, r Reso
 				return err
 			}
 		}
+		if r.Reopen {
+			if err := t.reopen(i); err != nil {
+				return err
+			}
+		}
 		if r.Put != nil {
 			return t.putResource(fence.Cluster, *r.Put)
 		}
@@ -126,10 +134,11 @@ func (s *Store) ListOpenIntents(ctx context.Context, cluster string) ([]Intent, 
 	return all, nil
 }
 
-// PruneIntents forgets all but the last keep resolved intents of a cluster.
+// PruneIntents forgets all but the last keep resolved intents of a cluster, and those that made something: receipts go by
+// them.
 func (s *Store) PruneIntents(ctx context.Context, cluster string, keep int) error {
 	return s.write(ctx, "prune intents of cluster "+cluster, func(t *tx) error {
-		_, err := t.exec(`DELETE FROM intents WHERE cluster = $1 AND state <> 'open' AND id NOT IN
+		_, err := t.exec(`DELETE FROM intents WHERE cluster = $1 AND state <> 'open' AND NOT (action = 'create' AND state = 'done') AND id NOT IN
 			(SELECT id FROM intents WHERE cluster = $1 AND state <> 'open' ORDER BY id DESC LIMIT $2)`, cluster, keep)
 		return err
 	})

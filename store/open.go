@@ -29,21 +29,53 @@ var migrations embed.FS
 
 var (
 	sqliteDialect = dialect{
-		name:  "sqlite",
-		clock: "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)",
+		name:   "sqlite",
+		clock:  "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)",
+		tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
 	}
 	postgresDialect = dialect{
-		name:  "postgres",
-		clock: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
-		lock:  " FOR UPDATE",
+		name:     "postgres",
+		clock:    "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+		lock:     " FOR UPDATE",
+		tables:   "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+		snapshot: sql.LevelRepeatableRead,
 	}
 )
+
+// Option changes how a store works.
+type Option func(*Store)
+
+// Around puts a function around every write. It gets what is being done, in the words of the write's errors, and the whole
+// transaction as a function: it may do without it, or do it and keep its outcome back, as it is for an engine that is
+// stopped just before or just after. Its error is the write's. It runs outside of the transaction and may wait.
+func Around(f func(ctx context.Context, what string, write func() error) error) Option {
+	return func(s *Store) { s.around = f }
+}
 
 // Open opens a database, makes it when it doesn't exist, brings its schema up to date, and makes sure that the box has the
 // master key the database was made with. where is a path of a SQLite file, or a URL beginning "postgres://" or
 // "postgresql://".
-func Open(ctx context.Context, where string, box *secret.Box) (*Store, error) {
-	s := &Store{box: box}
+func Open(ctx context.Context, where string, box *secret.Box, options ...Option) (*Store, error) {
+	s, err := connect(where, box)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range options {
+		o(s)
+	}
+	if err = s.migrate(ctx); err == nil {
+		err = s.checkKey(ctx)
+	}
+	if err != nil {
+		s.db.Close()
+		return nil, fmt.Errorf("open database %s: %w", Redact(where), plainly(err))
+	}
+	return s, nil
+}
+
+// connect opens a database as it is; the schema may be an old one, or none.
+func connect(where string, box *secret.Box) (*Store, error) {
+	s := &Store{box: box, around: func(_ context.Context, _ string, write func() error) error { return write() }}
 	var err error
 	switch scheme, _, isURL := strings.Cut(where, "://"); {
 	case scheme == "postgres" && isURL, scheme == "postgresql" && isURL:
@@ -55,16 +87,8 @@ func Open(ctx context.Context, where string, box *secret.Box) (*Store, error) {
 		s.dialect = sqliteDialect
 		s.db, err = openSQLite(where)
 	}
-	shown := Redact(where)
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", shown, err)
-	}
-	if err = s.migrate(ctx); err == nil {
-		err = s.checkKey(ctx)
-	}
-	if err != nil {
-		s.db.Close()
-		return nil, fmt.Errorf("open database %s: %w", shown, plainly(err))
+		return nil, fmt.Errorf("open database %s: %w", Redact(where), err)
 	}
 	return s, nil
 }
@@ -142,10 +166,11 @@ func bare(err error) error {
 	return err
 }
 
-func (s *Store) migrate(ctx context.Context) error {
+// migrations returns what changes the schema.
+func (s *Store) migrations() (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	kind := goose.DialectSQLite3
@@ -153,11 +178,15 @@ func (s *Store) migrate(ctx context.Context) error {
 		kind = goose.DialectPostgres
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asked for every second
 		if err != nil {
-			return err
+			return nil, err
 		}
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	p, err := goose.NewProvider(kind, s.db, files, options...)
+	return goose.NewProvider(kind, s.db, files, options...)
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	p, err := s.migrations()
 	if err != nil {
 		return err
 	}

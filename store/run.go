@@ -46,6 +46,8 @@ type Step struct {
 	// ID is unique in the run.
 	ID                              string
 	Key, Kind, Site, Action, Reason string
+	// Phase is the part of a deletion that it belongs to, empty elsewhere.
+	Phase string
 	// Depends are the ids of the steps before it.
 	Depends        []string
 	State          StepState
@@ -55,11 +57,11 @@ type Step struct {
 
 const (
 	runColumns  = "id, cluster, reason, generation, owner, started, ended, outcome, error, api_calls"
-	stepColumns = "run, id, key, kind, site, action, reason, depends, state, started, ended, error"
+	stepColumns = "run, id, key, kind, site, action, reason, depends, state, started, ended, error, phase"
 )
 
 // CreateRun begins a run with the steps that are known. An earlier run of the cluster that has no end was interrupted: it
-// gets its end, as do its running steps.
+// gets its end, as do its running steps. The changes that are being applied are noted to be its.
 func (s *Store) CreateRun(ctx context.Context, fence Fence, reason string, generation int64, steps []Step) (Run, error) {
 	var out Run
 	err := s.fenced(ctx, "begin a run", fence, func(t *tx) error {
@@ -77,6 +79,9 @@ func (s *Store) CreateRun(ctx context.Context, fence Fence, reason string, gener
 		out, err = first(ctx, t, scanRun, "INSERT INTO runs ("+runColumns+`) SELECT $1, uid, $3, $4, lease_owner, $5, 0, '', '', '{}'
 			FROM clusters WHERE uid = $2 RETURNING `+runColumns, id, fence.Cluster, reason, generation, t.now)
 		if err != nil {
+			return err
+		}
+		if _, err := t.exec("UPDATE changes SET run = $2 WHERE cluster = $1 AND state = $3", fence.Cluster, id, string(Applying)); err != nil {
 			return err
 		}
 		return t.addSteps(id, steps)
@@ -127,8 +132,8 @@ func (t *tx) addSteps(run int64, steps []Step) error {
 		if state == "" {
 			state = StepPending
 		}
-		_, err = t.exec("INSERT INTO steps (seq, "+stepColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, '')",
-			have+int64(i), run, step.ID, step.Key, step.Kind, step.Site, step.Action, step.Reason, depends, string(state))
+		_, err = t.exec("INSERT INTO steps (seq, "+stepColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, '', $11)",
+			have+int64(i), run, step.ID, step.Key, step.Kind, step.Site, step.Action, step.Reason, depends, string(state), step.Phase)
 		if unique, _ := violates(err); unique {
 			return fmt.Errorf("step %s %w", step.ID, ErrExists)
 		}
@@ -227,7 +232,7 @@ func scanStep(r row) (Step, error) {
 	var v Step
 	var started, ended int64
 	var depends string
-	err := r.Scan(&v.Run, &v.ID, &v.Key, &v.Kind, &v.Site, &v.Action, &v.Reason, &depends, &v.State, &started, &ended, &v.Error)
+	err := r.Scan(&v.Run, &v.ID, &v.Key, &v.Kind, &v.Site, &v.Action, &v.Reason, &depends, &v.State, &started, &ended, &v.Error, &v.Phase)
 	if err != nil {
 		return v, err
 	}

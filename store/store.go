@@ -40,6 +40,8 @@ type Store struct {
 	box *secret.Box
 	dialect
 	hub hub
+	// around stands around every write.
+	around func(ctx context.Context, what string, write func() error) error
 }
 
 // dialect is all that differs between the databases in queries.
@@ -47,6 +49,9 @@ type dialect struct {
 	name string
 	// clock is an expression for the database's time in microseconds since 1970.
 	clock string
+	// tables lists all tables, and snapshot is how isolated a transaction is that reads all of them.
+	tables   string
+	snapshot sql.IsolationLevel
 	// lock ends a SELECT whose rows must not change before the transaction ends; SQLite has one writer at a time anyway.
 	lock string
 }
@@ -89,6 +94,10 @@ type tx struct {
 // write runs f in a transaction, again from the start when the database gave up on it because of another one. what says
 // what is being done, for errors.
 func (s *Store) write(ctx context.Context, what string, f func(*tx) error) error {
+	return s.around(ctx, what, func() error { return s.writeAgain(ctx, what, f) })
+}
+
+func (s *Store) writeAgain(ctx context.Context, what string, f func(*tx) error) error {
 	for try := 1; ; try++ {
 		err := s.writeOnce(ctx, f)
 		if err == nil {

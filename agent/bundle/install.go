@@ -127,14 +127,8 @@ func (f File) key() string { return f.Path + " " + f.Name }
 // has says whether a file is there as it was installed.
 func (i *Installer) has(file File) bool {
 	known, ok := i.record.Files[file.key()]
-	if !ok || known.SHA256 != file.SHA256 || !slices.Equal(known.Links, file.Links) {
+	if !ok || known.SHA256 != file.SHA256 || !slices.Equal(known.Links, file.Links) || len(known.changed(i.machine)) > 0 {
 		return false
-	}
-	for _, e := range known.Entries {
-		info, err := os.Stat(i.machine.Path(e.Path))
-		if err != nil || info.Size() != e.Size || !info.ModTime().Equal(e.Time) {
-			return false
-		}
 	}
 	for _, link := range file.Links {
 		if target, err := os.Readlink(i.machine.Path(link)); err != nil || target != file.Path {
@@ -142,6 +136,31 @@ func (i *Installer) has(file File) bool {
 		}
 	}
 	return true
+}
+
+// Changed lists the installed files that somebody changed or took away.
+func Changed(m *host.Machine) ([]string, error) {
+	known, err := readRecord(m)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, file := range known.Files {
+		out = append(out, file.changed(m)...)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (f installed) changed(m *host.Machine) []string {
+	var out []string
+	for _, e := range f.Entries {
+		info, err := os.Stat(m.Path(e.Path))
+		if err != nil || info.Size() != e.Size || !info.ModTime().Equal(e.Time) {
+			out = append(out, e.Path)
+		}
+	}
+	return out
 }
 
 // place downloads a file and puts it where it belongs. A plain one is downloaded beside its place, so that a rename does it.

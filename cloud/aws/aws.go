@@ -88,7 +88,7 @@ func New(_ context.Context, account cloud.Account, wrap cloud.Transport) (*Drive
 		config: sdk.Config{
 			Region:      set(SettingRegion, defaultRegion),
 			Credentials: credentials.NewStaticCredentialsProvider(id, secret, account.Secrets[SecretSessionToken].Reveal()),
-			HTTPClient:  &http.Client{Transport: wrap.Around(inMemory{transport})},
+			HTTPClient:  &http.Client{Transport: wrap.Around(wire(inMemory{transport}))},
 			Retryer:     func() sdk.Retryer { return sdk.NopRetryer{} },
 			AppID:       "skyweld",
 		},

@@ -146,25 +146,7 @@ func (w *work) find(ctx context.Context) (cloud.Object, error) {
 
 func (w *work) list(ctx context.Context, f filters) ([]cloud.Object, error) {
 	var s snapshot
-	var err error
-	switch w.res.Kind {
-	case kindVPC:
-		s.vpcs, err = listVPCs(ctx, w.c, f)
-	case kindGateway:
-		s.gateways, err = listGateways(ctx, w.c, f)
-	case kindSubnet:
-		s.subnets, err = listSubnets(ctx, w.c, f)
-	case kindRouteTable:
-		s.tables, err = listRouteTables(ctx, w.c, f)
-	case kindSecurityGroup:
-		s.groups, err = listSecurityGroups(ctx, w.c, f)
-	case kindAddress:
-		s.addresses, err = listAddresses(ctx, w.c, f)
-	case kindInstance:
-		s.instances, err = listInstances(ctx, w.c, f)
-	default:
-		return nil, invalid("resources of kind %q are not made by themselves", w.res.Kind)
-	}
+	err := s.add(ctx, w.c, w.res.Kind, f)
 	return s.objects(w.res.Region), err
 }
 
@@ -244,7 +226,8 @@ func (w *work) associate(ctx context.Context, s *AssociationSpec) (cloud.Object,
 		return cloud.Object{}, &cloud.Error{Class: cloud.NotFound, Message: "the instance " + s.Instance + " was terminated"}
 	}
 	out, err := w.c.AssociateAddress(ctx, &ec2.AssociateAddressInput{
-		AllocationId: sdk.String(s.Address), InstanceId: sdk.String(s.Instance), AllowReassociation: sdk.Bool(false),
+		AllocationId: sdk.String(s.Address), InstanceId: sdk.String(s.Instance),
+		AllowReassociation: sdk.Bool(true), // somebody may have put another address there; that stays theirs
 	})
 	if err != nil {
 		return cloud.Object{}, err

@@ -17,6 +17,7 @@ import (
 // the way of each kind, and how that is got past, is in docs/teardown.md.
 func (d *Driver) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
 	err := d.explainRefusal(ctx, o.Region, remove(ctx, d.in(o.Region), owner, o), o)
+	err = d.nameBlockers(ctx, owner, o, err)
 	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), unlessGone(err))
 }
 
@@ -55,32 +56,19 @@ var notThere = map[cloud.Kind]string{
 
 // exists looks whether something is there, by its id. An instance is never forgotten before its tags are.
 func exists(ctx context.Context, c *ec2.Client, kind cloud.Kind, id string) (bool, error) {
-	by := func(filter string) filters { return filters{filter: {id}} }
-	switch kind {
-	case kindVPC:
-		return some(listVPCs(ctx, c, by("vpc-id")))
-	case kindGateway:
-		return some(listGateways(ctx, c, by("internet-gateway-id")))
-	case kindSubnet:
-		return some(listSubnets(ctx, c, by("subnet-id")))
-	case kindRouteTable:
-		return some(listRouteTables(ctx, c, by("route-table-id")))
-	case kindSecurityGroup:
-		return some(listSecurityGroups(ctx, c, by("group-id")))
-	case kindAddress:
-		return some(listAddresses(ctx, c, by("allocation-id")))
-	case kindAssociation:
-		return some(listAddresses(ctx, c, by("association-id")))
-	case kindVolume:
-		return some(listVolumes(ctx, c, by("volume-id")))
-	case kindInterface:
-		return some(listInterfaces(ctx, c, by("network-interface-id")))
+	if kind == kindAssociation {
+		list, err := listAddresses(ctx, c, filters{"association-id": {id}})
+		return len(list) > 0, err
 	}
-	return true, nil
+	if kind == kindInstance || idFilter[kind] == "" {
+		return true, nil
+	}
+	var s snapshot
+	err := s.add(ctx, c, kind, filters{idFilter[kind]: {id}})
+	found := false
+	s.eachTags(func(string, *[]types.Tag) { found = true })
+	return found, err
 }
-
-// some says whether a list holds anything.
-func some[T any](list []T, err error) (bool, error) { return len(list) > 0, err }
 
 func remove(ctx context.Context, c *ec2.Client, owner cloud.Owner, o cloud.Object) error {
 	id := sdk.String(o.ID)

@@ -77,8 +77,18 @@ type listing struct {
 func (l *listing) add(kind cloud.Kind, id *string, tags []types.Tag, detail string) {
 	l.items = append(l.items, cloud.Item{
 		Kind: kind, Region: l.region, ID: sdk.ToString(id), Name: tagOf(tags, "Name"), Cluster: tagOf(tags, cloud.TagCluster),
-		Detail: strings.TrimSpace(detail),
+		Controller: controllerOf(tags), Detail: strings.TrimSpace(detail),
 	})
+}
+
+// controllerOf is the name of the Kubernetes whose controllers own something, by the tag that they all use.
+func controllerOf(tags []types.Tag) string {
+	for _, t := range tags {
+		if name, ok := strings.CutPrefix(sdk.ToString(t.Key), "kubernetes.io/cluster/"); ok && sdk.ToString(t.Value) == "owned" {
+			return name
+		}
+	}
+	return ""
 }
 
 func (l *listing) networks(s *snapshot) {

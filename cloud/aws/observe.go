@@ -26,6 +26,8 @@ type snapshot struct {
 	instances  []types.Instance
 	volumes    []types.Volume
 	interfaces []types.NetworkInterface
+	// known are ids that the ledger holds, unmarked those of them that bear no mark, or another than it says.
+	known, unmarked map[string]bool
 }
 
 // lists is how many lists are read at the same time.
@@ -48,7 +50,7 @@ func look(ctx context.Context, c *ec2.Client, f filters) (*snapshot, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return &s, s.unmarkedDisks(ctx, c)
+	return &s, nil
 }
 
 // unmarkedDisks adds the disks of the instances that were not among the marked volumes: somebody took their mark, and
@@ -81,13 +83,19 @@ func rootVolume(i types.Instance) string {
 	return ""
 }
 
-// Observe lists everything in the region that carries the cluster's mark.
-func (d *Driver) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
+// Observe lists everything in the region that carries the cluster's mark, and what is known and doesn't.
+func (d *Driver) Observe(ctx context.Context, cluster, region string, known ...cloud.Known) ([]cloud.Object, error) {
 	op := "observe " + region
 	if err := cloud.CheckUID(cluster); err != nil {
 		return nil, failed(op, &cloud.Error{Class: cloud.Invalid, Err: err})
 	}
 	s, err := look(ctx, d.in(region), marks(cluster))
+	if err == nil {
+		err = s.recognize(ctx, d.in(region), cluster, known)
+	}
+	if err == nil {
+		err = s.unmarkedDisks(ctx, d.in(region))
+	}
 	if err != nil {
 		return nil, failed(op, d.explainRegion(ctx, region, err))
 	}
@@ -121,7 +129,7 @@ func (s *snapshot) objects(region string) []cloud.Object {
 	out = append(out, s.orphans()...)
 	keys := map[string]string{}
 	for i := range out {
-		out[i].Region = region
+		out[i].Region, out[i].Unmarked = region, s.unmarked[out[i].ID]
 		if o := out[i]; o.State != cloud.Gone && o.Key != "" {
 			keys[o.ID] = o.Key
 		}
@@ -320,8 +328,22 @@ func (s *snapshot) instance(i types.Instance) cloud.Object {
 		PublicAddress: o.Machine.Public.IsValid() || o.State != cloud.Ready,
 	}
 	sp.SecurityGroups = groupsOf(i)
-	o.Spec = sp
+	o.Spec, o.Parts = sp, partsOf(i, o.Key)
 	return o
+}
+
+// partsOf are the disk that an instance boots from and its first interface.
+func partsOf(i types.Instance, key string) []cloud.Known {
+	var out []cloud.Known
+	if id := rootVolume(i); id != "" && key != "" {
+		out = append(out, cloud.Known{Kind: kindVolume, Key: diskKey(key), ID: id})
+	}
+	for _, n := range i.NetworkInterfaces {
+		if n.Attachment != nil && sdk.ToInt32(n.Attachment.DeviceIndex) == 0 && sdk.ToString(n.NetworkInterfaceId) != "" && key != "" {
+			out = append(out, cloud.Known{Kind: kindInterface, Key: interfaceKey(key), ID: *n.NetworkInterfaceId})
+		}
+	}
+	return out
 }
 
 // groupsOf are the groups of an instance, which are those of its first interface; EC2 says them in both places, not
@@ -360,7 +382,8 @@ func (s *snapshot) diskOf(i types.Instance) int {
 	return 0
 }
 
-// orphans are marked volumes and interfaces that nothing uses and whose instance isn't there any more.
+// orphans are marked volumes and interfaces that nothing uses and whose instance isn't there any more, or that are known by
+// their ids: what is on its way to or from an instance is used by none either, for a moment.
 func (s *snapshot) orphans() []cloud.Object {
 	owned := map[string]bool{}
 	for _, i := range s.instances {
@@ -371,7 +394,7 @@ func (s *snapshot) orphans() []cloud.Object {
 	var out []cloud.Object
 	for _, v := range s.volumes {
 		o := marked(kindVolume, v.VolumeId, v.Tags, &VolumeSpec{Zone: sdk.ToString(v.AvailabilityZone), GiB: int(sdk.ToInt32(v.Size))})
-		if o.Key != "" && !owned[o.Key] && v.State == types.VolumeStateAvailable && len(v.Attachments) == 0 {
+		if o.Key != "" && (!owned[o.Key] || s.known[o.ID]) && v.State == types.VolumeStateAvailable && len(v.Attachments) == 0 {
 			out = append(out, o)
 		}
 	}
@@ -381,7 +404,7 @@ func (s *snapshot) orphans() []cloud.Object {
 			sp.SecurityGroups = append(sp.SecurityGroups, sdk.ToString(g.GroupId))
 		}
 		o := marked(kindInterface, n.NetworkInterfaceId, n.TagSet, sp)
-		if o.Key != "" && !owned[o.Key] && n.Status == types.NetworkInterfaceStatusAvailable {
+		if o.Key != "" && (!owned[o.Key] || s.known[o.ID]) && n.Status == types.NetworkInterfaceStatusAvailable {
 			out = append(out, o)
 		}
 	}

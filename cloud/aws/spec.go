@@ -32,11 +32,11 @@ func (*Driver) Kinds() []cloud.KindInfo {
 		{Kind: kindSubnet, Mutable: []string{"mapPublicIP"}},
 		{Kind: kindRouteTable, Mutable: []string{"routes", "subnets"}},
 		{Kind: kindSecurityGroup, Mutable: []string{"ingress", "egress"}, Access: true},
-		{Kind: kindAddress},
+		{Kind: kindAddress, Lasting: true},
 		{Kind: kindInstance, Mutable: []string{"securityGroups", "sourceDestCheck", "metadata"}, Machine: true},
 		{Kind: kindAssociation},
-		{Kind: kindVolume},
-		{Kind: kindInterface},
+		{Kind: kindVolume, Lasting: true},
+		{Kind: kindInterface, Lasting: true},
 	}
 }
 

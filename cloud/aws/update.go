@@ -38,8 +38,13 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 			return cloud.Object{}, &cloud.Error{Class: cloud.NotFound, Message: "the instance " + req.Object.ID + " was terminated"}
 		}
 	}
+	if slices.Contains(req.Fields, cloud.FieldMark) { // first: a policy may allow the rest only then
+		if err := w.mark(ctx, req.Object.ID); err != nil {
+			return cloud.Object{}, err
+		}
+	}
 	for _, f := range mutable(w.res.Kind) {
-		if f == cloud.FieldState || !slices.Contains(req.Fields, f) {
+		if f == cloud.FieldState || f == cloud.FieldMark || !slices.Contains(req.Fields, f) {
 			continue
 		}
 		if err := w.bring(ctx, req.Object.ID, f); err != nil {
@@ -47,6 +52,7 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 		}
 	}
 	o := w.done(req.Object)
+	o.Unmarked = false
 	if slices.Contains(req.Fields, cloud.FieldState) {
 		if _, err := w.c.StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{o.ID}}); err != nil {
 			return cloud.Object{}, during("start it", err)
@@ -96,6 +102,9 @@ func (w *work) attach(ctx context.Context, id, vpc string) error {
 		}
 	}
 	_, err = w.c.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{InternetGatewayId: sdk.String(id), VpcId: sdk.String(vpc)})
+	if hasCode(err, "Resource.AlreadyAssociated") && strings.Contains(err.Error(), "network "+vpc) {
+		return nil // by an earlier try, which the list above doesn't show yet
+	}
 	return err
 }
 

@@ -1,12 +1,8 @@
 package azure
 
 import (
-	"errors"
 	"net/http"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
 	"github.com/skyweld/skyweld/cloud"
 )
@@ -22,17 +18,6 @@ func isTrouble(e *cloud.Error) bool {
 // busy says of an answer whether Azure throttles its caller or is in trouble. What it wants to be left alone with for long
 // isn't repeated: who asked for it waits better.
 func busy(answer *http.Response) (bool, error) {
-	if answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < 500 {
-		return false, nil
-	}
-	copied, err := cloud.Peek(answer)
-	if err != nil {
-		return false, err
-	}
-	e, ok := errors.AsType[*azcore.ResponseError](runtime.NewResponseError(copied))
-	if !ok {
-		return false, nil
-	}
-	c := classifyAnswer(e)
-	return isTrouble(c) && c.RetryAfter <= soon, nil
+	e, err := wire(nil).Verdict(answer)
+	return e != nil && isTrouble(e) && e.RetryAfter <= soon, err
 }

@@ -117,7 +117,7 @@ func open(account cloud.Account, wrap cloud.Transport) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := wrap.Around(transport)
+	base := wrap.Around(wire(transport))
 	plain := &http.Client{Transport: base}
 	l, err := newLogin(account, config, plain)
 	if err != nil {

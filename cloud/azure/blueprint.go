@@ -15,6 +15,7 @@ const (
 	minDiskGiB = 30 // the image's own size: a disk can't be smaller
 	subnetName = "nodes"
 	configName = "primary"
+	static     = "Static" // how addresses are given out
 )
 
 // Blueprint lays out a site: a resource group that holds all of it, security groups by role, a network with one subnet,
@@ -81,12 +82,14 @@ func (l *layout) machine(m cloud.Machine) {
 	if m.Role == cloud.ControlPlane {
 		security = l.control
 	}
-	public := l.add(l.key("ip-"+m.Name), m.Name, &AddressSpec{SKU: "Standard", Allocation: "Static"}, l.group)
+	public := l.add(l.key("ip-"+m.Name), m.Name, &AddressSpec{SKU: "Standard", Allocation: static}, l.group)
 	nic := l.add(l.key("nic-"+m.Name), m.Name, &InterfaceSpec{
-		Network: l.network, PrivateAddress: m.Address.String(), PublicAddress: public, SecurityGroup: security, IPForwarding: true,
+		Network: l.network, PrivateAddress: m.Address.String(), Allocation: static, PublicAddress: public, SecurityGroup: security, IPForwarding: true,
 	}, l.network, security, public)
+	kind := machineType(m.Size)
 	l.add(l.key("node-"+m.Name), m.Name, &MachineSpec{
-		Interface: nic, Zone: m.Zone, Type: machineType(m.Size), SecurityType: trustedLaunch, DiskGiB: max(m.DiskGiB, minDiskGiB), DiskDelete: true, BootDiagnostics: true,
+		Interface: nic, Zone: m.Zone, Type: kind, SecurityType: trustedLaunch, SecureBoot: true, TPM: true,
+		DiskGiB: max(m.DiskGiB, minDiskGiB), DiskType: diskType(kind), DiskDelete: true, BootDiagnostics: true,
 	}, nic, public)
 }
 

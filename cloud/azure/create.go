@@ -127,13 +127,18 @@ func (w *work) names() names {
 
 // tags is the mark, beside what others have put there.
 func (w *work) tags(others map[string]*string) map[string]*string {
+	return marked(others, w.owner.UID, w.res.Key)
+}
+
+// marked are tags with a mark.
+func marked(others map[string]*string, cluster, key string) map[string]*string {
 	out := map[string]*string{}
 	for k, v := range others {
 		if !strings.EqualFold(k, cloud.TagCluster) && !strings.EqualFold(k, cloud.TagKey) {
 			out[k] = v
 		}
 	}
-	out[cloud.TagCluster], out[cloud.TagKey] = ptr(w.owner.UID), ptr(w.res.Key)
+	out[cloud.TagCluster], out[cloud.TagKey] = &cluster, &key
 	return out
 }
 

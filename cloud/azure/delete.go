@@ -19,12 +19,12 @@ func (d *Driver) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) 
 	at, err := parseID(o.ID)
 	if err == nil {
 		at.kind = o.Kind
-		err = unlessGone(d.remove(ctx, owner, at))
+		err = unlessGone(d.remove(ctx, owner, at, o.Unmarked))
 	}
 	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), err)
 }
 
-func (d *Driver) remove(ctx context.Context, owner cloud.Owner, at place) error {
+func (d *Driver) remove(ctx context.Context, owner cloud.Owner, at place, unmarked bool) error {
 	if err := cloud.CheckUID(owner.UID); err != nil {
 		return invalid("%v", err)
 	}
@@ -45,7 +45,7 @@ func (d *Driver) remove(ctx context.Context, owner cloud.Owner, at place) error 
 	}
 	switch at.kind {
 	case kindGroup:
-		return d.removeGroup(ctx, owner, at)
+		return d.removeGroup(ctx, owner, at, unmarked)
 	case kindSecurity:
 		p, err := d.securities.BeginDelete(ctx, at.group, at.name, nil)
 		return done(ctx, p, err)
@@ -86,6 +86,21 @@ func conflict(code, format string, args ...any) error {
 	return &cloud.Error{Class: cloud.Conflict, Code: code, Message: fmt.Sprintf(format, args...), Held: true}
 }
 
+// blocked is a conflict with one thing in the way.
+func blocked(code string, by cloud.Blocker, format string, args ...any) error {
+	return &cloud.Error{Class: cloud.Conflict, Code: code, Message: fmt.Sprintf(format, args...), Held: true, Blockers: []cloud.Blocker{by}}
+}
+
+// blocker is a thing by its path.
+func blocker(path string) cloud.Blocker {
+	p := parsePath(path)
+	kind := p.kind
+	if parts := strings.Split(path, "/"); kind == "" && len(parts) > 1 {
+		kind = cloud.Kind(parts[len(parts)-2])
+	}
+	return cloud.Blocker{Kind: kind, ID: path, Name: p.name}
+}
+
 // removeNetwork refuses a network that somebody else uses, and one whose end would take along what somebody else put into
 // it: Azure deletes empty subnets and peerings with it.
 func (d *Driver) removeNetwork(ctx context.Context, owner cloud.Owner, at place) error {
@@ -96,15 +111,15 @@ func (d *Driver) removeNetwork(ctx context.Context, owner cloud.Owner, at place)
 	if x.Properties != nil {
 		for _, n := range x.Properties.Subnets {
 			if n != nil && val(n.Name) != subnetName {
-				return conflict("InUseSubnetCannotBeDeleted", "its end would delete the subnet %s too, which isn't Skyweld's: delete that first", pathOf(val(n.ID)))
+				return blocked("InUseSubnetCannotBeDeleted", blocker(pathOf(val(n.ID))), "its end would delete the subnet %s too, which isn't Skyweld's: delete that first", pathOf(val(n.ID)))
 			}
 			if user := foreignIn(owner, at, n); user != "" {
-				return conflict("InUseSubnetCannotBeDeleted", "%s is in it, which isn't Skyweld's: move or delete that first", user)
+				return blocked("InUseSubnetCannotBeDeleted", blocker(user), "%s is in it, which isn't Skyweld's: move or delete that first", user)
 			}
 		}
 		for _, p := range x.Properties.VirtualNetworkPeerings {
 			if p != nil {
-				return conflict("PeeringExists", "its end would cut the peering %s, which isn't Skyweld's: delete that first", pathOf(val(p.ID)))
+				return blocked("PeeringExists", blocker(pathOf(val(p.ID))), "its end would cut the peering %s, which isn't Skyweld's: delete that first", pathOf(val(p.ID)))
 			}
 		}
 	}
@@ -190,6 +205,14 @@ func systemDisk(p *armcompute.VirtualMachineProperties) string {
 	return val(p.StorageProfile.OSDisk.ManagedDisk.ID)
 }
 
+// systemDiskOf is the same of a machine that may say nothing.
+func systemDiskOf(x *armcompute.VirtualMachine) string {
+	if x.Properties == nil {
+		return ""
+	}
+	return systemDisk(x.Properties)
+}
+
 // ours says whether something that comes along with a machine is of our naming and in the machine's group.
 func ours(owner cloud.Owner, machine, x place) bool {
 	return x.group == machine.group && strings.HasPrefix(x.name, owner.ResourceName(""))
@@ -203,7 +226,7 @@ func deletable(owner cloud.Owner, at place, x *armcompute.VirtualMachine) error 
 	if s := x.Properties.StorageProfile; s != nil {
 		for _, disk := range s.DataDisks {
 			if disk != nil && val(disk.DeleteOption) == armcompute.DiskDeleteOptionTypesDelete {
-				return conflict("DeleteOption", "its end would delete the disk %s too, which isn't Skyweld's: detach that first", val(disk.Name))
+				return blocked("DeleteOption", cloud.Blocker{Kind: kindDisk, ID: val(disk.Name)}, "its end would delete the disk %s too, which isn't Skyweld's: detach that first", val(disk.Name))
 			}
 		}
 	}
@@ -213,7 +236,7 @@ func deletable(owner cloud.Owner, at place, x *armcompute.VirtualMachine) error 
 				continue
 			}
 			if nic := parsePath(val(r.ID)); !ours(owner, at, nic) {
-				return conflict("DeleteOption", "its end would delete the interface %s too, which isn't Skyweld's: detach that first", nic.path)
+				return blocked("DeleteOption", blocker(nic.path), "its end would delete the interface %s too, which isn't Skyweld's: detach that first", nic.path)
 			}
 		}
 	}
@@ -221,13 +244,13 @@ func deletable(owner cloud.Owner, at place, x *armcompute.VirtualMachine) error 
 }
 
 // removeGroup deletes a group that is empty. Deleting a group deletes all that is in it, so it is looked at first: what
-// somebody else put there stops it, by name.
-func (d *Driver) removeGroup(ctx context.Context, owner cloud.Owner, at place) error {
+// somebody else put there stops it, by name. Without its mark it is ours only where the caller knows so.
+func (d *Driver) removeGroup(ctx context.Context, owner cloud.Owner, at place, unmarked bool) error {
 	group, err := d.groups.Get(ctx, at.group, nil)
 	if err != nil {
 		return err
 	}
-	if tagOf(group.Tags, cloud.TagCluster) != owner.UID {
+	if tagOf(group.Tags, cloud.TagCluster) != owner.UID && !unmarked {
 		return conflict("OwnerMark", "%s doesn't bear this cluster's mark any more", at.path)
 	}
 	if err := d.wantEmpty(ctx, owner, at); err != nil {
@@ -248,6 +271,7 @@ func (d *Driver) wantEmpty(ctx context.Context, owner cloud.Owner, at place) err
 		return err
 	}
 	var strange, own []string
+	var blockers []cloud.Blocker
 	for _, x := range list {
 		p := parsePath(val(x.ID))
 		if there, err := d.exists(ctx, p); err != nil {
@@ -260,13 +284,22 @@ func (d *Driver) wantEmpty(ctx context.Context, owner cloud.Owner, at place) err
 			continue
 		}
 		strange = append(strange, fmt.Sprintf("%s (%s)", val(x.Name), val(x.Type)))
+		b := blocker(pathOf(val(x.ID)))
+		tags := map[string]string{}
+		for name, value := range x.Tags {
+			tags[name] = val(value)
+		}
+		b.Owner = cloud.OwnerIn(tags)
+		blockers = append(blockers, b)
 	}
 	slices.Sort(strange)
 	slices.Sort(own)
 	switch {
 	case len(strange) > 0:
-		return conflict("ForeignResource", "the group %s holds what isn't Skyweld's, and deleting it would delete that too: %s; move or delete that first",
-			at.group, strings.Join(strange, ", "))
+		return &cloud.Error{
+			Class: cloud.Conflict, Code: "ForeignResource", Held: true, Blockers: blockers,
+			Message: fmt.Sprintf("the group %s holds what isn't Skyweld's, and deleting it would delete that too: %s; move or delete that first", at.group, strings.Join(strange, ", ")),
+		}
 	case len(own) > 0:
 		// That may be a list that is late, or a disk that outlived its machine.
 		return &cloud.Error{Class: cloud.Conflict, Code: "GroupNotEmpty", Message: fmt.Sprintf("the group %s still holds %s", at.group, strings.Join(own, ", "))}

@@ -88,6 +88,9 @@ func (a *fakeAzure) serveNetwork(f *networkfake.ServerFactory) {
 			x.ID, x.Name = armID(kindNetwork, g, n), &n
 			x.Properties = orNew(x.Properties)
 			x.Properties.ProvisioningState, x.Properties.ResourceGUID = succeeded, a.number()
+			if old != nil {
+				x.Properties.ResourceGUID = old.Properties.ResourceGUID
+			}
 			for _, s := range x.Properties.Subnets {
 				s.ID = ptr(*x.ID + "/subnets/" + *s.Name)
 			}
@@ -144,6 +147,9 @@ func (a *fakeAzure) serveAddresses(f *networkfake.ServerFactory) {
 			x.Properties = orNew(x.Properties)
 			x.Properties.ProvisioningState, x.Properties.ResourceGUID = succeeded, a.number()
 			x.Properties.IPAddress = ptr(fmt.Sprintf("198.51.100.%d", a.serial%250+1))
+			if old != nil {
+				x.Properties.ResourceGUID, x.Properties.IPAddress = old.Properties.ResourceGUID, old.Properties.IPAddress
+			}
 			return nil
 		}, func(x armnetwork.PublicIPAddress) armnetwork.PublicIPAddressesClientCreateOrUpdateResponse {
 			return armnetwork.PublicIPAddressesClientCreateOrUpdateResponse{PublicIPAddress: x}
@@ -390,6 +396,15 @@ func (a *fakeAzure) serveCompute(f *computefake.ServerFactory) {
 		}
 		if s := u.Properties.DiagnosticsProfile; s != nil {
 			x.Properties.DiagnosticsProfile = s
+		}
+		if s := u.Properties.NetworkProfile; s != nil {
+			x.Properties.NetworkProfile = s
+		}
+		if s := u.Properties.OSProfile; s != nil {
+			x.Properties.OSProfile.AllowExtensionOperations = s.AllowExtensionOperations
+		}
+		if u.Tags != nil {
+			x.Tags = u.Tags
 		}
 		resp.SetTerminalResponse(http.StatusOK, armcompute.VirtualMachinesClientUpdateResponse{VirtualMachine: *x}, nil)
 		return resp, e

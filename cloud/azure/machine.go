@@ -79,11 +79,11 @@ func (w *work) machineBody(s *MachineSpec) (*armcompute.VirtualMachine, error) {
 		Location: &w.res.Region, Tags: tags, Zones: zonesBody(s.Zone, w.res.Region),
 		Properties: &armcompute.VirtualMachineProperties{
 			HardwareProfile: &armcompute.HardwareProfile{VMSize: ptr(armcompute.VirtualMachineSizeTypes(s.Type))},
-			SecurityProfile: securityBody(s.SecurityType),
+			SecurityProfile: securityBody(s),
 			StorageProfile:  w.storageBody(s),
 			OSProfile: &armcompute.OSProfile{
 				ComputerName: &w.res.Machine, AdminUsername: ptr(adminName), CustomData: ptr(customData(w.userData)),
-				AllowExtensionOperations: ptr(false), // nobody gets in through the cloud's agent
+				AllowExtensionOperations: &s.Extensions,
 				LinuxConfiguration: &armcompute.LinuxConfiguration{
 					DisablePasswordAuthentication: ptr(true), ProvisionVMAgent: ptr(true),
 					SSH: &armcompute.SSHConfiguration{PublicKeys: []*armcompute.SSHPublicKey{{
@@ -92,20 +92,20 @@ func (w *work) machineBody(s *MachineSpec) (*armcompute.VirtualMachine, error) {
 				},
 			},
 			NetworkProfile: &armcompute.NetworkProfile{NetworkInterfaces: []*armcompute.NetworkInterfaceReference{{
-				ID: &nic, Properties: &armcompute.NetworkInterfaceReferenceProperties{Primary: ptr(true), DeleteOption: ptr(armcompute.DeleteOptionsDetach)},
+				ID: &nic, Properties: &armcompute.NetworkInterfaceReferenceProperties{Primary: ptr(true), DeleteOption: interfaceOption(s.InterfaceDelete)},
 			}}},
 			DiagnosticsProfile: diagnosticsBody(s.BootDiagnostics),
 		},
 	}, nil
 }
 
-func securityBody(kind string) *armcompute.SecurityProfile {
-	if kind != trustedLaunch {
+func securityBody(s *MachineSpec) *armcompute.SecurityProfile {
+	if s.SecurityType != trustedLaunch {
 		return nil
 	}
 	return &armcompute.SecurityProfile{
 		SecurityType: ptr(armcompute.SecurityTypesTrustedLaunch),
-		UefiSettings: &armcompute.UefiSettings{SecureBootEnabled: ptr(true), VTpmEnabled: ptr(true)},
+		UefiSettings: &armcompute.UefiSettings{SecureBootEnabled: &s.SecureBoot, VTpmEnabled: &s.TPM},
 	}
 }
 
@@ -119,7 +119,7 @@ func (w *work) storageBody(s *MachineSpec) *armcompute.StorageProfile {
 		OSDisk: &armcompute.OSDisk{
 			Name: ptr(w.owner.ResourceName(diskKey(w.res, w.token))), CreateOption: ptr(armcompute.DiskCreateOptionTypesFromImage), DiskSizeGB: ptr(int32(s.DiskGiB)),
 			DeleteOption: deleteOption(s.DiskDelete), Caching: ptr(armcompute.CachingTypesReadOnly),
-			ManagedDisk: &armcompute.ManagedDiskParameters{StorageAccountType: ptr(armcompute.StorageAccountTypes(diskType(s.Type)))},
+			ManagedDisk: &armcompute.ManagedDiskParameters{StorageAccountType: ptr(armcompute.StorageAccountTypes(s.DiskType))},
 		},
 	}
 }
@@ -129,6 +129,13 @@ func deleteOption(along bool) *armcompute.DiskDeleteOptionTypes {
 		return ptr(armcompute.DiskDeleteOptionTypesDelete)
 	}
 	return ptr(armcompute.DiskDeleteOptionTypesDetach)
+}
+
+func interfaceOption(along bool) *armcompute.DeleteOptions {
+	if along {
+		return ptr(armcompute.DeleteOptionsDelete)
+	}
+	return ptr(armcompute.DeleteOptionsDetach)
 }
 
 // getMachine reads a machine, with whether it runs.
@@ -158,6 +165,15 @@ func (w *work) joined(ctx context.Context, x *armcompute.VirtualMachine) (join, 
 		}
 		if err == nil {
 			s.interfaces = []*armnetwork.Interface{&n.Interface}
+		}
+	}
+	if at := parsePath(systemDiskOf(x)); at.kind == kindDisk {
+		disk, err := w.d.disks.Get(ctx, at.group, at.name, nil)
+		if unlessGone(err) != nil {
+			return join{}, fmt.Errorf("read its disk: %w", err)
+		}
+		if err == nil {
+			s.disks = []*armcompute.Disk{&disk.Disk}
 		}
 	}
 	j := s.join()

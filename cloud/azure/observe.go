@@ -18,12 +18,12 @@ import (
 
 // Observe lists everything in the region that carries the cluster's mark: one list for each type of resource, over the
 // whole subscription, as a copy of a marked thing may lie in whatever group; and one more for whether machines run.
-func (d *Driver) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
-	out, err := d.observe(ctx, cluster, region)
+func (d *Driver) Observe(ctx context.Context, cluster, region string, known ...cloud.Known) ([]cloud.Object, error) {
+	out, err := d.observe(ctx, cluster, region, known)
 	return out, failed("observe "+region, err)
 }
 
-func (d *Driver) observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
+func (d *Driver) observe(ctx context.Context, cluster, region string, known []cloud.Known) ([]cloud.Object, error) {
 	if err := cloud.CheckUID(cluster); err != nil {
 		return nil, invalid("%v", err)
 	}
@@ -31,6 +31,12 @@ func (d *Driver) observe(ctx context.Context, cluster, region string) ([]cloud.O
 	if err != nil {
 		return nil, err
 	}
+	lost, err := d.lostGroups(ctx, s.groups, known)
+	if err != nil {
+		return nil, err
+	}
+	s.groups = append(s.groups, lost...)
+	s.recognize(cluster, known)
 	s.keep(cluster, region)
 	return s.objects(), nil
 }
@@ -45,6 +51,8 @@ type snapshot struct {
 	machines   []*armcompute.VirtualMachine
 	states     []*armcompute.VirtualMachine
 	disks      []*armcompute.Disk
+	// unmarked are the paths of what is on record and doesn't bear its mark.
+	unmarked map[string]bool
 }
 
 // snapshot lists it all; the filter is for resource groups, others can't be asked for by tag in a list of one type.
@@ -198,6 +206,10 @@ func (s *snapshot) objects() []cloud.Object {
 			out = append(out, diskObject(x, s.groups))
 		}
 	}
+	for i := range out {
+		path, _, _ := strings.Cut(out[i].ID, "#")
+		out[i].Unmarked = s.unmarked[path]
+	}
 	return out
 }
 
@@ -272,13 +284,25 @@ func networkObject(x *armnetwork.VirtualNetwork) cloud.Object {
 		}
 		for _, n := range p.Subnets {
 			if n != nil && val(n.Name) == subnetName && n.Properties != nil {
-				s.Subnet = strings.Join(append(vals(n.Properties.AddressPrefixes), present(n.Properties.AddressPrefix)...), " ")
+				fillSubnet(s, n.Properties)
 			}
 		}
 	}
 	return partObject(x.Tags, x.ID, x.Location, number, s, netState(x.Properties, func(p *armnetwork.VirtualNetworkPropertiesFormat) *armnetwork.ProvisioningState {
 		return p.ProvisioningState
 	}))
+}
+
+// fillSubnet reads the site's subnet. One that doesn't say whether machines get an address by chance lets them.
+func fillSubnet(s *NetworkSpec, p *armnetwork.SubnetPropertiesFormat) {
+	s.Subnet = strings.Join(append(vals(p.AddressPrefixes), present(p.AddressPrefix)...), " ")
+	s.DefaultOutbound = p.DefaultOutboundAccess == nil || *p.DefaultOutboundAccess
+	if p.RouteTable != nil {
+		s.RouteTable = pathOf(val(p.RouteTable.ID))
+	}
+	if p.NetworkSecurityGroup != nil {
+		s.SecurityGroup = pathOf(val(p.NetworkSecurityGroup.ID))
+	}
 }
 
 // present is a list of one, or of none for what isn't there.
@@ -298,6 +322,7 @@ func addressObject(x *armnetwork.PublicIPAddress) cloud.Object {
 	number := ""
 	if p := x.Properties; p != nil {
 		s.Allocation, number, address = string(val(p.PublicIPAllocationMethod)), val(p.ResourceGUID), cloud.ParseAddr(val(p.IPAddress))
+		s.DeleteWithMachine = val(p.DeleteOption) == armnetwork.DeleteOptionsDelete
 	}
 	o := partObject(x.Tags, x.ID, x.Location, number, s, netState(x.Properties, func(p *armnetwork.PublicIPAddressPropertiesFormat) *armnetwork.ProvisioningState {
 		return p.ProvisioningState
@@ -314,7 +339,7 @@ func interfaceObject(x *armnetwork.Interface, by names) cloud.Object {
 			s.SecurityGroup = by.key(val(p.NetworkSecurityGroup.ID))
 		}
 		if c := firstConfig(x); c != nil {
-			s.PrivateAddress = val(c.PrivateIPAddress)
+			s.PrivateAddress, s.Allocation = val(c.PrivateIPAddress), string(val(c.PrivateIPAllocationMethod))
 			if c.Subnet != nil {
 				s.Network = by.key(parent(val(c.Subnet.ID)))
 			}

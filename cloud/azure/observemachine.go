@@ -37,6 +37,9 @@ func (j join) machine(x *armcompute.VirtualMachine) cloud.Object {
 	o.State = stateOf(provisioning, power(view))
 	path, _, _ := strings.Cut(o.ID, "#")
 	o.Machine = &cloud.MachineStatus{Zone: s.Zone, Type: s.Type, ProviderID: "azure://" + path}
+	if part, ok := j.part(x); ok {
+		o.Parts = []cloud.Known{part}
+	}
 	if nic, ok := j.nics[firstInterface(x)]; ok {
 		if n, ok := nic.Spec.(*InterfaceSpec); ok {
 			o.Machine.Private = cloud.ParseAddr(n.PrivateAddress)
@@ -44,6 +47,20 @@ func (j join) machine(x *armcompute.VirtualMachine) cloud.Object {
 		}
 	}
 	return o
+}
+
+// part is the disk that a machine boots from, where that was made with it: it is in the machine's group then, and has a name
+// of ours.
+func (j join) part(x *armcompute.VirtualMachine) (cloud.Known, bool) {
+	disk := j.disks[pathOf(systemDiskOf(x))]
+	if disk == nil || disk.Properties == nil {
+		return cloud.Known{}, false
+	}
+	owner, at := cloud.Owner{UID: tagOf(x.Tags, cloud.TagCluster)}, parsePath(val(disk.ID))
+	if cloud.CheckUID(owner.UID) != nil || !ours(owner, parsePath(val(x.ID)), at) {
+		return cloud.Known{}, false
+	}
+	return cloud.Known{Kind: kindDisk, Key: strings.TrimPrefix(at.name, owner.ResourceName("")), ID: idOf(val(disk.ID), val(disk.Properties.UniqueID))}, true
 }
 
 // public is the address that a key, or a path of somebody else's, stands for.
@@ -62,44 +79,66 @@ func fillMachine(s *MachineSpec, p *armcompute.VirtualMachineProperties, j join)
 	}
 	if p.SecurityProfile != nil {
 		s.SecurityType = string(val(p.SecurityProfile.SecurityType))
+		if u := p.SecurityProfile.UefiSettings; u != nil {
+			s.SecureBoot, s.TPM = val(u.SecureBootEnabled), val(u.VTpmEnabled)
+		}
 	}
+	// Extensions are allowed where nobody has said otherwise.
+	s.Extensions = p.OSProfile == nil || p.OSProfile.AllowExtensionOperations == nil || *p.OSProfile.AllowExtensionOperations
 	if d := p.DiagnosticsProfile; d != nil && d.BootDiagnostics != nil {
 		s.BootDiagnostics = val(d.BootDiagnostics.Enabled)
 	}
 	if n := p.NetworkProfile; n != nil {
-		s.Interface = j.names.key(primaryInterface(n))
+		first := primaryInterface(n)
+		s.Interface, s.InterfaceDelete = j.names.key(val(first.ID)), deletes(first)
 	}
-	if p.StorageProfile == nil || p.StorageProfile.OSDisk == nil {
-		return
+	if p.StorageProfile != nil && p.StorageProfile.OSDisk != nil {
+		fillDisk(s, p.StorageProfile.OSDisk, j)
 	}
-	disk := p.StorageProfile.OSDisk
+}
+
+// fillDisk reads the disk that a machine boots from. The machine's own answer lacks its size and type while it is
+// deallocated.
+func fillDisk(s *MachineSpec, disk *armcompute.OSDisk, j join) {
 	s.DiskDelete = val(disk.DeleteOption) == armcompute.DiskDeleteOptionTypesDelete
 	s.DiskGiB = int(val(disk.DiskSizeGB))
 	if disk.ManagedDisk == nil {
 		return
 	}
-	// The machine's own answer lacks the size while it is deallocated.
-	if x := j.disks[pathOf(val(disk.ManagedDisk.ID))]; x != nil && x.Properties != nil && val(x.Properties.DiskSizeGB) > 0 {
+	s.DiskType = string(val(disk.ManagedDisk.StorageAccountType))
+	x := j.disks[pathOf(val(disk.ManagedDisk.ID))]
+	if x == nil {
+		return
+	}
+	if x.Properties != nil && val(x.Properties.DiskSizeGB) > 0 {
 		s.DiskGiB = int(val(x.Properties.DiskSizeGB))
+	}
+	if x.SKU != nil {
+		s.DiskType = string(val(x.SKU.Name))
 	}
 }
 
-// primaryInterface is the id of a machine's first interface.
-func primaryInterface(n *armcompute.NetworkProfile) string {
-	first := ""
+// primaryInterface is what a machine says of its first interface; empty where it has none.
+func primaryInterface(n *armcompute.NetworkProfile) armcompute.NetworkInterfaceReference {
+	var first armcompute.NetworkInterfaceReference
 	for _, r := range n.NetworkInterfaces {
-		if r != nil && (first == "" || r.Properties != nil && val(r.Properties.Primary)) {
-			first = val(r.ID)
+		if r != nil && (first.ID == nil || r.Properties != nil && val(r.Properties.Primary)) {
+			first = *r
 		}
 	}
 	return first
+}
+
+// deletes says whether an interface goes with its machine.
+func deletes(r armcompute.NetworkInterfaceReference) bool {
+	return r.Properties != nil && val(r.Properties.DeleteOption) == armcompute.DeleteOptionsDelete
 }
 
 func firstInterface(x *armcompute.VirtualMachine) string {
 	if x.Properties == nil || x.Properties.NetworkProfile == nil {
 		return ""
 	}
-	return pathOf(primaryInterface(x.Properties.NetworkProfile))
+	return pathOf(val(primaryInterface(x.Properties.NetworkProfile).ID))
 }
 
 // power is a machine's power state, empty while there is none.

@@ -101,7 +101,7 @@ func (w *work) putNetwork(ctx context.Context, s *NetworkSpec) (cloud.Object, er
 		Properties: &armnetwork.VirtualNetworkPropertiesFormat{
 			AddressSpace: &armnetwork.AddressSpace{AddressPrefixes: ptrs(s.AddressSpace)},
 			Subnets: []*armnetwork.Subnet{{
-				Name: ptr(subnetName), Properties: &armnetwork.SubnetPropertiesFormat{AddressPrefix: &s.Subnet, DefaultOutboundAccess: ptr(false)},
+				Name: ptr(subnetName), Properties: &armnetwork.SubnetPropertiesFormat{AddressPrefix: &s.Subnet, DefaultOutboundAccess: &s.DefaultOutbound},
 			}},
 		},
 	}, nil)
@@ -118,8 +118,7 @@ func (w *work) putAddress(ctx context.Context, s *AddressSpec) (cloud.Object, er
 		SKU: &armnetwork.PublicIPAddressSKU{Name: ptr(armnetwork.PublicIPAddressSKUName(s.SKU)), Tier: ptr(armnetwork.PublicIPAddressSKUTierRegional)},
 		Properties: &armnetwork.PublicIPAddressPropertiesFormat{
 			PublicIPAllocationMethod: ptr(armnetwork.IPAllocationMethod(s.Allocation)), PublicIPAddressVersion: ptr(armnetwork.IPVersionIPv4),
-			// A machine's end must not take its address along.
-			DeleteOption: ptr(armnetwork.DeleteOptionsDetach),
+			DeleteOption: addressOption(s.DeleteWithMachine),
 		},
 	}, nil)
 	x, err := await(ctx, p, err)
@@ -127,6 +126,14 @@ func (w *work) putAddress(ctx context.Context, s *AddressSpec) (cloud.Object, er
 		return cloud.Object{}, err
 	}
 	return addressObject(&x.PublicIPAddress), nil
+}
+
+// addressOption says whether an address goes with the machine that has it.
+func addressOption(along bool) *armnetwork.DeleteOptions {
+	if along {
+		return ptr(armnetwork.DeleteOptionsDelete)
+	}
+	return ptr(armnetwork.DeleteOptionsDetach)
 }
 
 // interfaceBody puts what is wanted into an interface, and leaves what else is there.
@@ -148,7 +155,7 @@ func (w *work) interfaceBody(body *armnetwork.Interface, s *InterfaceSpec) error
 		}}
 	}
 	c := firstConfig(body)
-	c.PrivateIPAddress, c.PrivateIPAllocationMethod = &s.PrivateAddress, ptr(armnetwork.IPAllocationMethodStatic)
+	c.PrivateIPAddress, c.PrivateIPAllocationMethod = &s.PrivateAddress, ptr(armnetwork.IPAllocationMethod(s.Allocation))
 	c.Subnet, c.PublicIPAddress = &armnetwork.Subnet{ID: ptr(network + "/subnets/" + subnetName)}, nil
 	if s.PublicAddress != "" {
 		public, err := w.ref(s.PublicAddress)

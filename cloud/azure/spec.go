@@ -24,11 +24,11 @@ func (*Driver) Kinds() []cloud.KindInfo {
 	return []cloud.KindInfo{
 		{Kind: kindGroup},
 		{Kind: kindSecurity, Mutable: []string{"rules"}, Access: true},
-		{Kind: kindNetwork},
-		{Kind: kindAddress},
-		{Kind: kindInterface, Mutable: []string{"publicAddress", "securityGroup", "ipForwarding"}},
-		{Kind: kindMachine, Mutable: []string{"diskDelete", "bootDiagnostics"}, Machine: true},
-		{Kind: kindDisk},
+		{Kind: kindNetwork, Mutable: []string{"addressSpace", "defaultOutbound", "routeTable", "securityGroup"}},
+		{Kind: kindAddress, Mutable: []string{"deleteWithMachine"}, Lasting: true},
+		{Kind: kindInterface, Mutable: []string{"privateAddress", "allocation", "publicAddress", "securityGroup", "ipForwarding"}, Lasting: true},
+		{Kind: kindMachine, Mutable: []string{"diskDelete", "interfaceDelete", "bootDiagnostics", "extensions"}, Machine: true},
+		{Kind: kindDisk, Lasting: true},
 	}
 }
 
@@ -80,18 +80,28 @@ type Rule struct {
 type NetworkSpec struct {
 	AddressSpace []string `json:"addressSpace"`
 	Subnet       string   `json:"subnet"`
+	// DefaultOutbound gives machines of the subnet without a public address one by chance.
+	DefaultOutbound bool `json:"defaultOutbound"`
+	// RouteTable and SecurityGroup are what somebody put on the subnet: the one leads traffic elsewhere, the other stops
+	// some before the interfaces' own groups are asked. Ours has neither.
+	RouteTable    string `json:"routeTable"`
+	SecurityGroup string `json:"securityGroup"`
 }
 
 // AddressSpec is a public address.
 type AddressSpec struct {
 	SKU        string `json:"sku"`
 	Allocation string `json:"allocation"`
+	// DeleteWithMachine lets it go along with the machine that has it.
+	DeleteWithMachine bool `json:"deleteWithMachine"`
 }
 
 // InterfaceSpec is a network interface with one address in the site's subnet.
 type InterfaceSpec struct {
 	Network        string `json:"network"`
 	PrivateAddress string `json:"privateAddress"`
+	// Allocation is Static: a dynamic address may be another after the machine was stopped.
+	Allocation string `json:"allocation"`
 	// PublicAddress is the key of an address, or empty for none.
 	PublicAddress string `json:"publicAddress"`
 	SecurityGroup string `json:"securityGroup"`
@@ -107,9 +117,15 @@ type MachineSpec struct {
 	Type string `json:"type"`
 	// SecurityType is TrustedLaunch: with secure boot and a virtual TPM.
 	SecurityType string `json:"securityType"`
+	SecureBoot   bool   `json:"secureBoot"`
+	TPM          bool   `json:"tpm"`
 	DiskGiB      int    `json:"diskGiB"`
-	// DiskDelete lets the disk that it boots from go with it.
-	DiskDelete bool `json:"diskDelete"`
+	DiskType     string `json:"diskType"`
+	// DiskDelete lets the disk that it boots from go with it, InterfaceDelete its interface.
+	DiskDelete      bool `json:"diskDelete"`
+	InterfaceDelete bool `json:"interfaceDelete"`
+	// Extensions lets programs be put on it by way of the cloud's agent, which anybody may do who may change the machine.
+	Extensions bool `json:"extensions"`
 	// BootDiagnostics keeps what the machine writes to its serial port.
 	BootDiagnostics bool `json:"bootDiagnostics"`
 }

@@ -29,12 +29,21 @@ func TestConformance(t *testing.T) {
 		},
 		Region: fakeRegion, Zones: fakeZones, UnknownSize: "Standard_D3s_v5", TooMany: true,
 		Change: func(r cloud.Resource, field string) any {
+			if s, ok := r.Spec.(*NetworkSpec); ok && field == "addressSpace" {
+				c := *s
+				c.AddressSpace = []string{s.AddressSpace[0], "172.20.0.0/16"}
+				return &c
+			}
 			s, ok := r.Spec.(*InterfaceSpec)
 			if !ok {
 				return nil
 			}
 			c := *s
 			switch field {
+			case "allocation":
+				c.Allocation = "Dynamic"
+			case "privateAddress":
+				c.PrivateAddress = "10.64.0.222"
 			case "publicAddress":
 				c.PublicAddress = ""
 			case "securityGroup":

@@ -39,6 +39,9 @@ type Options struct {
 	GoneFor time.Duration
 	// PicksAddress makes the cloud choose the private addresses of machines itself.
 	PicksAddress bool
+	// NoTokens makes the cloud ignore the tokens of create calls. Its driver then looks for what an earlier try made, as
+	// drivers of such clouds do, and can do that only before its call: between the two there is room for another's.
+	NoTokens bool
 	// Blocks is the cloud's rule for the blocks of sites. Where it has networks apart, no two of them may overlap.
 	Blocks cloud.BlockRule
 	// Quota limits how many of a kind a region may hold.
@@ -80,6 +83,7 @@ type record struct {
 	public           netip.Addr // of a machine without an address of its own
 	private          netip.Addr // of a machine whose address the cloud chose
 	stopped          bool
+	unmarked         bool // somebody took its mark: only who knows its id finds it
 	created          time.Time
 	gone             time.Time // when a machine was terminated
 	deleted          time.Time // when it was removed
@@ -114,8 +118,8 @@ func (c *Cloud) Provider() cloud.Provider { return c.opts.Provider }
 // Zones returns a region's zones.
 func (c *Cloud) Zones(region string) []string { return slices.Clone(c.opts.Regions[region]) }
 
-// Observe lists what carries the cluster's mark in the region.
-func (c *Cloud) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
+// Observe lists what carries the cluster's mark in the region, and what is known and has lost it.
+func (c *Cloud) Observe(ctx context.Context, cluster, region string, known ...cloud.Known) ([]cloud.Object, error) {
 	var out []cloud.Object
 	err := c.call(ctx, Call{Op: OpObserve, Cluster: cluster, Region: region}, func(call *Call) error {
 		if _, ok := c.opts.Regions[region]; !ok {
@@ -123,7 +127,8 @@ func (c *Cloud) Observe(ctx context.Context, cluster, region string) ([]cloud.Ob
 		}
 		now := time.Now()
 		for _, r := range c.records {
-			if r.cluster == cluster && r.region == region && c.listed(r, now) {
+			recorded := slices.ContainsFunc(known, func(k cloud.Known) bool { return k.ID == r.id })
+			if r.cluster == cluster && r.region == region && (!r.unmarked || recorded) && c.listed(r, now) {
 				out = append(out, c.object(r, now))
 			}
 		}
@@ -153,8 +158,9 @@ func (c *Cloud) Create(ctx context.Context, req cloud.CreateRequest) (cloud.Obje
 	var out cloud.Object
 	res := req.Resource
 	call := Call{Op: OpCreate, Kind: res.Kind, Key: res.Key, Cluster: req.Owner.UID, Region: res.Region, Token: req.Token}
+	earlier := c.madeWith(req.Token)
 	err := c.call(ctx, call, func(call *Call) error {
-		r, made, err := c.create(req)
+		r, made, err := c.create(req, earlier)
 		if err != nil {
 			return err
 		}
@@ -168,7 +174,19 @@ func (c *Cloud) Create(ctx context.Context, req cloud.CreateRequest) (cloud.Obje
 	return out, nil
 }
 
-func (c *Cloud) create(req cloud.CreateRequest) (r *record, made bool, err error) {
+// madeWith is what a driver finds that looks for an earlier try of its call.
+func (c *Cloud) madeWith(token string) *record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.records {
+		if r.token == token && r.live() {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *Cloud) create(req cloud.CreateRequest, earlier *record) (r *record, made bool, err error) {
 	res := req.Resource
 	if err := cloud.CheckKey(res.Key); err != nil {
 		return nil, false, fail(cloud.Invalid, "InvalidTag", "%v", err)
@@ -188,7 +206,7 @@ func (c *Cloud) create(req cloud.CreateRequest) (r *record, made bool, err error
 	}
 	digest := digestOf(res.Kind, res.Key, req.Owner.UID, want, req.UserData)
 	for _, old := range c.records {
-		if old.token == req.Token {
+		if old.token == req.Token && (!c.opts.NoTokens || old == earlier) {
 			return c.again(old, digest)
 		}
 	}
@@ -303,10 +321,9 @@ func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obje
 		if err != nil {
 			return err
 		}
-		fields := req.Fields
-		if isMachine(r.kind) {
-			fields = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == cloud.FieldState })
-		}
+		fields := slices.DeleteFunc(slices.Clone(req.Fields), func(f string) bool {
+			return f == cloud.FieldMark || f == cloud.FieldState && isMachine(r.kind)
+		})
 		merged, err := merge(r.spec, want, fields, mutableOf(r.kind))
 		if err != nil {
 			return err
@@ -316,8 +333,11 @@ func (c *Cloud) Update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obje
 		if err := merged.check(c, &probe); err != nil {
 			return err
 		}
-		if len(fields) < len(req.Fields) {
+		if slices.Contains(req.Fields, cloud.FieldState) {
 			r.stopped = false
+		}
+		if slices.Contains(req.Fields, cloud.FieldMark) {
+			r.unmarked = false
 		}
 		r.spec, call.Effect = merged, true
 		out = c.object(r, time.Now())
@@ -338,7 +358,11 @@ func (c *Cloud) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) e
 			return nil //nolint:nilerr // removing what is gone is success
 		}
 		if user := c.userOf(r); user != nil {
-			return fail(cloud.Conflict, "DependencyViolation", "%s is in use by %s", r.id, user.id)
+			refusal := &cloud.Error{Class: cloud.Conflict, Code: "DependencyViolation", Message: fmt.Sprintf("%s is in use by %s", r.id, user.id)}
+			if user.cluster == "" {
+				return cloud.HeldBy(refusal, cloud.Blocker{Kind: user.kind, ID: user.id, Owner: "no tags"})
+			}
+			return refusal
 		}
 		c.remove(r)
 		call.Effect = true
@@ -454,9 +478,11 @@ func (c *Cloud) Inventory(ctx context.Context, regions ...string) ([]cloud.Item,
 			if !slices.Contains(in, r.region) || !r.gone.IsZero() || !c.listed(r, now) {
 				continue
 			}
-			out = append(out, cloud.Item{
-				Kind: r.kind, Region: r.region, ID: r.id, Name: r.key, Cluster: r.cluster, Detail: r.spec.detail(),
-			})
+			item := cloud.Item{Kind: r.kind, Region: r.region, ID: r.id, Name: r.key, Cluster: r.cluster, Detail: r.spec.detail()}
+			if r.unmarked {
+				item.Cluster = ""
+			}
+			out = append(out, item)
 		}
 		return nil
 	})
@@ -495,7 +521,7 @@ func (c *Cloud) object(r *record, now time.Time) cloud.Object {
 	})
 	o := cloud.Object{
 		Key: r.key, Cluster: r.cluster, Kind: r.kind, Region: r.region, ID: r.id, State: cloud.Ready,
-		Spec: s, Address: r.address, Created: r.created,
+		Spec: s, Address: r.address, Created: r.created, Unmarked: r.unmarked,
 	}
 	if m, ok := s.(*MachineSpec); ok {
 		o.State, o.Machine = c.machineStatus(r, m, now)

@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
 )
@@ -51,6 +54,10 @@ func TestConformance(t *testing.T) {
 
 func TestConformancePickedAddresses(t *testing.T) {
 	cloudtest.Run(t, harness(cloudtest.Options{PicksAddress: true}))
+}
+
+func TestConformanceNoTokens(t *testing.T) {
+	cloudtest.Run(t, harness(cloudtest.Options{NoTokens: true}))
 }
 
 func TestConformanceSlow(t *testing.T) {
@@ -202,6 +209,57 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestNoTokens lets a call land that waited while another with its token was made.
+func TestNoTokens(t *testing.T) {
+	for _, test := range []struct {
+		ignored bool
+		want    int
+	}{{false, 1}, {true, 2}} {
+		c := cloudtest.New(cloudtest.Options{NoTokens: test.ignored})
+		first := true
+		c.SetHooks(cloudtest.Hooks{Before: func(ctx context.Context, call cloudtest.Call) error {
+			if !first {
+				return nil
+			}
+			first = false
+			_, err := create(ctx, c, network("net"), 1)
+			return err
+		}})
+		if _, err := create(t.Context(), c, network("net"), 1); err != nil {
+			t.Error(err)
+		}
+		if _, err := create(t.Context(), c, network("net"), 1); err != nil {
+			t.Error(err)
+		}
+		if got := len(c.Objects(owner.UID)); got != test.want {
+			t.Errorf("tokens ignored: %v: %d networks, want %d", test.ignored, got, test.want)
+		}
+	}
+}
+
+// TestClone changes a copy, and the original, after the copying.
+func TestClone(t *testing.T) {
+	c := cloudtest.New(cloudtest.Options{})
+	build(t, c)
+	before := c.Objects(owner.UID)
+	copied := c.Clone()
+	fw := copied.Find(owner.UID, "here-fw-nodes")
+	copied.Tamper(fw.ID, func(s any) { s.(*cloudtest.FirewallSpec).Rules[0].Sources[0] = "0.0.0.0/0" })
+	copied.Terminate(copied.Find(owner.UID, "here-node-conf-web-1").ID)
+	if diff := cmp.Diff(before, c.Objects(owner.UID), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("the original after changes of its copy:\n%s", diff)
+	}
+	if diff := cmp.Diff(before, c.Clone().Objects(owner.UID), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("a copy:\n%s", diff)
+	}
+	if _, err := create(t.Context(), c, network("more"), 90); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(copied.Objects(owner.UID)); n != len(before)-1 {
+		t.Errorf("%d objects in the copy, want %d", n, len(before)-1)
+	}
+}
+
 func TestListLagAndGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := cloudtest.New(cloudtest.Options{ListLag: time.Second, Boot: 5 * time.Second, GoneFor: time.Minute})
@@ -276,8 +334,18 @@ func TestBehindTheBack(t *testing.T) {
 		}
 	}
 	c.Unmark(vpc.ID)
-	if left := c.Objects(owner.UID); len(left) != 0 {
-		t.Errorf("left: %v", left)
+	left := func(known ...cloud.Known) []cloud.Object {
+		list, err := c.Observe(t.Context(), owner.UID, region, known...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(list, func(o cloud.Object) bool { return o.State == cloud.Gone })
+	}
+	if list := left(); len(list) != 0 {
+		t.Errorf("left: %v", list)
+	}
+	if list := left(cloud.Known{Kind: vpc.Kind, Key: vpc.Key, ID: vpc.ID}); len(list) != 1 || !list[0].Unmarked || list[0].Key != vpc.Key {
+		t.Errorf("of what is known: %v", list)
 	}
 	items, err := c.Inventory(t.Context())
 	if err != nil || len(items) != 2 {

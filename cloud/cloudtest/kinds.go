@@ -30,7 +30,7 @@ func (c *Cloud) Kinds() []cloud.KindInfo {
 		{Kind: KindGateway},
 		{Kind: KindRoute, Mutable: []string{"gateway"}},
 		{Kind: KindFirewall, Mutable: []string{"rules"}, Access: true},
-		{Kind: KindAddress},
+		{Kind: KindAddress, Lasting: true},
 		{Kind: KindMachine, Mutable: []string{"firewalls", "forwarding"}, Machine: true, PicksAddress: c != nil && c.opts.PicksAddress},
 		{Kind: KindAssociation},
 	}
@@ -197,9 +197,16 @@ func (s *SubnetSpec) check(c *Cloud, r *record) error {
 	return nil
 }
 
-func (s *GatewaySpec) check(c *Cloud, _ *record) error {
-	_, err := expect[*NetworkSpec](c, s.Network)
-	return err
+func (s *GatewaySpec) check(c *Cloud, r *record) error {
+	if _, err := expect[*NetworkSpec](c, s.Network); err != nil {
+		return err
+	}
+	for _, o := range c.records {
+		if gw, ok := o.spec.(*GatewaySpec); ok && o.live() && o.id != r.id && gw.Network == s.Network {
+			return fail(cloud.AlreadyExists, "Resource.AlreadyAssociated", "network %s has the gateway %s", s.Network, o.id)
+		}
+	}
+	return nil
 }
 
 func (s *RouteSpec) check(c *Cloud, _ *record) error {

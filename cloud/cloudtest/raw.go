@@ -19,8 +19,22 @@ func (c *Cloud) Revoke(on bool) {
 	c.revoked = on
 }
 
-// Objects lists all live objects of a cluster as a driver shows them, without list lag, in order of creation; with an
-// empty uid what has no mark.
+// Clone is a copy of the cloud as it is now, without its faults, its hooks and its log.
+func (c *Cloud) Clone() *Cloud {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := New(c.opts)
+	for _, r := range c.records {
+		copied := *r
+		copied.spec = r.spec.clone()
+		out.records = append(out.records, &copied)
+	}
+	out.next, out.nextIP, out.revoked, out.types, out.denied = c.next, c.nextIP, c.revoked, c.types, c.denied
+	return out
+}
+
+// Objects lists all live objects of a cluster as a driver shows them that knows all of them, without list lag, in order of
+// creation; with an empty uid what never had a mark.
 func (c *Cloud) Objects(uid string) []cloud.Object {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,6 +75,13 @@ func (c *Cloud) Terminate(id string) {
 	c.remove(r)
 }
 
+// Unmark takes the owner mark off a thing: from then on only who knows its id finds it.
+func (c *Cloud) Unmark(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.must(id).unmarked = true
+}
+
 // Stop stops a machine.
 func (c *Cloud) Stop(id string) {
 	c.mu.Lock()
@@ -81,14 +102,6 @@ func (c *Cloud) Vanish(id string) {
 	defer c.mu.Unlock()
 	c.must(id)
 	c.records = slices.DeleteFunc(c.records, func(r *record) bool { return r.id == id })
-}
-
-// Unmark takes the owner mark off.
-func (c *Cloud) Unmark(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r := c.must(id)
-	r.cluster, r.key = "", ""
 }
 
 // Copy makes another thing with the same mark and spec, as "launch more like this" does, and returns its id. A machine's

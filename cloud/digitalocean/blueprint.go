@@ -29,7 +29,7 @@ func (*Driver) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource, 
 	l := layout{owner: owner, site: site}
 	l.node = l.tag(roleNode)
 	l.controlPlane = l.tag(roleControlPlane)
-	l.vpc = l.add(l.key("vpc"), "", &VPCSpec{Range: site.Block.Masked().String()})
+	l.vpc = l.add(l.key("vpc"), "", &VPCSpec{Name: owner.ResourceName(l.key("vpc")), Range: site.Block.Masked().String()})
 	l.firewalls()
 	for _, m := range site.Machines {
 		l.machine(m)
@@ -97,7 +97,8 @@ func (l *layout) machine(m cloud.Machine) {
 			needs = append(needs, guard)
 		}
 	}
-	droplet := l.add(l.key("node-"+m.Name), m.Name, &DropletSpec{VPC: l.vpc, Size: dropletSize(m.Size), Tags: cloud.SortedSet(tags)}, needs...)
+	key := l.key("node-" + m.Name)
+	droplet := l.add(key, m.Name, &DropletSpec{Name: l.owner.ResourceName(key), VPC: l.vpc, Size: dropletSize(m.Size), Tags: cloud.SortedSet(tags)}, needs...)
 	if m.Role == cloud.ControlPlane {
 		l.add(l.key("ip-"+m.Name), m.Name, &ReservedSpec{Droplet: droplet}, droplet)
 	}

@@ -76,19 +76,22 @@ func (d *Driver) members(ctx context.Context, owner cloud.Owner, id string, refu
 		return refusal
 	}
 	var names, strange []string
+	var blockers []cloud.Blocker
 	for _, m := range list {
 		name := m.Name + " (" + m.URN + ")"
 		names = append(names, name)
-		if foreign, err := d.foreign(ctx, owner, m.URN); err != nil {
+		if foreign, whose, err := d.foreign(ctx, owner, m.URN); err != nil {
 			return err
 		} else if foreign {
 			strange = append(strange, name)
+			kind, number, _ := strings.Cut(strings.TrimPrefix(m.URN, "do:"), ":")
+			blockers = append(blockers, cloud.Blocker{Kind: cloud.Kind(kind), ID: number, Name: m.Name, Owner: whose})
 		}
 	}
 	e := *classify(refusal)
 	if len(strange) > 0 {
 		slices.Sort(strange)
-		e.Held, e.Message = true, e.Message+"; in it is what isn't Skyweld's: "+strings.Join(strange, ", ")+"; move or delete that first"
+		e.Held, e.Blockers, e.Message = true, blockers, e.Message+"; in it is what isn't Skyweld's: "+strings.Join(strange, ", ")+"; move or delete that first"
 		return &e
 	}
 	slices.Sort(names)
@@ -96,21 +99,24 @@ func (d *Driver) members(ctx context.Context, owner cloud.Owner, id string, refu
 	return &e
 }
 
-// foreign says whether a member of a VPC is there and another's.
-func (d *Driver) foreign(ctx context.Context, owner cloud.Owner, urn string) (bool, error) {
+// foreign says whether a member of a VPC is there and another's, and whose it could be.
+func (d *Driver) foreign(ctx context.Context, owner cloud.Owner, urn string) (foreign bool, whose string, err error) {
 	text, droplet := strings.CutPrefix(urn, "do:droplet:")
 	if !droplet {
-		return true, nil
+		return true, "", nil
 	}
 	id, err := dropletID(text)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	x, _, err := d.api.Droplets.Get(ctx, id)
 	if err != nil {
-		return false, during("look whose "+urn+" is", unlessGone(err))
+		return false, "", during("look whose "+urn+" is", unlessGone(err))
 	}
-	return !slices.Contains(x.Tags, clusterTag(owner.UID)), nil
+	if len(x.Tags) > 0 {
+		whose = "tags " + strings.Join(x.Tags, ", ")
+	}
+	return !slices.Contains(x.Tags, clusterTag(owner.UID)), whose, nil
 }
 
 // deleteTag removes a role's tag, and before it the tags of the cluster that came along with droplets and addresses of

@@ -79,7 +79,7 @@ func open(account cloud.Account, wrap cloud.Transport) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: again{newBudget(bearer{token, wrap.Around(transport)})}}
+	client := &http.Client{Transport: again{newBudget(bearer{token, wrap.Around(wire(transport))})}}
 	api, err := godo.New(client, godo.SetBaseURL(endpoint), godo.SetUserAgent("skyweld"))
 	if err != nil {
 		return nil, fmt.Errorf("set up the SDK: %w", err)

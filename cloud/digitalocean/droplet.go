@@ -150,6 +150,20 @@ func (d *Driver) start(ctx context.Context, x *godo.Droplet) error {
 	})
 }
 
+// rename gives a droplet its name back, which takes an action of its own.
+func (d *Driver) rename(ctx context.Context, x *godo.Droplet, name string) error {
+	if x.Name == name {
+		return nil
+	}
+	if _, _, err := d.api.DropletActions.Rename(ctx, x.ID, name); err != nil {
+		return during("rename it", err)
+	}
+	return d.poll(ctx, func() (bool, error) {
+		now, _, err := d.api.Droplets.Get(ctx, x.ID)
+		return err == nil && now.Name == name && !now.Locked, err
+	})
+}
+
 // mostPace is the longest pause between two looks.
 const mostPace = 5 * time.Second
 

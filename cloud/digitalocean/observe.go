@@ -17,16 +17,16 @@ import (
 
 // Observe lists the cluster's tags, VPCs, firewalls, droplets and reserved addresses. Tags and firewalls are in no region.
 // A droplet that was destroyed isn't shown any more at all, so nothing is reported as Gone.
-func (d *Driver) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
-	objects, err := d.observe(ctx, cluster, region)
+func (d *Driver) Observe(ctx context.Context, cluster, region string, known ...cloud.Known) ([]cloud.Object, error) {
+	objects, err := d.observe(ctx, cluster, region, known)
 	return objects, failed("observe "+region, err)
 }
 
-func (d *Driver) observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
+func (d *Driver) observe(ctx context.Context, cluster, region string, known []cloud.Known) ([]cloud.Object, error) {
 	if err := cloud.CheckUID(cluster); err != nil {
 		return nil, invalid("%v", err)
 	}
-	s := snapshot{cluster: cluster, region: region}
+	s, parent := snapshot{cluster: cluster, region: region}, ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { s.tags, err = d.listTags(ctx); return err })
 	g.Go(func() (err error) { s.vpcs, err = d.listVPCs(ctx); return err })
@@ -35,6 +35,13 @@ func (d *Driver) observe(ctx context.Context, cluster, region string) ([]cloud.O
 	g.Go(func() (err error) { s.reserved, err = d.listReserved(ctx); return err })
 	if err := g.Wait(); err != nil {
 		return nil, err
+	}
+	s.recall(known)
+	if s.lostDroplets() {
+		var err error
+		if s.droplets, err = d.listDroplets(parent, ""); err != nil {
+			return nil, err
+		}
 	}
 	return s.objects(), nil
 }
@@ -47,6 +54,8 @@ type snapshot struct {
 	firewalls       []godo.Firewall
 	droplets        []godo.Droplet
 	reserved        []godo.ReservedIP
+	// known are the keys of what is on record, by kind and id.
+	known map[thing]string
 }
 
 // names turns what DigitalOcean knows things by into keys.
@@ -95,12 +104,14 @@ func (n names) tag(name string) string {
 func (s *snapshot) names() names {
 	n := names{cluster: s.cluster, vpcs: map[string]string{}, droplets: map[int]string{}, public: map[int]netip.Addr{}}
 	for _, v := range s.vpcs {
-		if cluster, key := vpcMark(v); cluster == s.cluster {
+		cluster, key := vpcMark(v)
+		if key, _ = s.keyOf(kindVPC, v.ID, cluster, key); key != "" {
 			n.vpcs[v.ID] = key
 		}
 	}
 	for _, x := range s.droplets {
-		if cluster, key, _ := dropletMark(x.Tags); cluster == s.cluster && key != "" {
+		cluster, key, _ := dropletMark(x.Tags)
+		if key, _ = s.keyOf(kindDroplet, strconv.Itoa(x.ID), cluster, key); key != "" {
 			n.droplets[x.ID] = key
 		}
 	}
@@ -116,36 +127,39 @@ func (s *snapshot) names() names {
 func (s *snapshot) objects() []cloud.Object {
 	n := s.names()
 	var out []cloud.Object
+	add := func(o cloud.Object, marked string) {
+		key, good := s.keyOf(o.Kind, o.ID, o.Cluster, marked)
+		if key != "" {
+			o.Key, o.Cluster, o.Region, o.Unmarked = key, s.cluster, s.region, !good
+			out = append(out, o)
+		}
+	}
 	for _, t := range s.tags {
-		if uid, _, _, ok := tagParts(t.Name, tagRole); ok && uid == s.cluster {
-			out = append(out, tagObject(t.Name))
+		if uid, key, _, ok := tagParts(t.Name, tagRole); ok && uid == s.cluster {
+			add(tagObject(t.Name), key)
 		}
 	}
 	for _, v := range s.vpcs {
-		if n.vpcs[v.ID] != "" && v.RegionSlug == s.region {
-			out = append(out, vpcObject(v))
+		if o := vpcObject(v); v.RegionSlug == s.region {
+			add(o, o.Key)
 		}
 	}
 	for i := range s.firewalls {
-		if _, ok := keyInName(s.cluster, s.firewalls[i].Name); ok {
-			out = append(out, firewallObject(&s.firewalls[i], n))
-		}
+		o := firewallObject(&s.firewalls[i], n)
+		add(o, o.Key)
 	}
 	for i := range s.droplets {
-		if x := &s.droplets[i]; n.droplets[x.ID] != "" && regionOf(x.Region) == s.region {
-			out = append(out, dropletObject(x, n))
+		if x := &s.droplets[i]; regionOf(x.Region) == s.region {
+			o := dropletObject(x, n)
+			add(o, o.Key)
 		}
 	}
 	marks := addressMarks(s.cluster, s.tags)
 	for i := range s.reserved {
 		if r := &s.reserved[i]; regionOf(r.Region) == s.region {
-			if key := marks.key(r, n.droplets); key != "" {
-				out = append(out, reservedObject(r, key, n))
-			}
+			key := marks.key(r, n.droplets)
+			add(reservedObject(r, key, n), key)
 		}
-	}
-	for i := range out {
-		out[i].Region = s.region
 	}
 	return out
 }
@@ -171,7 +185,7 @@ func tagObject(name string) cloud.Object {
 func vpcObject(v *godo.VPC) cloud.Object {
 	cluster, key := vpcMark(v)
 	return cloud.Object{
-		Key: key, Cluster: cluster, Kind: kindVPC, ID: v.ID, State: cloud.Ready, Spec: &VPCSpec{Range: v.IPRange}, Created: v.CreatedAt.UTC().Truncate(time.Second),
+		Key: key, Cluster: cluster, Kind: kindVPC, ID: v.ID, State: cloud.Ready, Spec: &VPCSpec{Name: v.Name, Range: v.IPRange}, Created: v.CreatedAt.UTC().Truncate(time.Second),
 	}
 }
 
@@ -256,12 +270,12 @@ func stateOf(status string) cloud.State {
 
 func dropletObject(x *godo.Droplet, by names) cloud.Object {
 	cluster, key, _ := dropletMark(x.Tags)
-	s := &DropletSpec{VPC: by.vpc(x.VPCUUID), Size: x.SizeSlug, Tags: []string{}}
+	s := &DropletSpec{Name: x.Name, VPC: by.vpc(x.VPCUUID), Size: x.SizeSlug, Tags: []string{}}
 	if x.VPCUUID == "" && stateOf(x.Status) == cloud.Pending {
 		s.VPC = by.home(key)
 	}
 	for _, t := range x.Tags {
-		if uid, role, _, ok := tagParts(t, tagRole); ok && uid == cluster {
+		if uid, role, _, ok := tagParts(t, tagRole); ok && uid == by.cluster {
 			s.Tags = append(s.Tags, role)
 		}
 	}

@@ -63,6 +63,10 @@ func (d *Driver) probes(word string) []probe {
 		}},
 		{"tag:create", []cloud.Kind{kindTag, kindDroplet, kindFirewall}, func(ctx context.Context) error { _, err := api.Tags.TagResources(ctx, tag, on); return err }},
 		{"droplet:update", []cloud.Kind{kindReserved}, func(ctx context.Context) error { _, _, err := api.DropletActions.PowerOn(ctx, absentID); return err }},
+		{"vpc:update", nil, func(ctx context.Context) error {
+			_, _, err := api.VPCs.Update(ctx, absentUUID, &godo.VPCUpdateRequest{Name: "skyweld-check"})
+			return err
+		}},
 		{"firewall:update", nil, func(ctx context.Context) error {
 			_, _, err := api.Firewalls.Update(ctx, absentUUID, impossible(tag))
 			return err

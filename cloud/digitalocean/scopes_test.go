@@ -21,7 +21,7 @@ var nouns = map[string]string{
 
 // verbs are what the scopes for the SDK's methods end with, where that isn't read.
 var verbs = map[string]string{
-	"Create": "create", "Update": "update", "Delete": "delete", "TagResources": "create", "UntagResources": "delete", "PowerOn": "update",
+	"Create": "create", "Update": "update", "Delete": "delete", "TagResources": "create", "UntagResources": "delete", "PowerOn": "update", "Rename": "update",
 	"Assign": "update", "Unassign": "update",
 }
 

@@ -21,10 +21,10 @@ const (
 func (*Driver) Kinds() []cloud.KindInfo {
 	return []cloud.KindInfo{
 		{Kind: kindTag},
-		{Kind: kindVPC},
+		{Kind: kindVPC, Mutable: []string{"name"}},
 		{Kind: kindFirewall, Mutable: []string{"tags", "droplets", "inbound", "outbound"}, Access: true},
-		{Kind: kindDroplet, Mutable: []string{"tags"}, Machine: true, PicksAddress: true},
-		{Kind: kindReserved, Mutable: []string{"droplet"}},
+		{Kind: kindDroplet, Mutable: []string{"name", "tags"}, Machine: true, PicksAddress: true},
+		{Kind: kindReserved, Mutable: []string{"droplet"}, Lasting: true},
 	}
 }
 
@@ -45,6 +45,7 @@ type TagSpec struct {
 
 // VPCSpec is a private network.
 type VPCSpec struct {
+	Name  string `json:"name"`
 	Range string `json:"range"`
 }
 
@@ -73,6 +74,8 @@ type Rule struct {
 // DropletSpec is a machine. Its image is chosen when it is made and not compared later; its private address is
 // DigitalOcean's choice, its disk's size goes with its own.
 type DropletSpec struct {
+	// Name is what DigitalOcean calls it; to itself it is called as its user data say.
+	Name string `json:"name"`
 	VPC  string `json:"vpc"`
 	Size string `json:"size"`
 	// Tags are the keys of the tags of its roles. Other people's tags on it are their business.

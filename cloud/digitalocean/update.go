@@ -27,12 +27,16 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 	}
 	var o cloud.Object
 	switch s := w.want.(type) {
+	case *TagSpec:
+		o, err = w.createTag(ctx, s) // its name is all it has
+	case *VPCSpec:
+		o, err = w.updateVPC(ctx, req.Object.ID, s)
 	case *FirewallSpec:
 		o, err = w.updateFirewall(ctx, req.Object.ID, s, req.Fields)
 	case *DropletSpec:
 		o, err = w.updateDroplet(ctx, req.Object.ID, s, req.Fields)
 	case *ReservedSpec:
-		o, err = w.updateReserved(ctx, req.Object.ID, s)
+		o, err = w.updateReserved(ctx, req.Object.ID, s, req.Fields)
 	default:
 		err = invalid("kind %q has no field to change", w.res.Kind)
 	}
@@ -43,7 +47,17 @@ func (d *Driver) update(ctx context.Context, req cloud.UpdateRequest) (cloud.Obj
 	return o, nil
 }
 
-// updateFirewall changes the named fields. A firewall is always sent whole, so the others are sent as they are now.
+// updateVPC gives a VPC its name and description, which is its mark.
+func (w *work) updateVPC(ctx context.Context, id string, s *VPCSpec) (cloud.Object, error) {
+	v, _, err := w.d.api.VPCs.Update(ctx, id, &godo.VPCUpdateRequest{Name: s.Name, Description: w.owner.Description(w.res.Key)})
+	if err != nil {
+		return cloud.Object{}, err
+	}
+	return vpcObject(v), nil
+}
+
+// updateFirewall changes the named fields. A firewall is always sent whole, so the others are sent as they are now; its
+// name, which is its mark, is sent as it should be.
 func (w *work) updateFirewall(ctx context.Context, id string, s *FirewallSpec, fields []string) (cloud.Object, error) {
 	now, _, err := w.d.api.Firewalls.Get(ctx, id)
 	if err != nil {
@@ -86,9 +100,14 @@ func (w *work) updateDroplet(ctx context.Context, text string, s *DropletSpec, f
 		return cloud.Object{}, err
 	}
 	for _, f := range fields {
-		if f == cloud.FieldState {
+		switch f {
+		case cloud.FieldState:
 			err = w.d.start(ctx, x)
-		} else {
+		case cloud.FieldMark:
+			err = w.remark(ctx, x)
+		case "name":
+			err = w.d.rename(ctx, x, s.Name)
+		default:
 			err = w.retag(ctx, x, w.tagNames(s.Tags))
 		}
 		if err != nil {
@@ -104,28 +123,70 @@ func (w *work) updateDroplet(ctx context.Context, text string, s *DropletSpec, f
 // retag puts the wanted roles' tags on a droplet and takes the cluster's other ones off; tags of other people stay. What is
 // missing comes first, so that the droplet is never without a firewall in between.
 func (w *work) retag(ctx context.Context, x *godo.Droplet, want []string) error {
-	it := []godo.Resource{{ID: strconv.Itoa(x.ID), Type: godo.DropletResourceType}}
-	for _, name := range want {
-		if slices.Contains(x.Tags, name) {
-			continue
-		}
-		if _, err := w.d.api.Tags.TagResources(ctx, name, &godo.TagResourcesRequest{Resources: it}); err != nil {
-			return during("put the tag "+name+" on it", err)
-		}
+	if err := w.tag(ctx, x, want); err != nil {
+		return err
 	}
 	for _, name := range x.Tags {
 		if uid, _, _, ok := tagParts(name, tagRole); !ok || uid != w.owner.UID || slices.Contains(want, name) {
 			continue
 		}
-		if _, err := w.d.api.Tags.UntagResources(ctx, name, &godo.UntagResourcesRequest{Resources: it}); unlessGone(err) != nil {
-			return during("take the tag "+name+" off it", err)
+		if err := w.untag(ctx, x, name); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// updateReserved puts an address on the droplet that should have it.
-func (w *work) updateReserved(ctx context.Context, id string, s *ReservedSpec) (cloud.Object, error) {
+// remark puts the tags on a droplet that say whose it is. Which try of its creation it came of nobody knows any more.
+func (w *work) remark(ctx context.Context, x *godo.Droplet) error {
+	names := []string{clusterTag(w.owner.UID)}
+	if cluster, key, _ := dropletMark(append(names, x.Tags...)); cluster != w.owner.UID || key != w.res.Key {
+		names = append(names, tagKey+w.owner.UID+":"+w.res.Key)
+	}
+	for _, name := range names {
+		if err := w.d.tagged(ctx, name); err != nil {
+			return during("make the tag "+name, err)
+		}
+	}
+	for _, t := range x.Tags { // another key's, or another cluster's, would be read first
+		if uid, key, _, ok := tagParts(t, tagKey); ok && (uid != w.owner.UID || key != w.res.Key) {
+			if err := w.untag(ctx, x, t); err != nil {
+				return err
+			}
+		} else if uid, _, _, ok := tagParts(t, tagCluster); ok && uid != w.owner.UID {
+			if err := w.untag(ctx, x, t); err != nil {
+				return err
+			}
+		}
+	}
+	return w.tag(ctx, x, names)
+}
+
+// tag puts tags on a droplet that it doesn't have.
+func (w *work) tag(ctx context.Context, x *godo.Droplet, names []string) error {
+	for _, name := range names {
+		if slices.Contains(x.Tags, name) {
+			continue
+		}
+		if _, err := w.d.api.Tags.TagResources(ctx, name, &godo.TagResourcesRequest{Resources: itself(x)}); err != nil {
+			return during("put the tag "+name+" on it", err)
+		}
+	}
+	return nil
+}
+
+func (w *work) untag(ctx context.Context, x *godo.Droplet, name string) error {
+	_, err := w.d.api.Tags.UntagResources(ctx, name, &godo.UntagResourcesRequest{Resources: itself(x)})
+	return during("take the tag "+name+" off it", unlessGone(err))
+}
+
+// itself is a droplet in the words of tags.
+func itself(x *godo.Droplet) []godo.Resource {
+	return []godo.Resource{{ID: strconv.Itoa(x.ID), Type: godo.DropletResourceType}}
+}
+
+// updateReserved puts an address on the droplet that should have it, and makes the tag again that says whose it is.
+func (w *work) updateReserved(ctx context.Context, id string, s *ReservedSpec, fields []string) (cloud.Object, error) {
 	ip := cloud.ParseAddr(id)
 	if !ip.IsValid() {
 		return cloud.Object{}, invalid("%q is no address", id)
@@ -137,6 +198,11 @@ func (w *work) updateReserved(ctx context.Context, id string, s *ReservedSpec) (
 	droplet, err := w.droplet(s.Droplet)
 	if err != nil {
 		return cloud.Object{}, err
+	}
+	if slices.Contains(fields, cloud.FieldMark) {
+		if err := w.d.tagged(ctx, addressTag(w.owner.UID, w.res.Key, ip)); err != nil {
+			return cloud.Object{}, during("mark the address "+id, err)
+		}
 	}
 	if err := w.d.assign(ctx, ip, droplet); err != nil {
 		return cloud.Object{}, err

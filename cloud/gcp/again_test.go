@@ -44,7 +44,7 @@ func TestAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := cloud.RepeatReads(http.DefaultTransport, busy).RoundTrip(req)
+		resp, err := cloud.RepeatReads(http.DefaultTransport, cloud.Busy(judge)).RoundTrip(req)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}

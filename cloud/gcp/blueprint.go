@@ -30,7 +30,7 @@ func (*Driver) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource, 
 		return nil, &cloud.Error{Class: cloud.Invalid, Op: "lay out site " + site.Name, Err: err}
 	}
 	l := layout{owner: owner, site: site}
-	l.network = l.add(l.key("network"), "", &NetworkSpec{MTU: defaultMTU, RoutingMode: "REGIONAL", FirewallOrder: "AFTER_CLASSIC_FIREWALL"})
+	l.network = l.add(l.key("network"), "", &NetworkSpec{MTU: defaultMTU, RoutingMode: "REGIONAL", FirewallOrder: "AFTER_CLASSIC_FIREWALL", DefaultRoute: true})
 	l.subnet = l.add(l.key("subnet"), "", &SubnetworkSpec{
 		Network: l.network, Range: site.Block.Masked().String(), SecondaryRanges: []string{},
 	}, l.network)

@@ -243,7 +243,11 @@ func (w *work) getAt(ctx context.Context, at place) (cloud.Object, error) {
 		if err != nil {
 			return o, err
 		}
-		o = networkObject(x)
+		routes, err := w.d.listRoutes(ctx)
+		if err != nil {
+			return o, err
+		}
+		o = networkObject(x, names{online: online(routes)})
 	case kindSubnetwork:
 		x, err := w.d.api.Subnetworks.Get(at.project, at.location, at.name).Context(ctx).Do()
 		if err != nil {

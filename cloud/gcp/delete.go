@@ -15,7 +15,7 @@ import (
 func (d *Driver) Delete(ctx context.Context, owner cloud.Owner, o cloud.Object) error {
 	at, err := parseID(o.ID)
 	if err == nil {
-		err = unlessGone(d.remove(ctx, owner, o.Kind, at))
+		err = d.nameBlockers(ctx, owner, o, unlessGone(d.remove(ctx, owner, o.Kind, at)))
 	}
 	return failed(fmt.Sprintf("delete %s %s", o.Kind, o.Key), err)
 }
@@ -36,7 +36,7 @@ func (d *Driver) remove(ctx context.Context, owner cloud.Owner, kind cloud.Kind,
 	var op *compute.Operation
 	switch kind {
 	case kindNetwork:
-		op, err = d.api.Networks.Delete(at.project, at.name).Context(ctx).Do()
+		return d.removeNetwork(ctx, owner, at)
 	case kindSubnetwork:
 		op, err = d.api.Subnetworks.Delete(at.project, at.location, at.name).Context(ctx).Do()
 	case kindFirewall:
@@ -126,7 +126,7 @@ func deletable(i *compute.Instance) error {
 	for _, disk := range i.Disks {
 		if !disk.Boot && disk.AutoDelete && disk.Type != "SCRATCH" {
 			return &cloud.Error{
-				Class: cloud.Conflict, Code: "autoDelete", Held: true,
+				Class: cloud.Conflict, Code: "autoDelete", Held: true, Blockers: []cloud.Blocker{{Kind: kindDisk, ID: pathOf(disk.Source)}},
 				Message: "its end would delete the disk " + pathOf(disk.Source) + " too, which isn't Skyweld's: detach that first",
 			}
 		}

@@ -97,7 +97,7 @@ func open(ctx context.Context, account cloud.Account, wrap cloud.Transport) (*Dr
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: cloud.RepeatReads(newBearer(creds, wrap.Around(transport)), busy)}
+	client := &http.Client{Transport: cloud.RepeatReads(newBearer(creds, wrap.Around(wire(transport, creds.TokenURI))), cloud.Busy(judge))}
 	// The SDK's debug log would show the bodies of requests, and with them user data.
 	quiet := option.WithLogger(slog.New(slog.DiscardHandler))
 	api, err := compute.NewService(ctx, option.WithHTTPClient(client), option.WithEndpoint(endpoint), quiet)

@@ -12,14 +12,14 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 )
 
-// Observe lists everything in the region that carries the cluster's mark, and the cluster's networks and firewall rules,
-// which are in no region and are shown in every one.
-func (d *Driver) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
-	out, err := d.observe(ctx, cluster, region)
+// Observe lists everything in the region that carries the cluster's mark, or is known and doesn't, and the cluster's
+// networks and firewall rules, which are in no region and are shown in every one.
+func (d *Driver) Observe(ctx context.Context, cluster, region string, known ...cloud.Known) ([]cloud.Object, error) {
+	out, err := d.observe(ctx, cluster, region, known)
 	return out, failed("observe "+region, d.explainRegion(ctx, region, err))
 }
 
-func (d *Driver) observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
+func (d *Driver) observe(ctx context.Context, cluster, region string, known []cloud.Known) ([]cloud.Object, error) {
 	if err := cloud.CheckUID(cluster); err != nil {
 		return nil, invalid("%v", err)
 	}
@@ -28,10 +28,14 @@ func (d *Driver) observe(ctx context.Context, cluster, region string) ([]cloud.O
 	g.Go(func() (err error) { s.networks, err = d.listNetworks(gctx); return err })
 	g.Go(func() (err error) { s.subnetworks, err = d.listSubnetworks(gctx, region); return err })
 	g.Go(func() (err error) { s.firewalls, err = d.listFirewalls(gctx); return err })
+	g.Go(func() (err error) { s.routes, err = d.listRoutes(gctx); return err })
 	g.Go(func() (err error) { s.addresses, err = d.listAddresses(gctx, region); return err })
 	g.Go(func() (err error) { s.instances, err = d.listInstances(gctx, marked(cluster)); return err })
 	g.Go(func() (err error) { s.disks, err = d.listDisks(gctx, marked(cluster)); return err })
 	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if err := s.recognize(ctx, d, cluster, known); err != nil {
 		return nil, err
 	}
 	s.keep(cluster, region)
@@ -43,9 +47,12 @@ type snapshot struct {
 	networks    []*compute.Network
 	subnetworks []*compute.Subnetwork
 	firewalls   []*compute.Firewall
+	routes      []*compute.Route
 	addresses   []*compute.Address
 	instances   []*compute.Instance
 	disks       []*compute.Disk
+	// unmarked are the ids of what bears no mark, or another than the ledger says.
+	unmarked map[string]bool
 }
 
 // keep drops what isn't the cluster's or isn't in the region. Things without labels bear the mark in their description:
@@ -71,6 +78,8 @@ func (s *snapshot) keep(cluster, region string) {
 type names struct {
 	byPath    map[string]string
 	byAddress map[netip.Addr]string
+	disks     map[string]cloud.Known // by path
+	online    map[string]bool        // networks by path
 }
 
 func (n names) key(link string) string {
@@ -81,7 +90,10 @@ func (n names) key(link string) string {
 }
 
 func (s *snapshot) names() names {
-	n := names{byPath: map[string]string{}, byAddress: map[netip.Addr]string{}}
+	n := names{byPath: map[string]string{}, byAddress: map[netip.Addr]string{}, disks: map[string]cloud.Known{}, online: online(s.routes)}
+	for _, x := range s.disks {
+		n.disks[pathOf(x.SelfLink)] = cloud.Known{Kind: kindDisk, Key: x.Labels[cloud.TagKey], ID: idOf(x.SelfLink, x.Id)}
+	}
 	add := func(link, description string) {
 		if _, key, ok := cloud.ParseDescription(description); ok {
 			n.byPath[pathOf(link)] = key
@@ -107,7 +119,7 @@ func (s *snapshot) objects(region string) []cloud.Object {
 	n := s.names()
 	var out []cloud.Object
 	for _, x := range s.networks {
-		out = append(out, networkObject(x))
+		out = append(out, networkObject(x, n))
 	}
 	for _, x := range s.subnetworks {
 		out = append(out, subnetworkObject(x, n))
@@ -127,7 +139,7 @@ func (s *snapshot) objects(region string) []cloud.Object {
 		}
 	}
 	for i := range out {
-		out[i].Region = region
+		out[i].Region, out[i].Unmarked = region, s.unmarked[out[i].ID]
 	}
 	return out
 }
@@ -145,8 +157,8 @@ func labelled(labels map[string]string, link string, number uint64, created stri
 	}
 }
 
-func networkObject(n *compute.Network) cloud.Object {
-	s := &NetworkSpec{MTU: int(n.Mtu), FirewallOrder: n.NetworkFirewallPolicyEnforcementOrder}
+func networkObject(n *compute.Network, by names) cloud.Object {
+	s := &NetworkSpec{MTU: int(n.Mtu), FirewallOrder: n.NetworkFirewallPolicyEnforcementOrder, DefaultRoute: by.online[pathOf(n.SelfLink)]}
 	if s.MTU == 0 {
 		s.MTU = defaultMTU
 	}
@@ -234,13 +246,16 @@ func instanceObject(i *compute.Instance, by names) cloud.Object {
 		s.ServiceAccounts = append(s.ServiceAccounts, a.Email)
 	}
 	s.ServiceAccounts = cloud.SortedSet(s.ServiceAccounts)
+	project := ""
+	o := labelled(i.Labels, i.SelfLink, i.Id, i.CreationTimestamp, s)
 	for _, disk := range i.Disks {
 		if disk.Boot {
 			s.DiskGiB, s.DiskAutoDelete = int(disk.DiskSizeGb), disk.AutoDelete
 		}
+		if part := by.disks[pathOf(disk.Source)]; disk.Boot && part.Key != "" {
+			o.Parts = append(o.Parts, part)
+		}
 	}
-	project := ""
-	o := labelled(i.Labels, i.SelfLink, i.Id, i.CreationTimestamp, s)
 	if p, err := parseID(o.ID); err == nil {
 		project = p.project
 	}

@@ -23,20 +23,20 @@ const (
 // Kinds describes the kinds of resources.
 func (*Driver) Kinds() []cloud.KindInfo {
 	return []cloud.KindInfo{
-		{Kind: kindNetwork, Mutable: []string{"mtu", "routingMode", "firewallOrder"}},
+		{Kind: kindNetwork, Mutable: []string{"mtu", "routingMode", "firewallOrder", "defaultRoute"}},
 		{Kind: kindSubnetwork, Mutable: []string{"privateGoogleAccess", "secondaryRanges"}},
 		{
 			Kind:    kindFirewall,
 			Mutable: []string{"priority", "allowed", "sources", "sourceTags", "destinations", "targetTags", "disabled"},
 			Access:  true,
 		},
-		{Kind: kindAddress},
+		{Kind: kindAddress, Lasting: true},
 		{
 			Kind:    kindInstance,
-			Mutable: []string{"publicAddress", "tags", "metadata", "deletionProtection", "automaticRestart", "diskAutoDelete"},
+			Mutable: []string{"publicAddress", "tags", "canIPForward", "metadata", "deletionProtection", "automaticRestart", "diskAutoDelete"},
 			Machine: true,
 		},
-		{Kind: kindDisk},
+		{Kind: kindDisk, Lasting: true},
 	}
 }
 
@@ -57,6 +57,8 @@ type NetworkSpec struct {
 	RoutingMode string `json:"routingMode"`
 	// FirewallOrder says whether firewall policies are asked before or after the network's own rules.
 	FirewallOrder string `json:"firewallOrder"`
+	// DefaultRoute says whether there is a way to the internet for all machines.
+	DefaultRoute bool `json:"defaultRoute"`
 }
 
 // SubnetworkSpec is a subnet.

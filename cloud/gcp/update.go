@@ -72,16 +72,23 @@ func (w *work) bring(ctx context.Context, at place, fields []string) error {
 }
 
 func (w *work) bringNetwork(ctx context.Context, at place, s *NetworkSpec, fields []string) error {
-	whole, body := networkBody(s), &compute.Network{}
+	whole, body, change := networkBody(s), &compute.Network{}, false
 	for _, f := range fields {
 		switch f {
 		case "mtu":
-			body.Mtu = whole.Mtu
+			body.Mtu, change = whole.Mtu, true
 		case "routingMode":
-			body.RoutingConfig = whole.RoutingConfig
+			body.RoutingConfig, change = whole.RoutingConfig, true
 		case "firewallOrder":
-			body.NetworkFirewallPolicyEnforcementOrder = whole.NetworkFirewallPolicyEnforcementOrder
+			body.NetworkFirewallPolicyEnforcementOrder, change = whole.NetworkFirewallPolicyEnforcementOrder, true
+		case "defaultRoute":
+			if err := w.bringRoute(ctx, at); err != nil {
+				return err
+			}
 		}
+	}
+	if !change {
+		return nil
 	}
 	op, err := w.d.api.Networks.Patch(at.project, at.name, body).Context(ctx).Do()
 	return w.d.do(ctx, op, err)
@@ -118,6 +125,8 @@ func (w *work) bringInstance(ctx context.Context, at place, s *InstanceSpec, fie
 	switch field {
 	case cloud.FieldState:
 		return w.start(ctx, at, now)
+	case cloud.FieldMark:
+		return w.mark(ctx, at, now)
 	case "publicAddress":
 		return w.bringAccess(ctx, at, now, s.PublicAddress)
 	case "diskAutoDelete":
@@ -135,6 +144,11 @@ func (w *work) bringInstance(ctx context.Context, at place, s *InstanceSpec, fie
 		}
 		w.userData = []byte(userDataOf(now))
 		op, err = api.SetMetadata(at.project, at.location, at.name, body).Context(ctx).Do()
+		return w.discreet(w.d.do(ctx, op, err))
+	case "canIPForward":
+		w.userData = []byte(userDataOf(now))
+		now.CanIpForward, now.ForceSendFields = s.CanIPForward, append(now.ForceSendFields, "CanIpForward")
+		op, err = w.d.api.Instances.Update(at.project, at.location, at.name, now).MinimalAction("NO_EFFECT").MostDisruptiveAllowedAction("REFRESH").Context(ctx).Do()
 		return w.discreet(w.d.do(ctx, op, err))
 	case "deletionProtection":
 		op, err = api.SetDeletionProtection(at.project, at.location, at.name).DeletionProtection(s.DeletionProtection).Context(ctx).Do()

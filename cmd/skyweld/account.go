@@ -7,7 +7,9 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -174,6 +176,10 @@ var accountListing = listing[api.Account]{
 	columns: []column[api.Account]{
 		{head: "NAME", cell: func(a api.Account) string { return a.Name }},
 		{head: "CLOUD", cell: func(a api.Account) string { return a.Provider }},
+		{head: "STATUS", cell: func(a api.Account) string { return a.State }, status: true},
+		{head: "SINCE", show: ifAny, cell: func(a api.Account) string { return ageOf(a.Since) }},
+		{head: "CALLS/MIN", cell: func(a api.Account) string { return strconv.FormatInt(a.Calls, 10) }},
+		{head: "CLUSTERS", cell: func(a api.Account) string { return strings.Join(a.Clusters, ", ") }},
 		{head: "AGE", cell: func(a api.Account) string { return age(a.Created) }},
 		{head: "PROXY", show: ifAny, cell: func(a api.Account) string { return a.Proxy }},
 		{head: "SETTINGS", show: onlyWide, cell: func(a api.Account) string {
@@ -184,16 +190,44 @@ var accountListing = listing[api.Account]{
 			sort.Strings(list)
 			return strings.Join(list, " ")
 		}},
+		{head: "TOKENS", show: onlyWide, cell: tokensLeft},
+		{head: "LAST-ERROR", show: wideIfAny, cell: func(a api.Account) string {
+			if a.LastError == "" {
+				return ""
+			}
+			return ageOf(a.LastErrorAt) + " ago: " + firstLine(a.LastError)
+		}},
+		{head: "MESSAGE", show: ifAny, cell: func(a api.Account) string { return firstLine(a.Message) }},
 	},
+	text:  true,
 	name:  func(a api.Account) string { return "account/" + a.Name },
 	empty: "No accounts. Add one with 'skyweld account add CLOUD NAME --from-env'.",
+}
+
+// tokensLeft is how many calls each region and family of an account has left at once.
+func tokensLeft(a api.Account) string {
+	var list []string
+	for _, b := range a.Buckets {
+		list = append(list, fmt.Sprintf("%s %s: %d", b.Region, b.Family, b.Tokens))
+	}
+	return strings.Join(list, ", ")
+}
+
+// ageOf is how long ago a time is that may be none.
+func ageOf(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return age(*t)
 }
 
 // accountList is 'account list', and 'get accounts' for those who look there.
 func accountList(s *settings, use string, alias string) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Aliases: []string{alias}, Short: "List the accounts", Args: args(),
-		Long: "List the accounts that the engine knows. Their secrets are never shown; -o wide shows their other settings.",
+		Long: `List the accounts that the engine knows, and how their calls fare. STATUS is Ready; Throttled while the cloud has had too many calls, and fewer are made; CircuitOpen while a part of the cloud has failed so often in a row that it is only tried again from time to time; CredentialsRefused while nobody is let in with the credentials: 'skyweld account check' tries them again at once, 'skyweld account update' gives the account others.
+
+-o wide adds settings, how many calls each region and family of calls has left at once, and the last error. Secrets are never shown.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := s.client()
 			if err != nil {

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +23,7 @@ const defaultListen = "127.0.0.1:8420"
 const (
 	tokenFile   = "token"
 	addressFile = "address"
+	keyFile     = "master.key"
 )
 
 // defaultDir is where an engine keeps its data: $SKYWELD_DIR, else by the XDG base directory specification.
@@ -69,5 +72,17 @@ func (s *settings) client() (*api.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the engine's token: %w", err)
 	}
-	return &api.Client{Base: strings.TrimSuffix(base, "/"), Token: strings.TrimSpace(string(token)), HTTP: &http.Client{Timeout: 5 * time.Minute}}, nil
+	return &api.Client{Base: strings.TrimSuffix(base, "/"), Token: strings.TrimSpace(string(token)), Who: userName(), HTTP: &http.Client{Timeout: 5 * time.Minute}}, nil
+}
+
+// userName is who asks: the user of this machine, and of one who is root by sudo the one behind it. It is for people to
+// read; the engine trusts whoever has its token.
+func userName() string {
+	if name := os.Getenv("SUDO_USER"); name != "" && os.Getuid() == 0 {
+		return name
+	}
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return strconv.Itoa(os.Getuid())
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ func planCommand(s *settings) *cobra.Command {
 		Use: "plan -f FILE", Short: "Show what applying a cluster file would do", Args: args(),
 		Long: `Show what applying a cluster file would do, and do nothing. The engine checks the whole file, looks at what there is in the accounts and in Kubernetes, and lists the steps between that and the file. 'apply' takes the same steps, unless something changes in between.
 
-+ is a thing that is made, ~ one that is changed in place, -/+ one that is made anew, - one that goes; * is work on a node.
++ is a thing that is made, ~ one that is changed in place, -/+ one that is made anew, - one that goes; * is work on a node, on Kubernetes, or for the receipt.
 
 With nothing to do the list is empty; the exit code is 0 either way.`,
 		Example: `  skyweld plan -f cluster.yaml
@@ -90,7 +89,10 @@ func planTable(w io.Writer, paint painter, p api.Plan) {
 	if len(p.Steps) > 0 {
 		row(w, "  ACTION", "SITE", "KIND", "NAME", "REASON")
 	}
-	for _, st := range p.Steps {
+	for i, st := range p.Steps {
+		if st.Phase != "" && (i == 0 || p.Steps[i-1].Phase != st.Phase) {
+			row(w, "  ["+string(st.Phase)+"]", " ", " ", " ", " ")
+		}
 		m, ok := marks[st.Action]
 		switch {
 		case !ok && (st.Action == plan.Drain || st.Action == plan.Forget):
@@ -124,6 +126,12 @@ func planSummary(p api.Plan) string {
 			parts = append(parts, fmt.Sprintf("%d to %s", count[a], a))
 		}
 	}
+	if n := count[plan.Freeze] + count[plan.Clear]; n > 0 {
+		parts = append(parts, counted(n, "step")+" on Kubernetes")
+	}
+	if count[plan.Record] > 0 {
+		parts = append(parts, fmt.Sprintf("%d to record", count[plan.Record]))
+	}
 	if nodes > 0 {
 		parts = append(parts, counted(nodes, "step")+" on nodes")
 	}
@@ -150,7 +158,7 @@ func applyCommand(s *settings) *cobra.Command {
 		SuggestFor: []string{"create", "up", "update", "edit"},
 		Long: `Make a cluster as a file says, or change the one of that name to it. The whole file is checked first; what is wrong with it is said at once, and then nothing is made. 'skyweld explain --example' prints a file to begin with.
 
-Without --wait it returns as soon as the engine has taken the file on. With --wait it shows every step and returns when all is done or something has failed; Ctrl-C ends the waiting, not the work. The engine tries again by itself what failed.
+Without --wait it returns as soon as the engine has taken the file on. With --wait it shows every step and returns when all is done or something has failed; Ctrl-C ends the waiting, not the work. The engine tries again by itself what failed. While a run is under way the file is queued, and taken on right after it: 'skyweld get changes' shows that, 'skyweld cancel' takes it back.
 
 It doesn't ask: 'skyweld plan' or --dry-run shows beforehand what would be done. What the file no longer has is removed, like a group of workers with its machines. Some fields are fixed at creation; 'skyweld explain' tells which.`,
 		Example: `  skyweld apply -f cluster.yaml --dry-run
@@ -178,24 +186,6 @@ It doesn't ask: 'skyweld plan' or --dry-run shows beforehand what would be done.
 	return c
 }
 
-func reconcileCommand(s *settings) *cobra.Command {
-	f := &changing{}
-	c := &cobra.Command{
-		Use: "reconcile CLUSTER", Short: "Check and repair a cluster now", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
-		SuggestFor: []string{"repair", "refresh", "sync"},
-		Long: `Check a cluster now and repair what differs from its spec, instead of at the next hour: what somebody changed or removed in the accounts comes back, a lost machine is made again. What was never Skyweld's is left alone.
-
-Without --wait it returns at once. With --wait it shows every step and returns when all is as it was asked for.`,
-		Example: `  skyweld reconcile demo --dry-run      # what differs now
-  skyweld reconcile demo --wait`,
-		RunE: func(c *cobra.Command, a []string) error {
-			return s.simpleChange(c, f, a[0], store.Reconcile, (*api.Client).Reconcile, "is as it was asked for")
-		},
-	}
-	f.flags(c, s)
-	return c
-}
-
 // simpleChange asks for a change that needs nothing but the cluster's name.
 func (s *settings) simpleChange(c *cobra.Command, f *changing, name string, kind store.ChangeKind, ask func(*api.Client, context.Context, string) (api.Change, error), done string) error {
 	if err := f.check(c); err != nil {
@@ -210,68 +200,4 @@ func (s *settings) simpleChange(c *cobra.Command, f *changing, name string, kind
 			return client.PlanChange(ctx, name, api.ChangeAsked{Kind: string(kind)})
 		},
 		func(ctx context.Context) (api.Change, error) { return ask(client, ctx, name) }, done)
-}
-
-func deleteCommand(s *settings) *cobra.Command {
-	f := &changing{}
-	var yes bool
-	c := &cobra.Command{
-		Use: "delete CLUSTER", Short: "Delete a cluster and all it has in the accounts", Args: args("CLUSTER"), ValidArgsFunction: s.completeArgs(clusterNames),
-		SuggestFor: []string{"destroy", "remove", "rm", "down"},
-		Long: `Delete a cluster, what runs on it, and everything that Skyweld made for it in the accounts: machines with their disks, addresses, firewalls, networks. Nothing else is touched, and the accounts themselves stay known. What blocks the deletion, like a machine that somebody else put into the network, is named; the deletion goes on by itself when it is gone.
-
-In a terminal it asks first, unless --yes is given. In a script, where standard input is no terminal, it doesn't ask. A deletion that was asked for can't be called back.
-
-Without --wait it returns as soon as the engine has taken it on. With --wait it returns when nothing is left.`,
-		Example: `  skyweld delete demo --dry-run
-  skyweld delete demo --wait
-  skyweld delete demo --yes --wait --timeout 20m`,
-		RunE: func(c *cobra.Command, a []string) error {
-			if err := f.check(c); err != nil {
-				return err
-			}
-			if !yes && !f.dryRun && isTerminal(os.Stdin) {
-				if err := s.confirmDelete(c, a[0]); err != nil {
-					return err
-				}
-			}
-			return s.simpleChange(c, f, a[0], store.Delete, (*api.Client).Delete, "deleted")
-		},
-	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
-	f.flags(c, s)
-	return c
-}
-
-// confirmDelete says what would go, and asks.
-func (s *settings) confirmDelete(c *cobra.Command, name string) error {
-	client, err := s.client()
-	if err != nil {
-		return err
-	}
-	cluster, err := client.Cluster(c.Context(), name)
-	if err != nil {
-		return err
-	}
-	resources, err := client.Resources(c.Context(), name)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(os.Stderr, "This deletes cluster %s: %s with all that runs there, and %s at %s.\nIt can't be undone. Type yes to go on: ",
-		name, counted(cluster.Nodes, "node"), counted(len(resources), "thing")+" in the accounts", strings.Join(cluster.Sites, ", "))
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		answer <- strings.TrimSpace(line)
-	}()
-	select {
-	case <-c.Context().Done():
-		fmt.Fprintln(os.Stderr)
-		return &stopped{text: "Interrupted; nothing was done.", cause: context.Cause(c.Context())}
-	case said := <-answer:
-		if said != "yes" {
-			return fmt.Errorf("the answer was %q, not \"yes\": nothing was done", said)
-		}
-	}
-	return nil
 }

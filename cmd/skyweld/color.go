@@ -64,7 +64,7 @@ func (p painter) status(word string) string {
 	switch strings.ToLower(word) {
 	case "ready", "succeeded", "done", "applied", "normal":
 		return p.paint(good, word)
-	case "failed", "degraded", "notready", "missing", "warning", "unknown":
+	case "failed", "degraded", "notready", "missing", "warning", "unknown", "circuitopen", "credentialsrefused":
 		return p.paint(bad, word)
 	case "-", "":
 		return word

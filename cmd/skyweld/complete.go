@@ -65,6 +65,16 @@ func clusterNames(ctx context.Context, client *api.Client, _ []string) ([]string
 	return each(all, func(c api.Cluster) string { return c.Name }), err
 }
 
+// receiptNames are the clusters there are, and the uids of those that are gone.
+func receiptNames(ctx context.Context, client *api.Client, before []string) ([]string, error) {
+	names, err := clusterNames(ctx, client, before)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := client.Receipts(ctx)
+	return append(names, each(gone, func(r api.ReceiptLine) string { return r.UID + "\t" + r.Cluster })...), err
+}
+
 func accountNames(ctx context.Context, client *api.Client, _ []string) ([]string, error) {
 	all, err := client.Accounts(ctx)
 	return each(all, func(a api.Account) string { return a.Name }), err

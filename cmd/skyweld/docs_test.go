@@ -128,11 +128,14 @@ func markdown(b *bytes.Buffer, c *cobra.Command) {
 		text = c.Short + "."
 	}
 	b.WriteString(markdownText(text) + "\n")
-	call := c.UseLine()
-	if c.HasAvailableSubCommands() {
-		call = c.CommandPath() + " [command]"
+	var calls []string
+	if runsItself(c) {
+		calls = append(calls, c.UseLine())
 	}
-	fmt.Fprintf(b, "\n```\n%s\n```\n", call)
+	if c.HasAvailableSubCommands() {
+		calls = append(calls, c.CommandPath()+" [command]")
+	}
+	fmt.Fprintf(b, "\n```\n%s\n```\n", strings.Join(calls, "\n"))
 	if len(c.Aliases) > 0 {
 		fmt.Fprintf(b, "\nAlso called: %s.\n", strings.Join(c.Aliases, ", "))
 	}

@@ -17,7 +17,7 @@ import (
 
 func getCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{
-		Use: "get", DisableFlagsInUseLine: true, RunE: group, Short: "Show clusters, nodes, resources, runs, events or accounts",
+		Use: "get", DisableFlagsInUseLine: true, RunE: group, Short: "Show clusters, nodes, changes, runs, events and more",
 		SuggestFor: []string{"list", "show", "describe", "status", "logs"},
 		Long: `Show what the engine knows. A cluster's name can be left out while there is only one, here and in 'kubeconfig', 'latency' and 'wait'.
 
@@ -25,25 +25,27 @@ Lists are tables for people; -o wide has more columns, and -o json and -o yaml h
 		Example: `  skyweld get clusters
   skyweld get clusters demo -o yaml      # its file; it can be applied again
   skyweld get nodes demo -o wide
+  skyweld get changes demo               # what was asked, and what became of it
   skyweld get runs demo 12               # the steps of run 12
   skyweld get events demo -w`,
 	}
-	c.AddCommand(getClusters(s), getNodes(s), getResources(s), getRuns(s), getEvents(s), accountList(s, "accounts", "account"))
+	c.AddCommand(getClusters(s), getNodes(s), getResources(s), getChanges(s), getRuns(s), getSnapshots(s), getEvents(s), getReceipts(s), accountList(s, "accounts", "account"))
 	return c
 }
 
 var clusterListing = listing[api.Cluster]{
 	columns: []column[api.Cluster]{
 		{head: "NAME", cell: func(c api.Cluster) string { return c.Name }},
-		{head: "STATUS", least: 11, cell: func(c api.Cluster) string { return c.Phase }, status: true},
+		{head: "STATUS", least: 11, cell: clusterStatus, status: true},
 		{head: "NODES", cell: func(c api.Cluster) string { return fmt.Sprintf("%d/%d", c.Ready, c.Nodes) }},
 		{head: "VERSION", cell: func(c api.Cluster) string { return c.Version }},
 		{head: "AGE", cell: func(c api.Cluster) string { return age(c.Created) }},
+		{head: "CHANGES", show: wideIfAny, cell: pendingText},
 		{head: "GENERATION", show: onlyWide, cell: func(c api.Cluster) string { return strconv.FormatInt(c.Generation, 10) }},
 		{head: "NEXT-RUN", show: onlyWide, cell: func(c api.Cluster) string { return until(c.NextRun) }},
 		{head: "UID", show: onlyWide, cell: func(c api.Cluster) string { return c.UID }},
 		{head: "SITES", show: onlyWide, cell: func(c api.Cluster) string { return strings.Join(c.Sites, ", ") }},
-		{head: "MESSAGE", show: ifAny, cell: complaint},
+		{head: "MESSAGE", show: ifAny, cell: remark},
 	},
 	name:  func(c api.Cluster) string { return "cluster/" + c.Name },
 	empty: "No clusters. Make one with 'skyweld apply -f cluster.yaml'.",
@@ -52,8 +54,11 @@ var clusterListing = listing[api.Cluster]{
 
 // complaint is what of a cluster is not as it should be, empty when all is.
 func complaint(c api.Cluster) string {
+	if text := blockedBy(c); text != "" {
+		return firstLine(text)
+	}
 	for _, cond := range c.Conditions {
-		if !cond.Status {
+		if cond.Status != "True" {
 			return firstLine(cond.Message)
 		}
 	}
@@ -74,9 +79,11 @@ func getClusters(s *settings) *cobra.Command {
 	var watch bool
 	c := &cobra.Command{
 		Use: "clusters [CLUSTER]", Aliases: []string{"cluster"}, Short: "Show clusters; with -o yaml, the file of one", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
-		Long: `Show clusters: NODES are those that are Ready, of all. STATUS is Pending before the first run, Reconciling while steps are done, Ready, Degraded when the last run failed (MESSAGE says why; the engine tries again by itself), or Deleting.
+		Long: `Show clusters: NODES are those that are Ready, of all. STATUS is Pending before the first run, Reconciling while steps are done, Ready, Degraded when the last run failed or something is seen to be wrong since, or Deleting. MESSAGE says what is wrong; the engine tries to mend it by itself. A cluster that is paused has that beside its status, as in Ready,Paused, and MESSAGE says since when, by whom and why.
 
-With -o yaml and a name it prints the cluster's file with all defaults and its status. That file can be changed and applied again.`,
+Between runs the engine looks at each cluster twice a minute: whether its nodes are Ready, its API answers, its certificates are good for a while and its machines let the engine in. What two looks in a row say is believed; -o yaml has it all, as conditions.
+
+With -o yaml and a name it prints the cluster's file with all defaults and its status. That file can be changed and applied again. It is the one in force: what was asked for beyond it stands under status.pendingChanges.`,
 		Example: "  skyweld get clusters\n  skyweld get clusters demo -o yaml > demo.yaml\n  skyweld get clusters -w",
 		RunE: func(c *cobra.Command, a []string) error {
 			client, err := s.client()
@@ -300,6 +307,7 @@ func stepListing(started time.Time) listing[api.RunStep] {
 				return fmt.Sprintf("+%.1fs", st.Started.Sub(started).Seconds())
 			}},
 			{head: "TOOK", cell: func(st api.RunStep) string { return took(st.Started, st.Ended) }},
+			{head: "PHASE", show: ifAny, cell: func(st api.RunStep) string { return st.Phase }},
 			{head: "ACTION", cell: func(st api.RunStep) string { return st.Action }},
 			{head: "SITE", show: onlyWide, cell: func(st api.RunStep) string { return st.Site }},
 			{head: "KIND", cell: func(st api.RunStep) string { return st.Kind }},

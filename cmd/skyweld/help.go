@@ -29,7 +29,7 @@ func help(c *cobra.Command, _ []string) {
 func usage(c *cobra.Command) error {
 	out := c.OutOrStdout()
 	fmt.Fprintln(out, "Usage:")
-	if c.Runnable() && !c.HasAvailableSubCommands() {
+	if runsItself(c) {
 		fmt.Fprintln(out, "  "+c.UseLine())
 	}
 	if c.HasAvailableSubCommands() {
@@ -50,6 +50,11 @@ func usage(c *cobra.Command) error {
 		fmt.Fprintf(out, "\nUse '%s [command] --help' for more about a command.\n", c.CommandPath())
 	}
 	return nil
+}
+
+// runsItself says that a command does something, and doesn't only hold others: of those that do both the use names arguments.
+func runsItself(c *cobra.Command) bool {
+	return c.Runnable() && (!c.HasAvailableSubCommands() || strings.Contains(c.Use, " "))
 }
 
 // commandsHelp lists the commands below one, by their groups where it has some.

@@ -96,7 +96,7 @@ func parses(line []string) error {
 	if err := c.ParseFlags(rest); err != nil {
 		return err
 	}
-	if c.HasSubCommands() && c.Flags().NArg() > 0 {
+	if !runsItself(c) && c.Flags().NArg() > 0 {
 		return group(c, c.Flags().Args())
 	}
 	return c.ValidateArgs(c.Flags().Args())

@@ -34,7 +34,9 @@ Kinds:
   skyweld lab fault add aws deny --action RunInstances
   skyweld lab fault add gcp drop-answer --action instances.insert --times 1
   skyweld lab fault add azure deny --action VirtualMachines.CreateOrUpdate
-  skyweld lab fault add digitalocean quota --action droplet:create
+  skyweld lab fault add digitalocean quota --action droplet:create --after 2
+  skyweld lab fault add aws list-lag 1m
+  skyweld lab fault add azure stuck --for 5m
   skyweld lab fault add gcp down --for 2m
   skyweld lab fault cloud-down gcp
   skyweld lab fault add aws no-ssh --machine '*-demo-web-*'
@@ -51,7 +53,7 @@ func labFaultAdd(dir *string) *cobra.Command {
 	s := &settings{}
 	c := &cobra.Command{
 		Use: "add CLOUD KIND [TIME]", Short: "Add a fault; 'skyweld lab fault --help' lists the kinds",
-		Long:    "Add a fault. KIND is one of those that 'skyweld lab fault --help' lists; TIME is for those that slow something down. It strikes from the next request on, or from a machine's next boot on.",
+		Long:    "Add a fault. KIND is one of those that 'skyweld lab fault --help' lists; TIME goes with delay and list-lag. It strikes from the next request on, or from a machine's next boot on.",
 		Example: "  sudo skyweld lab fault add aws throttle --rate 0.3 --for 5m\n  sudo skyweld lab fault add gcp drop-answer --action instances.insert --times 1",
 		Args: func(c *cobra.Command, a []string) error {
 			if len(a) < 2 || len(a) > 3 {

@@ -172,9 +172,9 @@ An engine does the work ('skyweld serve', which keeps running); all other comman
 			root.AddCommand(c)
 		}
 	}
-	add(groupClusters, explainCommand(s), planCommand(s), applyCommand(s), nodeCommand(s), reconcileCommand(s), deleteCommand(s), waitCommand(s))
-	add(groupLooking, getCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s))
-	add(groupParts, accountCommand(s), inventoryCommand(s), serveCommand(s), labCommand())
+	add(groupClusters, explainCommand(s), planCommand(s), applyCommand(s), nodeCommand(s), reconcileCommand(s), deleteCommand(s), waitCommand(s), cancelCommand(s))
+	add(groupLooking, getCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s), receiptCommand(s))
+	add(groupParts, accountCommand(s), inventoryCommand(s), sweepCommand(s), serveCommand(s), backupCommand(s), restoreCommand(s), labCommand())
 	add(groupOther, completionCommand(), versionCommand(s))
 	root.SetHelpCommandGroupID(groupOther)
 	return root, s

@@ -252,25 +252,30 @@ func makeFolder(dir string) error {
 // openStore opens the engine's database with its master key. A key is made only together with the database: one that was
 // made later would open nothing.
 func openStore(ctx context.Context, dir, database string) (*store.Store, error) {
-	key, token := filepath.Join(dir, "master.key"), filepath.Join(dir, tokenFile)
-	ours := database == ""
-	if ours {
-		database = filepath.Join(dir, "skyweld.db")
-	}
-	fresh := true // of a server's database the store says whether the key fits
-	if !strings.Contains(database, "://") {
-		info, err := os.Stat(database)
-		fresh = errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
-	}
-	if _, err := os.Stat(token); err == nil && fresh && ours {
+	key, token := filepath.Join(dir, keyFile), filepath.Join(dir, tokenFile)
+	where, fresh := databaseOf(dir, database)
+	if _, err := os.Stat(token); err == nil && fresh && database == "" {
 		return nil, fmt.Errorf("the database %s is missing or empty, though an engine has used this folder: put it back, or name the one that was used with --database; "+
-			"to begin anew and forget what was in it, remove %s", database, token)
+			"'skyweld restore' makes it from a backup; to begin anew and forget what was in it, remove %s", where, token)
 	}
 	box, err := secret.Load(os.Getenv, key, fresh)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, database, box)
+	return store.Open(ctx, where, box)
+}
+
+// databaseOf is where an engine's database is, and whether it may be made together with the master key; of a server's the
+// store says whether the key fits.
+func databaseOf(dir, named string) (where string, fresh bool) {
+	if named == "" {
+		named = filepath.Join(dir, "skyweld.db")
+	}
+	if strings.Contains(named, "://") {
+		return named, true
+	}
+	info, err := os.Stat(named)
+	return named, errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
 }
 
 // loopbackOnly refuses to serve the network: who may do what is not told apart yet.

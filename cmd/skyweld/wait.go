@@ -28,6 +28,8 @@ func waitCommand(s *settings) *cobra.Command {
 		Use: "wait [CLUSTER]", Short: "Wait until what was asked of a cluster is done", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
 		Long: `Wait until the last thing that was asked of a cluster is done, and show the steps of the run that does it, as --wait does. It takes up again what Ctrl-C or --timeout ended.
 
+When a run fails, it says what failed and returns with exit code 1. The change stays asked for, and the engine tries again by itself, so waiting again waits for the next try.
+
 With nothing under way it returns at once: with exit code 0 when the cluster is as it was asked for, with 1 when it is not.`,
 		Example: "  skyweld apply -f cluster.yaml && skyweld wait demo\n  skyweld wait demo --timeout 10m",
 		RunE: func(c *cobra.Command, a []string) error {
@@ -72,7 +74,7 @@ func settled(c *cobra.Command, client *api.Client, name string) error {
 	if why := complaint(cluster); why != "" {
 		return fmt.Errorf("nothing is asked of cluster %s, and it is %s: %s\nThe engine tries again by itself; 'skyweld get events %s -w' shows it", name, cluster.Phase, why, name)
 	}
-	fmt.Fprintf(c.OutOrStdout(), "nothing is under way: cluster %s is %s\n", name, cluster.Phase)
+	fmt.Fprintf(c.OutOrStdout(), "nothing is under way: cluster %s is %s\n", name, clusterStatus(cluster))
 	return nil
 }
 
@@ -81,6 +83,9 @@ func (s *settings) follow(c *cobra.Command, client *api.Client, ch api.Change, f
 	if !f.wait {
 		return s.print(c.OutOrStdout(), ch, func(w io.Writer) {
 			fmt.Fprintf(w, "cluster %s: change %d (%s) queued; 'skyweld wait %s' follows it\n", ch.Cluster, ch.ID, ch.Kind, ch.Cluster)
+			if ch.Held != "" {
+				fmt.Fprintf(w, "It waits: %s\n", ch.Held)
+			}
 		})
 	}
 	ctx := c.Context()
@@ -115,20 +120,22 @@ func leave(ctx context.Context, client *api.Client, ch api.Change, run api.Run, 
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	undo := ""
-	switch store.ChangeKind(ch.Kind) {
-	case store.Apply:
+	switch kind := store.ChangeKind(ch.Kind); {
+	case run.ID == 0 && kind != store.Delete:
+		undo = fmt.Sprintf("skyweld cancel %d", ch.ID)
+	case kind == store.Apply:
 		undo = "apply the file as it was before"
 		if cluster, err := client.Cluster(ctx, ch.Cluster); err == nil && cluster.Generation <= 1 {
 			undo = "skyweld delete " + ch.Cluster
 		}
-	case store.NodeAdd:
+	case kind == store.NodeAdd:
 		undo = "skyweld node remove NODE"
 		if ch.Message != "" {
 			undo += ", of " + ch.Message
 		}
-	case store.NodeRemove:
+	case kind == store.NodeRemove:
 		undo = "skyweld node add " + ch.Cluster + " --group GROUP"
-	case store.Delete:
+	case kind == store.Delete:
 		undo = "a deletion can't be called back"
 	}
 	text := fmt.Sprintf("%s; change %d (%s) of cluster %s goes on in the engine: %s\n  to wait again:   skyweld wait %s\n  to look:         skyweld get events %s -w",
@@ -139,8 +146,9 @@ func leave(ctx context.Context, client *api.Client, ch api.Change, run api.Run, 
 	return &stopped{text: text, cause: cause}
 }
 
-// waitFor follows a change until it is applied or has failed, and shows every step of the runs that carry it out. It
-// returns the change and the last run, as far as they were seen.
+// waitFor follows a change until it is applied, or a try of it has failed or nothing more is to come of it, and shows every
+// step of the runs that carry it out. Of one that became a part of another it follows that. It returns the change followed
+// last and the last run, as far as they were seen.
 func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painter) (api.Change, api.Run, error) {
 	p := &progress{out: os.Stderr, live: isTerminal(os.Stderr), paint: paint, started: time.Now(), said: map[string]string{}}
 	defer p.clear()
@@ -154,7 +162,17 @@ func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painte
 			p.lost(err)
 		case err != nil:
 			return change, run, err
+		case store.ChangeState(now.State) == store.Superseded && now.Error == "":
+			p.clear()
+			fmt.Fprintf(p.out, "change %d is done as a part of change %d\n", now.ID, now.SupersededBy)
+			next, err := c.Change(ctx, now.SupersededBy)
+			if err != nil {
+				return now, run, err
+			}
+			change = next
+			continue
 		default:
+			p.held(now)
 			if now.Run == 0 {
 				p.queued(now)
 			} else {
@@ -167,20 +185,8 @@ func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painte
 					p.show(run)
 				}
 			}
-			switch store.ChangeState(now.State) {
-			case store.Applied:
-				return now, run, nil
-			case store.Failed:
-				text := fmt.Sprintf("change %d failed: %s\nThe engine tries again by itself; 'skyweld get events %s -w' shows it", now.ID, p.unsaid(run, now.Error), now.Cluster)
-				if run.ID != 0 {
-					text += fmt.Sprintf(", 'skyweld get runs %s %d' what failed", now.Cluster, run.ID)
-				}
-				return now, run, errors.New(text)
-			case store.Cancelled, store.Superseded:
-				if now.Kind == string(store.Delete) && gone(ctx, c, now.Cluster) { // another deletion was quicker
-					return now, run, nil
-				}
-				return now, run, fmt.Errorf("change %d (%s) %s: %s", now.ID, now.Kind, now.State, now.Error)
+			if over, err := p.outcome(ctx, c, change, now, run); over {
+				return now, run, err
 			}
 		}
 		select {
@@ -189,6 +195,34 @@ func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painte
 		case <-tick.C:
 		}
 	}
+}
+
+// outcome says whether the waiting for a change is over, and with what error. was is the change when the waiting began: a try
+// that had failed by then is no news.
+func (p *progress) outcome(ctx context.Context, c *api.Client, was, now api.Change, run api.Run) (over bool, err error) {
+	switch store.ChangeState(now.State) {
+	case store.Applied:
+		return true, nil
+	case store.Applying:
+		if now.Tries <= was.Tries || now.Kind == string(store.Delete) && p.blocked(ctx, c, now) {
+			return false, nil
+		}
+		text := fmt.Sprintf("change %d is not done: %s\nThe engine tries again by itself; 'skyweld wait %s' waits on, 'skyweld get events %s -w' shows it", now.ID, p.unsaid(run, now.Error), now.Cluster, now.Cluster)
+		if run.ID != 0 {
+			text += fmt.Sprintf(", 'skyweld get runs %s %d' what failed", now.Cluster, run.ID)
+		}
+		return true, errors.New(text)
+	case store.Failed:
+		return true, fmt.Errorf("change %d (%s) can't be done, and nothing of it was: %s", now.ID, now.Kind, now.Error)
+	case store.Superseded:
+		return true, fmt.Errorf("change %d (%s) is not done, because another took its place: %s", now.ID, now.Kind, now.Error)
+	case store.Cancelled:
+		if now.Kind == string(store.Delete) && gone(ctx, c, now.Cluster) { // another deletion was quicker
+			return true, nil
+		}
+		return true, fmt.Errorf("change %d (%s) was cancelled: %s", now.ID, now.Kind, now.Error)
+	}
+	return false, nil
 }
 
 // progress shows runs as they go: as living lines on a terminal, as plain lines elsewhere.
@@ -201,13 +235,52 @@ type progress struct {
 	drawn   int               // living lines on the screen
 	run     int64
 	away    bool
-	queue   bool // it was said that there is no run yet
+	queue   bool   // it was said that there is no run yet
+	hold    string // why the change is held off, as it was said
+	part    string // the phase of a deletion, as it was said
+	block   string // what is in the way of a deletion, as it was said
+	failed  int64  // how many tries of it have failed because of that
+}
+
+// blocked says what is in the way of a deletion, which goes on by itself when that is gone. It is false when it failed for
+// something else.
+func (p *progress) blocked(ctx context.Context, c *api.Client, ch api.Change) bool {
+	cluster, err := c.Cluster(ctx, ch.Cluster)
+	if err != nil { // it is gone, or the engine is away: the next look tells
+		return true
+	}
+	now := blockedBy(cluster)
+	if now != p.block {
+		p.clear()
+		if p.block = now; now != "" {
+			fmt.Fprintln(p.out, p.paint.paint(bad, "Blocked:")+" "+now)
+		} else {
+			fmt.Fprintln(p.out, "nothing is in the way any more")
+		}
+	}
+	if now != "" {
+		p.failed = ch.Tries
+	}
+	return ch.Tries <= p.failed
+}
+
+// held says that nothing is done about a change for now, and when that is over.
+func (p *progress) held(ch api.Change) {
+	if ch.Held == p.hold {
+		return
+	}
+	p.clear()
+	if p.hold = ch.Held; p.hold != "" {
+		fmt.Fprintf(p.out, "change %d waits: %s\n", ch.ID, p.hold)
+	} else {
+		fmt.Fprintf(p.out, "cluster %s is resumed\n", ch.Cluster)
+	}
 }
 
 // queued explains once why nothing is to be seen: a cloud or a Kubernetes that doesn't answer is asked for a while before
 // that counts as an answer.
 func (p *progress) queued(ch api.Change) {
-	if !p.queue && time.Since(p.started) > quietFor {
+	if !p.queue && ch.Held == "" && time.Since(p.started) > quietFor {
 		p.queue = true
 		fmt.Fprintf(p.out, "change %d is queued: another run is under way, or the engine still looks at the accounts, and asks one that doesn't answer for up to a minute\n", ch.ID)
 	}
@@ -226,7 +299,7 @@ func (p *progress) show(run api.Run) {
 	for _, s := range run.Steps {
 		key := fmt.Sprintf("%d/%s", run.ID, s.ID)
 		if s.State == "running" {
-			living = append(living, fmt.Sprintf("  %6s  %-9s %s %s", span(time.Since(s.Started)), s.Action, s.Kind, s.Key))
+			living = append(living, strings.TrimRight(fmt.Sprintf("  %6s  %-9s %s %s  %s", span(time.Since(s.Started)), s.Action, s.Kind, s.Key, s.Phase), " "))
 		}
 		if p.said[key] == s.State {
 			continue
@@ -234,13 +307,23 @@ func (p *progress) show(run api.Run) {
 		p.said[key] = s.State
 		switch s.State {
 		case "done":
+			p.phase(s)
 			fmt.Fprintf(p.out, "  %5.1fs  %-9s %s %s (%.1fs)\n", s.Ended.Sub(run.Started).Seconds(), s.Action, s.Kind, s.Key, s.Ended.Sub(s.Started).Seconds())
 		case "failed":
+			p.phase(s)
 			fmt.Fprintf(p.out, "  %s  %-9s %s %s: %s\n", p.paint.paint(bad, "FAILED"), s.Action, s.Kind, s.Key, s.Error)
 		}
 	}
 	if p.live {
 		p.draw(run, living)
+	}
+}
+
+// phase says which part of a deletion the next lines are about, when that is another than of the lines before.
+func (p *progress) phase(s api.RunStep) {
+	if s.Phase != p.part {
+		p.part = s.Phase
+		fmt.Fprintf(p.out, "  [%s]\n", s.Phase)
 	}
 }
 

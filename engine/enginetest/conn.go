@@ -2,7 +2,9 @@ package enginetest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +28,11 @@ type Conn struct {
 // Close does nothing.
 func (c *Conn) Close() error { return nil }
 
-// DialContext finds nobody: what listens on machines is asked by Kubernetes and Etcd.
-func (c *Conn) DialContext(context.Context, string, string) (net.Conn, error) {
+// DialContext leads to the machine's etcd, if EtcdAt asks; nothing else listens.
+func (c *Conn) DialContext(_ context.Context, network, _ string) (net.Conn, error) {
+	if network == etcdNetwork {
+		return &etcdConn{node: c.name}, nil
+	}
 	return nil, errors.New("nothing listens")
 }
 
@@ -37,11 +42,18 @@ func (c *Conn) Upload(ctx context.Context, content io.Reader, to string, _ os.Fi
 	if err != nil || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
+	return c.w.around(ctx, "upload to "+c.name+": "+to, func() error { return c.keep(to, data) })
+}
+
+func (c *Conn) keep(to string, data []byte) error {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	switch {
 	case strings.HasSuffix(to, "/skyweld"):
-		c.host.agent = "installed"
+		sum := sha256.Sum256(data)
+		c.host.agent = hex.EncodeToString(sum[:])
+	case to == node.SnapshotFile:
+		c.host.snapshot = data
 	case strings.HasSuffix(to, "/trust.pub"):
 		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(data)))
 		c.host.trust = key
@@ -51,7 +63,15 @@ func (c *Conn) Upload(ctx context.Context, content io.Reader, to string, _ os.Fi
 }
 
 // Run does what the agent's commands do.
-func (c *Conn) Run(ctx context.Context, command string, stdin io.Reader, _ io.Writer) ([]byte, error) {
+func (c *Conn) Run(ctx context.Context, command string, stdin io.Reader, _ io.Writer) (out []byte, err error) {
+	err = c.w.around(ctx, "run on "+c.name+": "+command, func() error {
+		out, err = c.run(ctx, command, stdin)
+		return err
+	})
+	return out, err
+}
+
+func (c *Conn) run(ctx context.Context, command string, stdin io.Reader) ([]byte, error) {
 	if c.w.Fail != nil {
 		if err := c.w.Fail(c.name, command); err != nil {
 			return nil, err
@@ -80,9 +100,17 @@ func (c *Conn) Run(ctx context.Context, command string, stdin io.Reader, _ io.Wr
 		return c.apply(stdin)
 	case "kubeadm":
 		return nil, c.kubeadm(stdin)
+	case "status":
+		return c.status()
+	case "renew":
+		delete(c.w.Expiry, c.name)
+		c.w.said = append(c.w.said, "renew "+c.name)
+		return nil, nil
+	case "lone-etcd":
+		return nil, c.loneEtcd()
 	}
 	if strings.HasPrefix(command, "sha256sum") {
-		return nil, nil
+		return []byte(c.host.agent), nil
 	}
 	return nil, fmt.Errorf("%s: unknown command %q", c.name, command)
 }
@@ -120,12 +148,15 @@ func (c *Conn) kubeadm(stdin io.Reader) error {
 	if err := json.NewDecoder(stdin).Decode(&b); err != nil {
 		return err
 	}
-	if c.host.joined != "" {
-		return nil
-	}
 	w := c.w
+	if b.Action == node.StartKubelet || c.host.joined != "" && !b.Again {
+		return c.startKubelet()
+	}
+	if b.Snapshot != nil {
+		return c.restore()
+	}
 	if n, ok := w.Nodes[c.name]; ok && n.ProviderID != c.id {
-		return fmt.Errorf("a Node with name %q exists already", c.name)
+		return fmt.Errorf("a Node with name %q exists already, as %s and not %s", c.name, n.ProviderID, c.id)
 	}
 	if len(b.Files) > 0 { // only control-plane nodes get the PKI
 		if b.Action == "join" && !w.Quorum() {
@@ -140,6 +171,9 @@ func (c *Conn) kubeadm(stdin io.Reader) error {
 		w.Members[c.name] = c.id
 	}
 	c.host.joined = b.Action
+	delete(w.Sick, c.name)
+	delete(w.Silent, c.name)
+	delete(w.Strange, c.name)
 	w.Nodes[c.name] = kube.NodeInfo{Name: c.name, ProviderID: c.id}
 	w.said = append(w.said, b.Action+" "+c.name)
 	return nil

@@ -17,14 +17,18 @@ type Kubernetes struct{ w *World }
 // Kubernetes is the world's API, which answers while etcd has its quorum.
 func (w *World) Kubernetes() Kubernetes { return Kubernetes{w} }
 
-// ask runs f while the API answers.
-func (k Kubernetes) ask(ctx context.Context, f func() error) error {
+// ask runs f while the API answers; what says what is asked.
+func (k Kubernetes) ask(ctx context.Context, what string, f func() error) error {
+	return k.w.around(ctx, "kubernetes: "+what, func() error { return k.answer(ctx, f) })
+}
+
+func (k Kubernetes) answer(ctx context.Context, f func() error) error {
 	k.w.mu.Lock()
 	defer k.w.mu.Unlock()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !k.w.Quorum() {
+	if k.w.Mute || !k.w.Quorum() {
 		return errors.New("the API doesn't answer")
 	}
 	return f()
@@ -32,12 +36,13 @@ func (k Kubernetes) ask(ctx context.Context, f func() error) error {
 
 func (k Kubernetes) info(n kube.NodeInfo) kube.NodeInfo {
 	n.Ready = k.w.Alive(n.ProviderID) && !k.w.Sick[n.Name]
+	n.Since = k.w.SickSince[n.Name]
 	return n
 }
 
 // change alters a node.
-func (k Kubernetes) change(ctx context.Context, name string, f func(*kube.NodeInfo) error) error {
-	return k.ask(ctx, func() error {
+func (k Kubernetes) change(ctx context.Context, what, name string, f func(*kube.NodeInfo) error) error {
+	return k.ask(ctx, what+" "+name, func() error {
 		n := k.w.Nodes[name]
 		if err := f(&n); err != nil {
 			return err
@@ -49,7 +54,7 @@ func (k Kubernetes) change(ctx context.Context, name string, f func(*kube.NodeIn
 
 // Nodes lists all nodes.
 func (k Kubernetes) Nodes(ctx context.Context) (out []kube.NodeInfo, err error) {
-	err = k.ask(ctx, func() error {
+	err = k.ask(ctx, "nodes", func() error {
 		for _, name := range slices.Sorted(maps.Keys(k.w.Nodes)) {
 			out = append(out, k.info(k.w.Nodes[name]))
 		}
@@ -60,7 +65,7 @@ func (k Kubernetes) Nodes(ctx context.Context) (out []kube.NodeInfo, err error) 
 
 // Node returns one node.
 func (k Kubernetes) Node(ctx context.Context, name string) (out kube.NodeInfo, err error) {
-	err = k.ask(ctx, func() error {
+	err = k.ask(ctx, "node "+name, func() error {
 		n, ok := k.w.Nodes[name]
 		if !ok {
 			return fmt.Errorf("get node %s: not found", name)
@@ -73,12 +78,12 @@ func (k Kubernetes) Node(ctx context.Context, name string) (out kube.NodeInfo, e
 
 // CreateToken takes any token.
 func (k Kubernetes) CreateToken(ctx context.Context, _ string, _ time.Time) error {
-	return k.ask(ctx, func() error { return nil })
+	return k.ask(ctx, "create token", func() error { return nil })
 }
 
 // SetPodCIDR gives a node its pod block, once.
 func (k Kubernetes) SetPodCIDR(ctx context.Context, name, cidr string) error {
-	return k.change(ctx, name, func(n *kube.NodeInfo) error {
+	return k.change(ctx, "set pod block of", name, func(n *kube.NodeInfo) error {
 		if n.PodCIDR != "" && n.PodCIDR != cidr {
 			return fmt.Errorf("node %s: podCIDR is immutable", name)
 		}
@@ -89,28 +94,54 @@ func (k Kubernetes) SetPodCIDR(ctx context.Context, name, cidr string) error {
 
 // SetLabels labels a node.
 func (k Kubernetes) SetLabels(ctx context.Context, name string, labels map[string]string) error {
-	return k.change(ctx, name, func(n *kube.NodeInfo) error {
-		n.Labels = labels
+	return k.change(ctx, "label", name, func(n *kube.NodeInfo) error {
+		all := maps.Clone(n.Labels)
+		if all == nil {
+			all = map[string]string{}
+		}
+		maps.Copy(all, labels)
+		n.Labels = all
 		return nil
 	})
 }
 
+// AddTaints gives a node taints.
+func (k Kubernetes) AddTaints(ctx context.Context, name string, taints []kube.Taint) error {
+	return k.change(ctx, "taint", name, func(n *kube.NodeInfo) error {
+		for _, t := range taints {
+			if !slices.Contains(n.Taints, t) {
+				n.Taints = append(slices.Clone(n.Taints), t)
+			}
+		}
+		return nil
+	})
+}
+
+// DNSSpread says that SpreadDNS was done.
+func (k Kubernetes) DNSSpread(ctx context.Context, topologyKey string) (done bool, err error) {
+	err = k.ask(ctx, "is DNS spread", func() error {
+		done = k.w.DNSTopology == topologyKey
+		return nil
+	})
+	return done, err
+}
+
 // SpreadDNS remembers the label.
 func (k Kubernetes) SpreadDNS(ctx context.Context, topologyKey string) error {
-	return k.ask(ctx, func() error {
+	return k.ask(ctx, "spread DNS", func() error {
 		k.w.DNSTopology = topologyKey
 		return nil
 	})
 }
 
 // Cordon does nothing.
-func (k Kubernetes) Cordon(ctx context.Context, _ string) error {
-	return k.ask(ctx, func() error { return nil })
+func (k Kubernetes) Cordon(ctx context.Context, name string) error {
+	return k.ask(ctx, "cordon "+name, func() error { return nil })
 }
 
 // Drain is logged.
 func (k Kubernetes) Drain(ctx context.Context, name string) error {
-	return k.ask(ctx, func() error {
+	return k.ask(ctx, "drain "+name, func() error {
 		k.w.said = append(k.w.said, "drain "+name)
 		return nil
 	})
@@ -118,30 +149,9 @@ func (k Kubernetes) Drain(ctx context.Context, name string) error {
 
 // DeleteNode takes a node out.
 func (k Kubernetes) DeleteNode(ctx context.Context, name string) error {
-	return k.ask(ctx, func() error {
+	return k.ask(ctx, "delete node "+name, func() error {
 		delete(k.w.Nodes, name)
 		k.w.said = append(k.w.said, "forget "+name)
 		return nil
 	})
-}
-
-// Etcd is a world's etcd.
-type Etcd struct{ w *World }
-
-// Etcd is the world's, as any of its members sees it.
-func (w *World) Etcd() Etcd { return Etcd{w} }
-
-// Remove takes a member out while there is a leader.
-func (e Etcd) Remove(ctx context.Context, name string) (bool, error) {
-	e.w.mu.Lock()
-	defer e.w.mu.Unlock()
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	if !e.w.Quorum() {
-		return false, errors.New("etcd has no leader")
-	}
-	_, ok := e.w.Members[name]
-	delete(e.w.Members, name)
-	return ok, nil
 }

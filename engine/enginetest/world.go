@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -41,6 +42,9 @@ type World struct {
 	Reach func(ctx context.Context, m Machine) error
 	// Fail may let a command on a node fail.
 	Fail func(node, command string) error
+	// Around stands around everything that the engine does to machines, Kubernetes and etcd, which what names: it may leave
+	// it undone, or do it and keep the outcome back.
+	Around func(ctx context.Context, what string, do func() error) error
 
 	mu    sync.Mutex
 	hosts map[string]*host // by provider id
@@ -52,6 +56,24 @@ type World struct {
 	Sick map[string]bool
 	// DNSTopology is the label in which the nodes of CoreDNS differ.
 	DNSTopology string
+	// Frozen says that Kubernetes makes no load balancers and volumes any more. Leftovers are those that its controllers don't
+	// remove.
+	Frozen    bool
+	Leftovers []kube.Leftover
+	// Expiry is until when the certificates of API servers are good, by node; those not in it have most of a year left.
+	Expiry map[string]time.Time
+
+	// SickSince is since when the sick are so, Silent are nodes whose etcd doesn't answer, Strange those whose etcd is another
+	// cluster, with its id. Objects are what else Kubernetes holds.
+	SickSince map[string]time.Time
+	Silent    map[string]bool
+	Strange   map[string]string
+	Objects   map[string]string
+	// Mendable are the sick whose kubelets only have to be started anew, Tunnels nodes that show a late handshake.
+	Mendable, Tunnels map[string]bool
+	etcdID            int
+	// Mute keeps Kubernetes from answering, NoSnapshots etcd from giving any.
+	Mute, NoSnapshots bool
 
 	said []string
 }
@@ -59,15 +81,43 @@ type World struct {
 // host is one machine as its agent knows it.
 type host struct {
 	key, next, tunnel, agent string
+	made                     string // the user data
 	trust                    ed25519.PublicKey
 	revision                 int64
 	config                   node.Config
 	joined                   string
+	snapshot                 []byte
 }
 
 // New returns the inside of a cluster that has not been made yet.
 func New(machines func() []Machine) *World {
-	return &World{Machines: machines, hosts: map[string]*host{}, Nodes: map[string]kube.NodeInfo{}, Members: map[string]string{}, Sick: map[string]bool{}}
+	return &World{Machines: machines, hosts: map[string]*host{}, Nodes: map[string]kube.NodeInfo{}, Members: map[string]string{}, Sick: map[string]bool{}, Expiry: map[string]time.Time{},
+		SickSince: map[string]time.Time{}, Silent: map[string]bool{}, Strange: map[string]string{}, Objects: map[string]string{}, Mendable: map[string]bool{}, Tunnels: map[string]bool{}}
+}
+
+// Clone is a copy of the world as it is now, over other machines with the same ids. What is set to change its course isn't
+// copied.
+func (w *World) Clone(machines func() []Machine) *World {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := New(machines)
+	for id, h := range w.hosts {
+		copied := *h
+		c.hosts[id] = &copied
+	}
+	c.Nodes, c.Members, c.Sick = maps.Clone(w.Nodes), maps.Clone(w.Members), maps.Clone(w.Sick)
+	c.Expiry = maps.Clone(w.Expiry)
+	c.SickSince, c.Silent, c.Strange, c.Objects, c.etcdID = maps.Clone(w.SickSince), maps.Clone(w.Silent), maps.Clone(w.Strange), maps.Clone(w.Objects), w.etcdID
+	c.DNSTopology, c.said = w.DNSTopology, slices.Clone(w.said)
+	return c
+}
+
+// around does something the way Around wants it.
+func (w *World) around(ctx context.Context, what string, do func() error) error {
+	if w.Around == nil {
+		return do()
+	}
+	return w.Around(ctx, what, do)
 }
 
 // Alive says that a machine runs.
@@ -114,7 +164,15 @@ func (w *World) Registered() map[string]kube.NodeInfo {
 }
 
 // Dial logs in to the machine that has the name and the address, if it shows one of the host keys.
-func (w *World) Dial(ctx context.Context, t remote.Target) (*Conn, error) {
+func (w *World) Dial(ctx context.Context, t remote.Target) (c *Conn, err error) {
+	err = w.around(ctx, "dial "+t.Name, func() error {
+		c, err = w.dial(ctx, t)
+		return err
+	})
+	return c, err
+}
+
+func (w *World) dial(ctx context.Context, t remote.Target) (*Conn, error) {
 	all := w.Machines()
 	i := slices.IndexFunc(all, func(m Machine) bool { return m.Name == t.Name && m.Public == t.Address.Addr() })
 	if i < 0 {
@@ -142,7 +200,7 @@ func (w *World) Dial(ctx context.Context, t remote.Target) (*Conn, error) {
 
 // host is what runs on a machine; at first what its user data made. The caller holds the lock.
 func (w *World) host(m Machine) (*host, error) {
-	if h := w.hosts[m.ProviderID]; h != nil {
+	if h := w.hosts[m.ProviderID]; h != nil && h.made == string(m.UserData) { // where ids are names, another machine may have the same
 		return h, nil
 	}
 	var data struct {
@@ -153,7 +211,7 @@ func (w *World) host(m Machine) (*host, error) {
 	}
 	random := make([]byte, 32)
 	rand.Read(random)
-	h := &host{key: data.Keys["ed25519_public"], tunnel: base64.StdEncoding.EncodeToString(random)}
+	h := &host{key: data.Keys["ed25519_public"], tunnel: base64.StdEncoding.EncodeToString(random), made: string(m.UserData)}
 	w.hosts[m.ProviderID] = h
 	return h, nil
 }

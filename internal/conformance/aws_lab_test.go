@@ -39,6 +39,7 @@ func newAWSLab(t *testing.T, profile world.Profile) *awsLab {
 		t.Fatal(err)
 	}
 	l := &awsLab{gate: newGate()}
+	l.dialect = service.Dialect()
 	l.open(t, "EC2", awsJudged(t, service), service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.AWS,

@@ -55,6 +55,7 @@ func newAzureLab(t *testing.T, profile world.Profile, change ...func(*labarm.Con
 	if l.service, err = labarm.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	l.dialect = l.service.Dialect()
 	l.open(t, "Resource Manager", newAzureJudge(t).Handler(l.service), l.service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.Azure,
@@ -180,12 +181,21 @@ func TestAzureOnTheLab(t *testing.T) {
 
 // azureChange makes the changes that the suite can't make by itself.
 func azureChange(r cloud.Resource, field string) any {
+	if s, ok := r.Spec.(*azure.NetworkSpec); ok && field == "addressSpace" {
+		c := *s
+		c.AddressSpace = []string{s.AddressSpace[0], "172.20.0.0/16"}
+		return &c
+	}
 	s, ok := r.Spec.(*azure.InterfaceSpec)
 	if !ok {
 		return nil
 	}
 	c := *s
 	switch field {
+	case "allocation":
+		c.Allocation = "Dynamic"
+	case "privateAddress":
+		c.PrivateAddress = "10.64.0.222"
 	case "publicAddress":
 		c.PublicAddress = ""
 	case "securityGroup":

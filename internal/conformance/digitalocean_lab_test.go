@@ -41,6 +41,7 @@ func newDOLab(t *testing.T, profile world.Profile, change ...func(*labdo.Config)
 		t.Fatal(err)
 	}
 	l := &doLab{gate: newGate()}
+	l.dialect = service.Dialect()
 	l.open(t, "DigitalOcean", service, service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.DigitalOcean,

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+
+	"github.com/skyweld/skyweld/lab/fault"
 )
 
 // gate is where a lab's API is behind TLS. It is there before the API, which wants to know its own address, and can let
@@ -17,6 +19,8 @@ type gate struct {
 	mu      sync.Mutex
 	behind  http.Handler
 	stalled chan struct{} // not nil while requests wait
+	// dialect is how the API behind it words what goes wrong.
+	dialect fault.Dialect
 }
 
 func newGate() *gate {

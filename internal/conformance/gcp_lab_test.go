@@ -58,6 +58,7 @@ func newGCPLab(t *testing.T, profile world.Profile) *gcpLab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.dialect = service.Dialect()
 	l.open(t, "Compute Engine", service, service.Close)
 	l.account = cloud.Account{
 		Name: "lab", Provider: cloud.GCP,

@@ -117,7 +117,7 @@ func listClouds() map[string]*listCloud {
 			open: func(t *testing.T, wrap cloud.Transport) (cloud.Driver, func(*testing.T, *cloudtest.Built)) {
 				return newGCPLab(t, world.Instant).driver(t, wrap), nil
 			},
-			want: []string{"aggregated/disks", "aggregated/instances", "global/firewalls", "global/networks", "regions/us-east4/addresses", "regions/us-east4/subnetworks"},
+			want: []string{"aggregated/disks", "aggregated/instances", "global/firewalls", "global/networks", "global/routes", "regions/us-east4/addresses", "regions/us-east4/subnetworks"},
 		},
 		"azure": {
 			site: cloudtest.DefaultSite("conf", azureRegion, azureZones),

@@ -82,6 +82,10 @@ func (s *Service) putAddress(c *call) (*answer, *apiError) {
 	if err := s.free(in.ID); err != nil {
 		return nil, err
 	}
+	if old != nil && in.SKU != nil && in.SKU.Name != "" && !strings.EqualFold(in.SKU.Name, old.SKU.Name) {
+		// The words are Azure's; its code for it is quoted nowhere.
+		return nil, refuse(http.StatusBadRequest, "ResourceSkuCannotBeChanged", "Sku property is set at creation time and cannot be changed from %s to %s on resource update for resource %s.", old.SKU.Name, in.SKU.Name, old.ID)
+	}
 	if err := admitAddress(in); err != nil {
 		return nil, err
 	}

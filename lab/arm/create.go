@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -314,16 +315,35 @@ func (s *Service) changeMachine(c *call, in, old *machine) (*answer, *apiError) 
 	if in.Properties.UserData != "" {
 		old.Properties.UserData = in.Properties.UserData
 	}
-	if d := in.Properties.StorageProfile.OSDisk; d != nil && d.DeleteOption != "" {
-		old.Properties.StorageProfile.OSDisk.DeleteOption = d.DeleteOption
+	if in.Properties.DiagnosticsProfile != nil {
+		old.Properties.DiagnosticsProfile = in.Properties.DiagnosticsProfile
 	}
-	for i, r := range in.Properties.NetworkProfile.NetworkInterfaces {
-		old.Properties.NetworkProfile.NetworkInterfaces[i].Properties.DeleteOption = r.Properties.DeleteOption
-	}
-	return s.updatingMachine(c, old)
+	return s.updatingMachine(c, old, apply(in, old))
 }
 
-// checkChanges refuses changes of what a machine keeps for its life.
+// apply makes the changes of a machine that checkChanges has found good, and says whether it has to be started anew for
+// them.
+func apply(in, old *machine) (restart bool) {
+	is, was := &in.Properties, &old.Properties
+	if size := is.HardwareProfile.VMSize; size != "" && size != was.HardwareProfile.VMSize {
+		was.HardwareProfile.VMSize, restart = size, old.Kept.Power == powerRunning
+	}
+	if d := is.StorageProfile.OSDisk; d != nil && d.DeleteOption != "" {
+		was.StorageProfile.OSDisk.DeleteOption = d.DeleteOption
+	}
+	if p := is.OSProfile; p != nil && p.AllowExtensions != nil {
+		was.OSProfile.AllowExtensions = p.AllowExtensions
+	}
+	if p := is.SecurityProfile; p != nil && p.UEFISettings != nil && was.SecurityProfile != nil {
+		was.SecurityProfile.UEFISettings = p.UEFISettings
+	}
+	if list := is.NetworkProfile.NetworkInterfaces; len(list) > 0 {
+		was.NetworkProfile.NetworkInterfaces = list
+	}
+	return restart
+}
+
+// checkChanges refuses changes of what a machine keeps for its life, or while it runs.
 func (s *Service) checkChanges(in, old *machine) *apiError {
 	changed := func(what string) *apiError {
 		e := refuse(http.StatusConflict, "PropertyChangeNotAllowed", "Changing property '%s' is not allowed.", what)
@@ -332,8 +352,6 @@ func (s *Service) checkChanges(in, old *machine) *apiError {
 	}
 	was, is := old.Properties, in.Properties
 	switch {
-	case is.HardwareProfile.VMSize != "" && !strings.EqualFold(is.HardwareProfile.VMSize, was.HardwareProfile.VMSize):
-		return s.resize(in, old)
 	case is.OSProfile != nil && is.OSProfile.CustomData != "" && is.OSProfile.CustomData != old.Kept.CustomData:
 		return changed("osProfile.customData")
 	case is.OSProfile != nil && is.OSProfile.ComputerName != "" && is.OSProfile.ComputerName != was.OSProfile.ComputerName:
@@ -347,38 +365,77 @@ func (s *Service) checkChanges(in, old *machine) *apiError {
 	case len(in.Zones) > 0 && !slices.Equal(in.Zones, old.Zones):
 		return changed("zones")
 	}
-	if list := is.NetworkProfile.NetworkInterfaces; len(list) > 0 {
-		same := slices.EqualFunc(list, was.NetworkProfile.NetworkInterfaces, func(a, b machineInterface) bool { return key(a.ID) == key(b.ID) })
-		if !same {
-			return unsupported("Changing the network interfaces of a virtual machine is not supported.")
-		}
-	}
-	return nil
-}
-
-// resize changes the size of a machine that doesn't run.
-func (s *Service) resize(in, old *machine) *apiError {
-	size, err := s.checkSize(in)
-	if err != nil {
+	if err := checkSecurity(is.SecurityProfile, old, changed); err != nil {
 		return err
 	}
-	if old.Kept.Power != powerDeallocated {
-		return refuse(http.StatusConflict, "OperationNotAllowed", "Unable to resize the VM '%s' to size '%s' because the VM is not deallocated.", old.Name, size.Name)
+	if size := is.HardwareProfile.VMSize; size != "" && !strings.EqualFold(size, was.HardwareProfile.VMSize) {
+		if _, err := s.checkSize(in); err != nil { // one that runs is started anew with it
+			return err
+		}
 	}
-	old.Properties.HardwareProfile.VMSize = size.Name
-	return nil
+	return s.checkInterfaces(in, old)
+}
+
+// checkSecurity lets the switches of a machine's firmware be changed while no host has it, and its security type never.
+func checkSecurity(is *securityProfile, old *machine, changed func(string) *apiError) *apiError {
+	was := old.Properties.SecurityProfile
+	switch {
+	case is == nil:
+		return nil
+	case is.SecurityType != "" && (was == nil || is.SecurityType != was.SecurityType):
+		return changed("securityProfile.securityType")
+	case is.UEFISettings == nil || was == nil || reflect.DeepEqual(is.UEFISettings, was.UEFISettings) || old.Kept.Power == powerDeallocated:
+		return nil
+	}
+	return refuse(http.StatusConflict, "OperationNotAllowed", "UEFI settings of VM '%s' can only be changed while the VM is deallocated.", old.Name)
+}
+
+// checkInterfaces lets a machine be given other interfaces while no host has it.
+func (s *Service) checkInterfaces(in, old *machine) *apiError {
+	list, have := in.Properties.NetworkProfile.NetworkInterfaces, old.Properties.NetworkProfile.NetworkInterfaces
+	var fresh []machineInterface
+	for i, r := range list {
+		at := slices.IndexFunc(have, func(h machineInterface) bool { return key(h.ID) == key(r.ID) })
+		if at < 0 {
+			fresh = append(fresh, r)
+		} else if list[i].ID = have[at].ID; r.Properties.DeleteOption == "" {
+			list[i].Properties.DeleteOption = have[at].Properties.DeleteOption
+		}
+	}
+	if len(list) == 0 || len(fresh) == 0 && len(list) == len(have) {
+		return nil
+	}
+	if old.Kept.Power != powerDeallocated {
+		return refuse(http.StatusBadRequest, "AddingOrDeletingNetworkInterfacesOnARunningVirtualMachineNotSupported",
+			"Network interfaces of virtual machine %s can't be added or deleted while it is running: it must be stop-deallocated before.", old.ID)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	taking := &machine{head: old.head}
+	taking.Properties.NetworkProfile.NetworkInterfaces = fresh
+	return s.takeInterfaces(taking)
 }
 
 // updatingMachine begins the operation of a change and answers with it.
-func (s *Service) updatingMachine(c *call, m *machine) (*answer, *apiError) {
+func (s *Service) updatingMachine(c *call, m *machine, restart bool) (*answer, *apiError) {
 	m.Properties.ProvisioningState = stateUpdating
 	m.changed()
 	id, vmID := m.ID, m.Properties.VMID
-	op, err := s.begin(job{family: computeFamily, location: m.Location, target: id, took: updateTime, ended: func(failure *apiError) {
+	j := job{family: computeFamily, location: m.Location, target: id, took: updateTime, ended: func(failure *apiError) {
 		if m := s.st.Machines[key(id)]; m != nil && m.Properties.VMID == vmID && m.Properties.ProvisioningState != stateDeleting {
 			m.Properties.ProvisioningState = stateSucceeded
 		}
-	}})
+	}}
+	if restart {
+		j.work = func(ctx context.Context) *apiError {
+			if err := s.stop(ctx, id, vmID); err != nil {
+				return err
+			}
+			return s.boot(ctx, id, vmID, restartTime)
+		}
+	}
+	op, err := s.begin(j)
 	if err != nil {
 		return nil, err
 	}

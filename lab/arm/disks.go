@@ -279,7 +279,7 @@ func (s *Service) putDisk(c *call) (*answer, *apiError) {
 	return s.writing(c, in, http.StatusAccepted, 3*time.Second, nil)
 }
 
-// patchDisk changes a disk's tags and makes it larger.
+// patchDisk changes a disk's tags, makes it larger, and gives it another type while no host has it.
 func (s *Service) patchDisk(c *call) (*answer, *apiError) {
 	in, err := decode[disk](c.body)
 	if err != nil {
@@ -306,6 +306,16 @@ func (s *Service) patchDisk(c *call) (*answer, *apiError) {
 			return nil, refuse(http.StatusConflict, "OperationNotAllowed", "Disk resize is only supported to a larger size. Disk %s has %d GB.", d.Name, d.Properties.DiskSizeGB)
 		}
 		d.Properties.DiskSizeGB, d.Properties.DiskSizeBytes = gb, int64(gb)<<30
+	}
+	if in.SKU != nil && in.SKU.Name != d.SKU.Name {
+		kind, ok := diskSKUs[in.SKU.Name]
+		if !ok {
+			return nil, invalidParameter("sku", "Disks of SKU '%s' are not supported.", in.SKU.Name)
+		}
+		if m := s.machineWith(d); m != nil && m.Kept.Power != powerDeallocated {
+			return nil, refuse(http.StatusConflict, "OperationNotAllowed", "Cannot change the account type of disk %s while it is attached to running VM %s. Please stop (deallocate) the VM and retry.", d.Name, m.ID)
+		}
+		d.SKU, d.Properties.IOPS, d.Properties.MBps = &sku{Name: in.SKU.Name, Tier: kind.tier}, kind.iops, kind.mbps
 	}
 	if in.Tags != nil {
 		d.Tags = in.Tags

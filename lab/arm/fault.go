@@ -27,7 +27,7 @@ func (d dialect) Request(r *http.Request) fault.Request {
 	if c == nil {
 		return fault.Request{}
 	}
-	what := fault.Request{Action: c.route.operation}
+	what := fault.Request{Action: c.route.operation, List: strings.Contains(c.route.operation[strings.LastIndexByte(c.route.operation, '.')+1:], "List")}
 	if l, ok := c.vars["location"]; ok {
 		place, _ := d.cat.location(l)
 		what.Region = place.Name
@@ -41,6 +41,21 @@ func (d dialect) Request(r *http.Request) fault.Request {
 		what.Region = g.Location
 	}
 	return what
+}
+
+// Unfinished has operations go on, as what Azure-AsyncOperation and Location point to shows them.
+func (d dialect) Unfinished(r *http.Request, a *fault.Answer) bool {
+	path := strings.ToLower(r.URL.Path)
+	switch monitor := r.URL.Query().Get("monitor") == "true"; {
+	case strings.Contains(path, "/operationresults/") || monitor:
+		*a = fault.Answer{Status: http.StatusAccepted, Header: http.Header{"Location": {d.cfg.BaseURL() + r.URL.RequestURI()}}}
+		return true
+	case strings.Contains(path, "/operations/"):
+		a.Body = fmt.Appendf(nil, `{"status":%q}`, inProgress)
+		a.Status, a.Header = http.StatusOK, http.Header{"Content-Type": {"application/json; charset=utf-8"}}
+		return true
+	}
+	return false
 }
 
 // Refuse answers with Azure's error of a kind.

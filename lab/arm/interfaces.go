@@ -248,6 +248,9 @@ func (s *Service) admitIPConfiguration(in *nic, ip *ipConfiguration, index int, 
 		return notReady(sub.ID, sub.Properties.ProvisioningState, in.ID)
 	}
 	p.Subnet.ID = sub.ID
+	if old != nil && parent(key(old.primary().Properties.Subnet.ID)) != key(n.ID) { // an interface stays in the network that it was made in
+		return refuse(http.StatusBadRequest, "SubnetsNotInSameVnet", "Subnet %s referenced by resource %s is not in the same Virtual Network %s as the network interface.", sub.ID, in.ID, parent(old.primary().Properties.Subnet.ID))
+	}
 	if index > 0 {
 		if first, _ := s.findSubnet(in.Properties.IPConfigurations[0].Properties.Subnet.ID); first != n {
 			return refuse(http.StatusBadRequest, "NicIpConfigurationsMustBeInSameVnet", "All IP configurations of network interface %s must be in the same virtual network.", in.ID)

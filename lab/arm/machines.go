@@ -349,8 +349,7 @@ func checkProfile(in *machine) *apiError {
 	return nil
 }
 
-// patchMachine changes what a PATCH may: tags, identity, user data, boot diagnostics, and whether the system's disk goes with
-// the machine; the rest is a PUT's.
+// patchMachine changes what a PATCH may: of what it doesn't speak, all stays as it is.
 func (s *Service) patchMachine(c *call) (*answer, *apiError) {
 	in, err := decode[machine](c.body)
 	if err != nil {
@@ -363,7 +362,7 @@ func (s *Service) patchMachine(c *call) (*answer, *apiError) {
 		return nil, internalError(err)
 	}
 	for name := range given.Properties {
-		if !slices.Contains([]string{"userData", "diagnosticsProfile", "storageProfile"}, name) {
+		if !slices.Contains([]string{"userData", "diagnosticsProfile", "storageProfile", "hardwareProfile", "osProfile", "networkProfile", "securityProfile"}, name) {
 			return nil, unsupported("Changing '%s' by PATCH is not supported.", name)
 		}
 	}
@@ -379,10 +378,20 @@ func (s *Service) patchMachine(c *call) (*answer, *apiError) {
 	if err := s.machineFree(m); err != nil {
 		return nil, err
 	}
-	if in.Tags != nil {
-		if err := checkTags(in.Tags); err != nil {
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	in.Name, in.ID, in.Location, in.Zones = m.Name, m.ID, m.Location, m.Zones
+	if err := s.checkChanges(in, m); err != nil {
+		return nil, err
+	}
+	if in.Identity != nil {
+		if err := s.identify(in, m); err != nil {
 			return nil, err
 		}
+		m.Identity = in.Identity
+	}
+	if in.Tags != nil {
 		m.Tags = in.Tags
 	}
 	if _, ok := given.Properties["userData"]; ok {
@@ -391,14 +400,5 @@ func (s *Service) patchMachine(c *call) (*answer, *apiError) {
 	if _, ok := given.Properties["diagnosticsProfile"]; ok {
 		m.Properties.DiagnosticsProfile = in.Properties.DiagnosticsProfile
 	}
-	if disk := in.Properties.StorageProfile.OSDisk; disk != nil && disk.DeleteOption != "" {
-		m.Properties.StorageProfile.OSDisk.DeleteOption = disk.DeleteOption
-	}
-	if in.Identity != nil {
-		if err := s.identify(in, m); err != nil {
-			return nil, err
-		}
-		m.Identity = in.Identity
-	}
-	return s.updatingMachine(c, m)
+	return s.updatingMachine(c, m, apply(in, m))
 }

@@ -24,7 +24,8 @@ func (d dialect) Request(r *http.Request) fault.Request {
 	if !known {
 		return fault.Request{}
 	}
-	return fault.Request{Action: to.scope, Region: d.regionOf(r)}
+	list := r.Method == http.MethodGet && !strings.Contains(pattern, "{") && !strings.HasSuffix(pattern, "/account")
+	return fault.Request{Action: to.scope, Region: d.regionOf(r), List: list}
 }
 
 // regionOf finds the region that a request is about; empty for none.
@@ -64,6 +65,20 @@ func (d dialect) regionOf(r *http.Request) string {
 		return ""
 	}
 	return in.Region
+}
+
+// unfinished are the states of what is done, and those before them: of actions, and of droplets.
+var unfinished = strings.NewReplacer(`"status":"completed"`, `"status":"in-progress"`, `"status":"active"`, `"status":"new"`)
+
+// Unfinished has actions and new droplets still on their way.
+func (d dialect) Unfinished(r *http.Request, a *fault.Answer) bool {
+	if !strings.Contains(r.URL.Path, "/droplets") && !strings.Contains(r.URL.Path, "/actions") {
+		return false
+	}
+	before := string(a.Body)
+	after := unfinished.Replace(before)
+	a.Body = []byte(after)
+	return after != before
 }
 
 // full are the words in which a quota that is full is told.

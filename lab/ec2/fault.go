@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/skyweld/skyweld/lab/ec2/internal/query"
@@ -38,7 +40,35 @@ func (d dialect) Request(r *http.Request) fault.Request {
 	if scope.Service == "sts" || scope.Service == "" && form.Get("Version") == stsVersion {
 		service = "sts"
 	}
-	return fault.Request{Action: service + ":" + form.Get("Action"), Region: scope.Region, DryRun: strings.EqualFold(form.Get("DryRun"), "true")}
+	return fault.Request{Action: service + ":" + form.Get("Action"), Region: scope.Region, DryRun: strings.EqualFold(form.Get("DryRun"), "true"), List: isList(form)}
+}
+
+// byID is a parameter that asks for one thing by its id.
+var byID = regexp.MustCompile(`^[A-Za-z]+Ids?\.1$`)
+
+// isList says whether an action asks what there is.
+func isList(form url.Values) bool {
+	for name := range form {
+		if byID.MatchString(name) {
+			return false
+		}
+	}
+	return strings.HasPrefix(form.Get("Action"), "Describe")
+}
+
+// unfinished are the states of instances that are done with something, and those before them.
+var unfinished = strings.NewReplacer(
+	"<code>16</code><name>running</name>", "<code>0</code><name>pending</name>",
+	"<code>48</code><name>terminated</name>", "<code>32</code><name>shutting-down</name>",
+	"<code>80</code><name>stopped</name>", "<code>64</code><name>stopping</name>",
+)
+
+// Unfinished has instances still start, stop or end. EC2 has no other operations that take their time.
+func (d dialect) Unfinished(_ *http.Request, a *fault.Answer) bool {
+	before := string(a.Body)
+	after := unfinished.Replace(before)
+	a.Body = []byte(after)
+	return after != before
 }
 
 // quotas are the errors of the actions that a quota limits, as "Error codes for the Amazon EC2 API" has them.

@@ -26,6 +26,9 @@ const (
 	DropAnswer Kind = "drop-answer"
 	Delay      Kind = "delay"
 	Hang       Kind = "hang"
+	Duplicate  Kind = "duplicate"
+	ListLag    Kind = "list-lag"
+	Stuck      Kind = "stuck"
 	Down       Kind = "down"
 )
 
@@ -61,6 +64,9 @@ var Kinds = []About{
 	{DropAnswer, false, "carry the request out, then cut the connection"},
 	{Delay, false, "carry the request out, late: delay 2s"},
 	{Hang, false, "never answer, until the client or the fault goes"},
+	{Duplicate, false, "carry the request out twice, and give the second answer"},
+	{ListLag, false, "answer lists as they were up to so long ago: list-lag 1m"},
+	{Stuck, false, "tell of what is done that it is still being done"},
 	{Down, false, "refuse connections to the whole cloud, or cut those about a --region"},
 	{CutOff, false, "the cloud's networks, or those of a --region, reach no other, and nobody reaches them"},
 	{NoBoot, true, "the machine runs and its system never comes up"},
@@ -83,7 +89,7 @@ type Rule struct {
 	Region string `json:"region,omitempty"`
 	// Machine is a pattern of a machine's id or name.
 	Machine string `json:"machine,omitempty"`
-	// Delay is how late a delayed answer is.
+	// Delay is how late a delayed answer is, and how far a list lags behind.
 	Delay Duration `json:"delay,omitempty"`
 	// After is how many requests or machines it lets pass at first.
 	After int `json:"after,omitempty"`
@@ -126,6 +132,8 @@ type Request struct {
 	Region string
 	// DryRun says that the request only asks whether it would be permitted.
 	DryRun bool
+	// List says that it asks what there is of a kind, and not for one thing by its id.
+	List bool
 }
 
 // Dialect is how a cloud's requests and errors read.
@@ -135,6 +143,16 @@ type Dialect interface {
 	// Refuse answers a request with the cloud's own error of a kind, one of Throttle, Deny, Expire, Quota, Capacity and
 	// Error. It returns false, and writes nothing, where the cloud has no such error for that action.
 	Refuse(http.ResponseWriter, *http.Request, Request, Kind) bool
+	// Unfinished makes of an answer that tells of something done one by which it is still being done. It returns false,
+	// and leaves the answer as it is, where it tells of no such thing.
+	Unfinished(*http.Request, *Answer) bool
+}
+
+// Answer is an answer that wasn't given yet.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
 }
 
 // Check says what is wrong with a rule; nil for a good one.
@@ -155,9 +173,9 @@ func (r Rule) Check() error {
 		}
 	}
 	switch {
-	case (r.Kind == Delay) != (r.Delay > 0):
-		if r.Kind == Delay {
-			return fmt.Errorf("kind: delay needs a time above zero: delay 2s")
+	case (r.Kind == Delay || r.Kind == ListLag) != (r.Delay > 0):
+		if r.Delay <= 0 {
+			return fmt.Errorf("kind: %s needs a time above zero: %s 2s", r.Kind, r.Kind)
 		}
 		return fmt.Errorf("kind: %s takes no time", r.Kind)
 	case r.Machine != "" && (r.Action != "" || r.Region != ""):

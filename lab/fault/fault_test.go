@@ -20,7 +20,15 @@ import (
 type plain struct{}
 
 func (plain) Request(r *http.Request) Request {
-	return Request{Action: "plain:" + strings.Trim(r.URL.Path, "/"), Region: r.URL.Query().Get("region"), DryRun: r.URL.Query().Has("dry")}
+	return Request{Action: "plain:" + strings.Trim(r.URL.Path, "/"), Region: r.URL.Query().Get("region"), DryRun: r.URL.Query().Has("dry"), List: strings.HasPrefix(r.URL.Path, "/List")}
+}
+
+func (plain) Unfinished(_ *http.Request, a *Answer) bool {
+	done := string(a.Body) == "done"
+	if done {
+		a.Body = []byte("going on")
+	}
+	return done
 }
 
 func (plain) Refuse(w http.ResponseWriter, _ *http.Request, _ Request, k Kind) bool {
@@ -394,7 +402,9 @@ func TestCheck(t *testing.T) {
 		{Rule{Kind: NoSSH, Machine: "x", Action: "y"}, "takes neither --action nor --region"},
 		{Rule{Kind: Deny, Action: "[x"}, `--action: found "[x": want a pattern with * and ?`},
 		{Rule{Kind: Delay}, "delay needs a time above zero: delay 2s"},
+		{Rule{Kind: ListLag}, "list-lag needs a time above zero: list-lag 2s"},
 		{Rule{Kind: Deny, Delay: 1}, "kind: deny takes no time"},
+		{Rule{Kind: Stuck, Delay: 1}, "kind: stuck takes no time"},
 		{Rule{Kind: Down, Times: 1}, "takes no --action, --after, --times or --rate"},
 		{Rule{Kind: Deny, After: -1}, "--after: found -1: want 1 or more"},
 		{Rule{Kind: Deny, Times: -1}, "--times: found -1: want 1 or more"},
@@ -411,7 +421,7 @@ func TestCheck(t *testing.T) {
 		if a.Machine {
 			r.Machine = "*"
 		}
-		if a.Kind == Delay {
+		if a.Kind == Delay || a.Kind == ListLag {
 			r.Delay = 1
 		}
 		if err := r.Check(); err != nil {

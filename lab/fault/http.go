@@ -60,6 +60,17 @@ func (s *Set) apply(rule Rule, d Dialect, what Request, next http.Handler, w htt
 			return true
 		}
 		next.ServeHTTP(w, r)
+	case Duplicate:
+		return twice(next, w, r)
+	case ListLag:
+		return what.List && s.serveOld(rule, next, w, r)
+	case Stuck:
+		a := record(next, r)
+		changed := d.Unfinished(r, a)
+		a.give(w)
+		if !changed {
+			s.missed(rule.ID)
+		}
 	case DropAnswer:
 		// The client may go before it is done: the request is carried out all the same.
 		next.ServeHTTP(&lost{header: http.Header{}}, r.WithContext(context.WithoutCancel(r.Context())))

@@ -27,7 +27,8 @@ type Set struct {
 type entry struct {
 	Rule
 	row  *chance.Rand
-	seen int // how many matched
+	seen int            // how many matched
+	old  map[string]old // of a list-lag: answers by request
 }
 
 // NewSet returns an empty set.

@@ -215,7 +215,7 @@ func (s *Service) deleteAccessConfig(c *call) (any, *apiError) {
 	})
 }
 
-// updateInterface accepts what changes nothing; moving an interface isn't in the lab.
+// updateInterface moves a stopped machine's interface to another address or subnet. Ranges of aliases aren't in the lab.
 func (s *Service) updateInterface(c *call) (any, *apiError) {
 	return s.changeInstance(c, "updateNetworkInterface", func(i *compute.Instance) *apiError {
 		nic, err := nicOf(c, i)
@@ -230,7 +230,10 @@ func (s *Service) updateInterface(c *call) (any, *apiError) {
 		if in.Fingerprint != fingerprint(nic) {
 			return conditionNotMet("Supplied fingerprint does not match current network interface fingerprint.")
 		}
-		changed := in.NetworkIP != "" && in.NetworkIP != nic.NetworkIP || given["aliasIpRanges"] && len(in.AliasIpRanges) > 0
+		if given["aliasIpRanges"] && len(in.AliasIpRanges) > 0 {
+			return unsupportedField("networkInterface")
+		}
+		changed := in.NetworkIP != "" && in.NetworkIP != nic.NetworkIP
 		for field, v := range map[string][2]string{"networks": {in.Network, nic.Network}, "subnetworks": {in.Subnetwork, nic.Subnetwork}} {
 			if v[0] == "" {
 				continue
@@ -241,9 +244,55 @@ func (s *Service) updateInterface(c *call) (any, *apiError) {
 			}
 			changed = changed || path != v[1]
 		}
-		if changed {
-			return unsupportedField("networkInterface")
+		if !changed {
+			return nil
 		}
+		if err := stopped(i); err != nil {
+			return err
+		}
+		return s.moveInterface(zoneToRegion(c.zone), nic, &in)
+	})
+}
+
+// moveInterface gives an interface another address or subnet; without a subnet it stays in its own.
+func (s *Service) moveInterface(region string, nic, in *compute.NetworkInterface) *apiError {
+	want := &compute.NetworkInterface{Network: in.Network, Subnetwork: in.Subnetwork, NetworkIP: in.NetworkIP}
+	if want.Network == "" && want.Subnetwork == "" {
+		want.Subnetwork = nic.Subnetwork
+	}
+	next, conflict, err := s.planInterface("networkInterface", region, want, 0)
+	switch {
+	case err != nil:
+		return err
+	case conflict != nil:
+		return invalidUsage(conflict.message)
+	}
+	nic.Network, nic.Subnetwork, nic.NetworkIP = next.Network, next.Subnetwork, next.NetworkIP
+	return nil
+}
+
+// updateInstance takes a whole machine, of which the lab lets only canIpForward differ: all else has calls of its own.
+func (s *Service) updateInstance(c *call) (any, *apiError) {
+	var in compute.Instance
+	if _, err := decode(c.body, &in); err != nil {
+		return nil, err
+	}
+	return s.changeInstance(c, "update", func(i *compute.Instance) *apiError {
+		switch {
+		case base(in.MachineType) != base(i.MachineType):
+			return unsupportedField("machineType")
+		case in.DeletionProtection != i.DeletionProtection:
+			return unsupportedField("deletionProtection")
+		case fingerprint(in.Labels) != fingerprint(i.Labels):
+			return unsupportedField("labels")
+		case in.Metadata == nil || metadataFingerprint(in.Metadata) != metadataFingerprint(i.Metadata):
+			return unsupportedField("metadata")
+		case len(in.Disks) != len(i.Disks) || len(in.NetworkInterfaces) != len(i.NetworkInterfaces):
+			return unsupportedField("disks")
+		case c.q.Get("mostDisruptiveAllowedAction") == "NO_EFFECT" && in.CanIpForward != i.CanIpForward && i.Status != statusTerminated:
+			return invalidUsage("The update needs the action REFRESH, which mostDisruptiveAllowedAction doesn't allow.")
+		}
+		i.CanIpForward = in.CanIpForward
 		return nil
 	})
 }

@@ -37,7 +37,7 @@ func (d dialect) Request(r *http.Request) fault.Request {
 	if m == nil {
 		return fault.Request{}
 	}
-	what := fault.Request{Action: "compute." + m.id}
+	what := fault.Request{Action: "compute." + m.id, List: strings.HasSuffix(m.id, ".list") || strings.HasSuffix(m.id, ".aggregatedList")}
 	for i, p := range m.parts {
 		switch p {
 		case "{region}":
@@ -56,6 +56,21 @@ func (d dialect) method(r *http.Request) (*apiMethod, []string) {
 	}
 	parts := strings.Split(path, "/")
 	return d.table.find(r.Method, parts), parts
+}
+
+// Unfinished has operations run on.
+func (d dialect) Unfinished(_ *http.Request, a *fault.Answer) bool {
+	var op map[string]any
+	if json.Unmarshal(a.Body, &op) != nil || op["kind"] != "compute#operation" || op["status"] != "DONE" {
+		return false
+	}
+	op["status"], op["progress"] = "RUNNING", 50
+	for _, end := range []string{"endTime", "error", "httpErrorStatusCode", "httpErrorMessage"} {
+		delete(op, end)
+	}
+	text, err := json.Marshal(op)
+	a.Body = text
+	return err == nil
 }
 
 // Refuse answers with Google's error of a kind; what a machine's insertion or start fails by shows in its operation.

@@ -57,6 +57,7 @@ func (s *Service) handlers() map[string]handler {
 		"instances.setDeletionProtection":  s.setDeletionProtection,
 		"instances.addAccessConfig":        s.addAccessConfig,
 		"instances.deleteAccessConfig":     s.deleteAccessConfig,
+		"instances.update":                 s.updateInstance,
 		"instances.updateNetworkInterface": s.updateInterface,
 		"instances.attachDisk":             s.attachDisk,
 		"instances.detachDisk":             s.detachDisk,

@@ -23,7 +23,7 @@ var cliCommands = map[string]func(*testscript.TestScript, bool, []string){"termi
 const screenPatience = 90 * time.Second
 
 // inTerminal runs a command in a terminal of its own, 80 columns wide, and keeps what it shows in the file screen:
-// terminal [-type TEXT] [-ctrl-c REGEXP] CODE COMMAND... The text is typed at once, with Enter after it; Ctrl-C when the
+// terminal [-type TEXT] [-ctrl-c REGEXP] CODE COMMAND... The texts are typed at once, each with Enter after it; Ctrl-C when the
 // screen matches.
 func inTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	var text string
@@ -31,7 +31,7 @@ func inTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
 		switch args[0] {
 		case "-type":
-			text = args[1] + "\r"
+			text += args[1] + "\r"
 		case "-ctrl-c":
 			when = regexp.MustCompile(`(?m)` + args[1])
 		default:

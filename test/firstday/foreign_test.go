@@ -21,22 +21,29 @@ var foreignCommands = map[string]func(*testscript.TestScript, bool, []string){"f
 
 // foreign makes a machine as somebody else would who has no idea of Skyweld, or takes it away again:
 //
+//	foreign aws NAME VPC           in a VPC in us-east-1
 //	foreign azure NAME GROUP       with a network of its own, in a resource group in eastus
 //	foreign digitalocean NAME VPC  in a VPC
-//	foreign gone azure|digitalocean NAME PLACE
+//	foreign gone aws|azure|digitalocean NAME PLACE
 func foreign(ts *testscript.TestScript, neg bool, args []string) {
 	gone := len(args) > 0 && args[0] == "gone"
 	if gone {
 		args = args[1:]
 	}
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: foreign [gone] azure|digitalocean NAME PLACE")
+		ts.Fatalf("usage: foreign [gone] aws|azure|digitalocean NAME PLACE")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	client, err := labClient(ts.Getenv("LAB"))
 	ts.Check(err)
 	switch args[0] {
+	case "aws":
+		if gone {
+			ts.Check(dropInstance(ctx, awsClient(ts, client), args[1]))
+		} else {
+			ts.Check(putInstance(ctx, awsClient(ts, client), args[1], args[2]))
+		}
 	case "azure":
 		a, err := newAzureREST(ctx, ts, client, args[2])
 		ts.Check(err)

@@ -26,7 +26,7 @@ func (w *world) loseCloud(lost string) {
 	}
 	before := len(w.runs())
 	survivors := slices.DeleteFunc(w.pods(), func(p pod) bool { return w.siteOf(p.Node) == lost })
-	w.must("lab", "fault", "cloud-down", lost)
+	w.Must("lab", "fault", "cloud-down", lost)
 	begin := time.Now()
 	var group sync.WaitGroup
 	for _, c := range controlPlaneClouds {
@@ -39,7 +39,7 @@ func (w *world) loseCloud(lost string) {
 		w.withoutCloud(lost, survivors, begin)
 	}
 
-	w.must("lab", "fault", "remove", "--all")
+	w.Must("lab", "fault", "remove", "--all")
 	begin = time.Now()
 	w.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
 	w.kubectl("rollout", "status", "ds/probe", "--timeout=180s")
@@ -48,7 +48,7 @@ func (w *world) loseCloud(lost string) {
 	if after := w.etcdMembers(); !maps.Equal(members, after) {
 		w.t.Errorf("etcd had the members %v before, and has %v after", members, after)
 	}
-	w.must("reconcile", "life", "--wait")
+	w.Must("reconcile", "life", "--wait")
 	for _, r := range w.runs()[:len(w.runs())-before] {
 		if r.Done > 0 {
 			w.t.Errorf("run %d did %d steps because %s was lost: %v", r.ID, r.Done, lost, r.ids())
@@ -69,7 +69,7 @@ func contextAt(cloud string) string {
 func (w *world) answersAgain(context string, begin time.Time) {
 	var failed error
 	kubectl := func(args ...string) bool {
-		_, err := w.quietly(w.path("kubectl"), append([]string{"--context", context, "--request-timeout", "4s"}, args...)...)
+		_, err := w.Quietly(w.Path("kubectl"), append([]string{"--context", context, "--request-timeout", "4s"}, args...)...)
 		if err != nil {
 			failed = fmt.Errorf("%.1f s: %s: %w", time.Since(begin).Seconds(), args[0], err)
 		}
@@ -93,7 +93,7 @@ func (w *world) answersAgain(context string, begin time.Time) {
 func (w *world) withoutCloud(lost string, survivors []pod, begin time.Time) {
 	w.t.Helper()
 	elsewhere := func(args ...string) (string, error) {
-		return w.quietly(w.path("kubectl"), append([]string{"--context", contextAt("gcp")}, args...)...)
+		return w.Quietly(w.Path("kubectl"), append([]string{"--context", contextAt("gcp")}, args...)...)
 	}
 	ready := func() (in, out int) {
 		list, err := elsewhere("get", "nodes", "--no-headers", "-L", "skyweld.dev/site")
@@ -126,7 +126,7 @@ func (w *world) withoutCloud(lost string, survivors []pod, begin time.Time) {
 			w.t.Errorf("the service answered %q on %s: %v", got, p.Node, err)
 		}
 	}
-	if said, err := w.quietly(w.bin, "reconcile", "life", "--wait"); err == nil || !strings.Contains(err.Error(), "my-"+lost) {
+	if said, err := w.Quietly(w.Bin, "reconcile", "life", "--wait"); err == nil || !strings.Contains(err.Error(), "my-"+lost) {
 		w.t.Errorf("reconcile without %s: %v\n%s", lost, err, said)
 	}
 }
@@ -171,6 +171,6 @@ func (w *world) etcdHealthy(begin time.Time) time.Duration {
 // etcdctl runs in the etcd pod of a node.
 func (w *world) etcdctl(args ...string) (string, error) {
 	const pki = "/etc/kubernetes/pki/etcd/"
-	return w.quietly(w.path("kubectl"), append([]string{"exec", "-n", "kube-system", "etcd-life-gcp-cp-1", "--", "etcdctl",
+	return w.Quietly(w.Path("kubectl"), append([]string{"exec", "-n", "kube-system", "etcd-life-gcp-cp-1", "--", "etcdctl",
 		"--cacert", pki + "ca.crt", "--cert", pki + "healthcheck-client.crt", "--key", pki + "healthcheck-client.key"}, args...)...)
 }

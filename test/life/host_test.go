@@ -1,8 +1,6 @@
 package life_test
 
 import (
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 )
 
 // strangers is what the clouds' own clients list, each where it is installed.
@@ -47,7 +44,7 @@ func (w *world) strangers() map[string][]string {
 
 func (w *world) list(name string, args ...string) []string {
 	w.t.Helper()
-	out, err := w.command(nil, name, args...)
+	out, err := w.Command(nil, name, args...)
 	if err != nil {
 		w.t.Fatalf("%s %s failed", name, strings.Join(args, " "))
 	}
@@ -62,9 +59,9 @@ func (w *world) strangersSee() {
 	var list struct {
 		Items []struct{ Key, Kind, Site, ID string }
 	}
-	w.json(&list, "get", "resources", "life", "-o", "json")
+	w.JSON(&list, "get", "resources", "life", "-o", "json")
 	if _, err := exec.LookPath("aws"); err == nil {
-		marked, err := w.command(nil, "aws", "ec2", "describe-tags", "--filters", "Name=key,Values=skyweld-key", "--query", "Tags[].ResourceId", "--output", "text")
+		marked, err := w.Command(nil, "aws", "ec2", "describe-tags", "--filters", "Name=key,Values=skyweld-key", "--query", "Tags[].ResourceId", "--output", "text")
 		if err != nil {
 			w.t.Fatal("aws ec2 describe-tags failed")
 		}
@@ -88,9 +85,9 @@ func (w *world) strangersSee() {
 		return
 	}
 	var cluster struct{ UID string }
-	w.json(&cluster, "get", "clusters", "life", "-o", "json")
+	w.JSON(&cluster, "get", "clusters", "life", "-o", "json")
 	for _, c := range []string{"azure", "digitalocean"} {
-		marked, err := w.command(nil, seesScript, c, cluster.UID)
+		marked, err := w.Command(nil, seesScript, c, cluster.UID)
 		if err != nil {
 			w.t.Fatalf("curl can't ask %s", c)
 		}
@@ -115,7 +112,7 @@ func hasCurl() bool {
 // memory holds engine and lab to their limits: what they have for themselves, shared pages divided (PSS).
 func (w *world) memory() {
 	w.t.Helper()
-	if mib := pss(strconv.Itoa(w.engine.Process.Pid)); mib > 100 {
+	if mib := pss(strconv.Itoa(w.Engine.Process.Pid)); mib > 100 {
 		w.t.Errorf("the engine has %d MiB: want at most 100", mib)
 	} else {
 		w.t.Logf("the engine has %d MiB", mib)
@@ -172,61 +169,4 @@ func pss(pid string) int {
 		return 0
 	}
 	return kb / 1024
-}
-
-// hostState is all of this machine that a lab could leave something in.
-func hostState(t *testing.T) map[string][]string {
-	t.Helper()
-	state := map[string][]string{
-		"network namespaces": names("/run/netns"),
-		"links":              names("/sys/class/net"),
-		"mounts":             nil, "cgroups": nil, "sysctls": nil, "nftables": nil, "rules": nil,
-	}
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(mounts)) {
-		state["mounts"] = append(state["mounts"], strings.TrimSpace(line))
-	}
-	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			state["cgroups"] = append(state["cgroups"], path)
-		}
-		return nil
-	})
-	for _, dir := range []string{"/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/net/ipv4", "/proc/sys/net/netfilter", "/proc/sys/fs/inotify"} {
-		for _, name := range names(dir) {
-			path := filepath.Join(dir, name)
-			if changing.MatchString(path) {
-				continue
-			}
-			if data, err := os.ReadFile(path); err == nil {
-				state["sysctls"] = append(state["sysctls"], fmt.Sprintf("%s = %s", path, strings.TrimSpace(string(data))))
-			}
-		}
-	}
-	for what, command := range map[string][]string{"nftables": {"nft", "list", "ruleset"}, "rules": {"ip", "rule"}, "routes": {"ip", "route"}} {
-		out, err := exec.Command(command[0], command[1:]...).Output()
-		if err != nil {
-			t.Logf("SKIPPED: comparing %s: %v", what, err)
-		}
-		state[what] = strings.Split(string(out), "\n")
-	}
-	return state
-}
-
-// changing are values under /proc/sys that change by themselves.
-var changing = regexp.MustCompile(`/(random|pty|ns_last_pid|nf_conntrack_count|drop_caches|compact_memory|perf_event_max_sample_rate|stat_refresh)`)
-
-func names(dir string) []string {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, e := range entries {
-		out = append(out, e.Name())
-	}
-	return out
 }

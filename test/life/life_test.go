@@ -6,13 +6,13 @@ package life_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skyweld/skyweld/internal/labtest"
 )
 
 const clusterFile = `
@@ -54,32 +54,29 @@ spec: {selector: {app: probe}, ports: [{port: 80, targetPort: 8080}]}
 `
 
 func TestLife(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: the lab's machines are Linux namespaces")
-	}
 	w := newWorld(t)
-	hostBefore := hostState(t)
-	w.startLab()
-	w.startEngine()
+	hostBefore := labtest.HostState(t)
+	w.StartLab()
+	w.StartEngine()
 	for _, c := range clouds {
-		w.must("account", "add", c, "my-"+c, "--from-env")
+		w.Must("account", "add", c, "my-"+c, "--from-env")
 	}
-	before := w.inventory()
+	before := w.Inventory(clouds...)
 	strangersBefore := w.strangers()
-	file := filepath.Join(w.dir, "cluster.yaml")
+	file := filepath.Join(w.Dir, "cluster.yaml")
 	write(t, file, clusterFile)
 
 	t.Log("plan, then apply, with the engine killed three times inside")
 	var planned struct {
 		Steps []struct{ ID string } `json:"steps"`
 	}
-	w.json(&planned, "plan", "-f", file, "-o", "json")
+	w.JSON(&planned, "plan", "-f", file, "-o", "json")
 	start := time.Now()
-	w.must("apply", "-f", file)
+	w.Must("apply", "-f", file)
 	w.killAt("3 steps done", func(r run) bool { return r.Done >= 3 })
 	w.killAt("a first contact", func(r run) bool { return r.has("prepare", "running") || r.has("configure", "running") })
 	w.killAt("kubeadm", func(r run) bool { return r.has("init", "running") || r.has("join", "running") })
-	w.must("apply", "-f", file, "--wait")
+	w.Must("apply", "-f", file, "--wait")
 	t.Logf("created in %.0f s, three kills included", time.Since(start).Seconds())
 	runs := w.runs()
 	if first := runs[len(runs)-1]; !slices.Equal(first.ids(), ids(planned.Steps)) {
@@ -88,13 +85,13 @@ func TestLife(t *testing.T) {
 	var again struct {
 		Steps []struct{ ID string } `json:"steps"`
 	}
-	w.json(&again, "plan", "-f", file, "-o", "json")
+	w.JSON(&again, "plan", "-f", file, "-o", "json")
 	if len(again.Steps) != 0 {
 		t.Errorf("a second plan has steps: %v", ids(again.Steps))
 	}
-	printed := filepath.Join(w.dir, "printed.yaml")
-	write(t, printed, w.must("get", "clusters", "life", "-o", "yaml"))
-	w.json(&again, "plan", "-f", printed, "-o", "json")
+	printed := filepath.Join(w.Dir, "printed.yaml")
+	write(t, printed, w.Must("get", "clusters", "life", "-o", "yaml"))
+	w.JSON(&again, "plan", "-f", printed, "-o", "json")
 	if len(again.Steps) != 0 {
 		t.Errorf("what get prints isn't what is there: %v", ids(again.Steps))
 	}
@@ -115,33 +112,40 @@ func TestLife(t *testing.T) {
 		w.loseCloud(c)
 	}
 
+	w.loseMachines()
+
 	t.Log("grow, shrink")
-	w.must("node", "add", "life", "--group", "jobs", "--wait")
+	w.Must("node", "add", "life", "--group", "jobs", "--wait")
 	w.wantNodes(8)
-	w.must("node", "remove", "life-jobs-1", "--wait")
+	w.Must("node", "remove", "life-jobs-1", "--wait")
 	w.wantNodes(7)
-	if out := w.must("ssh", "life-batch-1", "--", "/opt/skyweld/bin/skyweld", "agent", "status"); strings.Contains(out, "life-jobs-1") {
+	if out := w.Must("ssh", "life-batch-1", "--", "/opt/skyweld/bin/skyweld", "agent", "status"); strings.Contains(out, "life-jobs-1") {
 		t.Errorf("a peer still has the removed node in its config: %s", out)
 	}
-	if slices.ContainsFunc(w.inventory()["my-azure"], func(l string) bool { return strings.Contains(l, "life-jobs-1") }) {
+	if slices.ContainsFunc(w.Inventory(clouds...)["my-azure"], func(l string) bool { return strings.Contains(l, "life-jobs-1") }) {
 		t.Error("something of the removed node is still in the account")
 	}
 
 	t.Log("a machine terminated behind its back")
 	w.terminate("life-web-1")
-	w.must("reconcile", "life", "--wait")
+	w.Must("reconcile", "life", "--wait")
 	w.wantNodes(7)
 	w.memory()
+	d := w.discreet()
+	d.listen("life", "life-web-1", "alive")
+	uid := w.uid()
 
 	t.Log("delete")
 	start = time.Now()
-	w.must("delete", "life", "--wait")
+	w.Must("delete", "life", "--wait")
 	t.Logf("deleted in %.0f s", time.Since(start).Seconds())
-	w.same("inventory", before, w.inventory())
-	w.same("what strangers see", strangersBefore, w.strangers())
-	w.stopEngine()
-	w.must("lab", "stop", "--purge")
-	for _, d := range difference(hostBefore, hostState(t)) {
+	w.Same("inventory", before, w.Inventory(clouds...))
+	w.Same("what strangers see", strangersBefore, w.strangers())
+	d.listen(uid, "life-web-1", "deleted")
+	d.end()
+	w.StopEngine()
+	w.Must("lab", "stop", "--purge")
+	for _, d := range labtest.Difference(hostBefore, labtest.HostState(t)) {
 		if strings.Contains(d, ": new: ") { // what is gone was somebody else's
 			t.Errorf("left on this machine: %s", d)
 		}
@@ -158,8 +162,8 @@ func (w *world) killAt(what string, there func(run) bool) {
 		runs := w.runs()
 		if len(runs) > 0 && runs[0].Outcome == "running" && there(w.run(runs[0].ID)) {
 			w.t.Logf("killed at %s, %d steps done", what, runs[0].Done)
-			w.killEngine()
-			w.startEngine()
+			w.KillEngine()
+			w.StartEngine()
 			return
 		}
 		if len(runs) > 0 && runs[0].Outcome == "succeeded" && runs[0].Total > 0 {
@@ -219,7 +223,7 @@ func (w *world) crossed() map[crossing]int {
 			Packets int
 		}
 	}
-	w.json(&status, "lab", "status", "-o", "json")
+	w.JSON(&status, "lab", "status", "-o", "json")
 	out := map[crossing]int{}
 	for _, c := range status.Traffic {
 		out[c.crossing] += c.Packets
@@ -253,7 +257,7 @@ func (w *world) noDoubles(nodes int) {
 	w.t.Helper()
 	machines := 0
 	seen := map[string]bool{}
-	for _, list := range w.inventory() {
+	for _, list := range w.Inventory(clouds...) {
 		for _, line := range list {
 			var i struct{ Kind, ID, Name, Cluster, Detail string }
 			if err := json.Unmarshal([]byte(line), &i); err != nil {
@@ -274,30 +278,4 @@ func (w *world) noDoubles(nodes int) {
 	if machines != nodes {
 		w.t.Errorf("%d machines in the accounts: want %d", machines, nodes)
 	}
-}
-
-func (w *world) same(what string, before, after map[string][]string) {
-	w.t.Helper()
-	for _, d := range difference(before, after) {
-		w.t.Errorf("%s differs after the delete: %s", what, d)
-	}
-}
-
-// difference lists what is in one and not in the other.
-func difference(before, after map[string][]string) []string {
-	var out []string
-	for key := range before {
-		for _, l := range before[key] {
-			if !slices.Contains(after[key], l) {
-				out = append(out, fmt.Sprintf("%s: gone: %s", key, l))
-			}
-		}
-		for _, l := range after[key] {
-			if !slices.Contains(before[key], l) {
-				out = append(out, fmt.Sprintf("%s: new: %s", key, l))
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
 }

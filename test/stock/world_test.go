@@ -348,7 +348,7 @@ func (s *scene) wait(change store.Change, err error, patience time.Duration) {
 		case err != nil:
 		case change.State == store.Applied:
 			return
-		case change.State == store.Failed || change.State == store.Cancelled:
+		case change.State == store.Failed || change.State == store.Cancelled || change.Tries > 0:
 			s.t.Fatalf("the change %s: %s", change.Kind, change.Error)
 		case time.Now().After(deadline):
 			s.t.Fatalf("the change %s is not done after %s; the end of the consoles:\n%s", change.Kind, patience, s.consoles())

@@ -40,14 +40,7 @@ func TestAZ(t *testing.T) {
 	t.Parallel()
 	l := newAzureLab(t, world.Instant)
 	az := newAZ(t, l)
-	az.steps("log in", []step{
-		{line: "cloud register -n lab --endpoint-resource-manager " + l.url + " --endpoint-active-directory " + l.url + "/adfs --endpoint-active-directory-resource-id " + l.url +
-			" --endpoint-gallery " + l.url + " --endpoint-vm-image-alias-doc " + l.url + "/aliases.json"},
-		{line: "cloud set -n lab"},
-		{line: "cloud update -n lab --profile 2020-09-01-hybrid"},
-		{line: "login --service-principal -u " + azureClient + " -p wrong --tenant " + azureTenant, refused: "-", message: "AADSTS7000215"},
-		{line: "login --service-principal -u " + azureClient + " -p " + azureSecret + " --tenant " + azureTenant + " --query [].state -o tsv", want: "Enabled"},
-	})
+	az.steps("log in", azLogin(l))
 	for _, part := range []struct {
 		name  string
 		steps []step
