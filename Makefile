@@ -47,7 +47,7 @@ test-unit: ## what needs neither root nor a cluster
 
 .PHONY: crash
 crash: ## stop the engine before and after everything that it does, once each
-	@bash -o pipefail -c "CRASH_POINTS=all go test -tags $(TAGS) -count 1 -timeout 30m -parallel 4 -run '^(TestCrash|TestFrozen)$$' -v ./engine | grep -v -E '^(=== | *--- PASS)'"
+	@bash -o pipefail -c "CRASH_POINTS=all go test -tags $(TAGS) -count 1 -timeout 30m -parallel 4 -run '^(TestCrash|TestFrozen)$$' -v ./engine | grep --line-buffered -v -E '^(=== | *--- PASS)'"
 
 .PHONY: soak
 soak: deps build bundle ## SOAK_TIME of random changes, drifts, faults and kills over the lab (default 20m; root)
@@ -59,7 +59,8 @@ test-stock: build bundle ## an ordinary Debian as a node, under qemu, and its cl
 
 .PHONY: bench
 bench: ## figures: speed, memory
-	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 1s ./plan ./mesh ./spec ./geo ./store ./lab/fabric
+	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 1s ./plan ./lab/fabric
+	go test -tags $(TAGS) -timeout 60m -run '^$$' -bench . -benchtime 1x ./internal/fleet
 	scripts/bench.sh memory
 
 .PHONY: bench-create

@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -68,8 +70,9 @@ func certificates(m *host.Machine) ([]node.Certificate, error) {
 	return out, nil
 }
 
-// controlPlanePrograms are what kubeadm runs on a control-plane node.
-var controlPlanePrograms = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+// controlPlanePrograms are what kubeadm runs on a control-plane node, in the order in which they are started again: an API
+// server without its etcd takes minutes to end.
+var controlPlanePrograms = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"}
 
 // renew makes the node's certificates anew: the kubelet's is sent, those of the control plane are kubeadm's work, which has
 // the authorities' keys there. Who uses them is started again.
@@ -86,33 +89,63 @@ func (d *daemon) renew(ctx context.Context, r node.Renewal) error {
 	if _, err := m.Link(kubeletClient, kubeletMade); err != nil {
 		return err
 	}
-	if m.Exists(etcdManifest) {
-		if _, err := m.Tools.Run(ctx, host.Command{Name: "kubeadm", Args: []string{"certs", "renew", "all"}}); err != nil {
-			return err
-		}
-		for _, name := range controlPlanePrograms {
-			if err := endProcesses(m, name); err != nil {
-				return err
-			}
-		}
-	}
-	return m.RestartService(ctx, kubeletService)
-}
-
-// endProcesses asks the processes of a program to end; the kubelet starts them again.
-func endProcesses(m *host.Machine, name string) error {
-	running, err := processes(m, name)
-	if err != nil {
+	if err := m.RestartService(ctx, kubeletService); err != nil || !m.Exists(etcdManifest) {
 		return err
 	}
-	for _, p := range running {
-		pid, err := strconv.Atoi(p.pid)
-		if err != nil {
-			return err
-		}
-		if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+	if _, err := m.Tools.Run(ctx, host.Command{Name: "kubeadm", Args: []string{"certs", "renew", "all"}}); err != nil {
+		return err
+	}
+	for _, name := range controlPlanePrograms {
+		if err := startAgain(ctx, m, name); err != nil {
 			return fmt.Errorf("start %s again: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// How long a program may take to end before it is made to, and the kubelet to start it again.
+const (
+	endPatience   = 20 * time.Second
+	startPatience = 2 * time.Minute
+)
+
+// startAgain ends the processes of a program and waits until the kubelet has started it again.
+func startAgain(ctx context.Context, m *host.Machine, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, endPatience+startPatience)
+	defer cancel()
+	old, err := processes(m, name)
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	signal, hard := unix.SIGTERM, time.Now().Add(endPatience)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		now, err := processes(m, name)
+		if err != nil {
+			return err
+		}
+		left := slices.DeleteFunc(slices.Clone(now), func(p process) bool {
+			return !slices.ContainsFunc(old, func(o process) bool { return o.pid == p.pid })
+		})
+		if len(left) == 0 && len(now) > 0 {
+			return nil
+		}
+		if signal == 0 && time.Now().After(hard) {
+			signal, hard = unix.SIGKILL, time.Now().Add(startPatience)
+		}
+		for _, p := range left {
+			if pid, err := strconv.Atoi(p.pid); err != nil {
+				return err
+			} else if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+		}
+		signal = 0
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }

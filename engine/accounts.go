@@ -228,7 +228,14 @@ func (e *Engine) CheckAccount(ctx context.Context, name string) (cloud.Report, e
 
 // RemoveAccount forgets an account that no cluster uses.
 func (e *Engine) RemoveAccount(ctx context.Context, name string) error {
-	return e.noAccount(ctx, name, e.store.DeleteAccount(ctx, name))
+	if err := e.store.DeleteAccount(ctx, name); err != nil {
+		return e.noAccount(ctx, name, err)
+	}
+	e.driverMu.Lock()
+	defer e.driverMu.Unlock()
+	delete(e.drivers, name)
+	delete(e.traffics, name)
+	return nil
 }
 
 // noAccount turns the error of a name that no account has into a problem that says which there are.

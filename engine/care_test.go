@@ -49,10 +49,10 @@ func (s *scene) health(uid string) (store.Phase, map[string]string) {
 	return phase, out
 }
 
-// woken says whether the cluster was woken since its last run, and forgets it.
+// woken says whether the cluster is due since its last run, and forgets it.
 func (s *scene) woken(uid string) bool {
 	s.t.Helper()
-	claim, err := s.engine.store.ClaimAsked(s.t.Context(), "test", time.Minute)
+	claim, err := s.engine.store.ClaimCluster(s.t.Context(), "test", time.Minute)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func (s *scene) woken(uid string) bool {
 	return claim.Cluster == uid
 }
 
-// world changes something of the machines' inside.
+// sick lets Kubernetes call a node NotReady though its machine runs, or ends that.
 func (s *scene) sick(node string, is bool) {
 	if is {
 		s.world.Sick[node] = true
@@ -186,7 +186,7 @@ func TestCareWakesARepair(t *testing.T) {
 	if phase, got := s.health(uid); phase != store.Degraded || !strings.HasPrefix(got[nodesReady], "False 4 of 5 nodes are Ready: demo-batch-1") {
 		t.Fatalf("%s: %v", phase, got)
 	}
-	claim, err := s.engine.store.ClaimAsked(t.Context(), "engine", s.engine.patience.lease)
+	claim, err := s.engine.store.ClaimCluster(t.Context(), "engine", s.engine.patience.lease)
 	if err != nil || claim == nil {
 		t.Fatalf("no run was woken: %v", err)
 	}

@@ -394,7 +394,11 @@ func (e *Engine) Cancel(ctx context.Context, id int64, who string) (store.Change
 		if err != nil {
 			return ch, err
 		}
-		return e.store.CancelChange(ctx, q, id, who, moves)
+		if ch, err = e.store.CancelChange(ctx, q, id, who, moves); err != nil {
+			return ch, err
+		}
+		e.event(ctx, ch.Cluster, store.Normal, "Cancelled", "cluster "+q.Cluster.Name, fmt.Sprintf("change %d (%s: %s) was cancelled by %s", id, ch.Kind, ch.Summary, who))
+		return ch, nil
 	})
 }
 

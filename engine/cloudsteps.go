@@ -191,9 +191,15 @@ func (r *run) settle(ctx context.Context) error {
 			live[identity{r.account(g.Site), p.Kind, p.ID}] = true
 		}
 	}
+	parts, err := r.parts()
+	if err != nil {
+		return err
+	}
 	for _, line := range r.ledger.lines {
 		id := r.lineIdentity(line)
-		if _, unknown := r.unknown[line.Site]; unknown || live[id] || r.sites[line.Site] == nil || r.young(line.Made) && !gone[id] {
+		// What came along with a machine is gone with it: of a deletion the last inventory makes sure of that.
+		lags := r.young(line.Made) && !gone[id] && (!r.deleting || parts[id] == "")
+		if _, unknown := r.unknown[line.Site]; unknown || live[id] || r.sites[line.Site] == nil || lags {
 			continue
 		}
 		if err := r.e.store.DeleteResource(ctx, r.fence, line.Key); err != nil {
@@ -209,7 +215,7 @@ func (r *run) settle(ctx context.Context) error {
 		o, there := r.objects[i.Key]
 		_, unknown := r.unknown[i.Site]
 		switch {
-		case unknown:
+		case unknown, r.forsaken(i.Site):
 		case i.Action == string(plan.Delete) && !there: // it was under way and has happened
 			end = store.IntentDone
 		case i.Action == string(plan.Create) && there && !r.young(i.Created) && r.explainedBy(i, r.got) < 0 && r.recorded()[identity{r.account(i.Site), o.Kind, o.ID}]:
@@ -323,7 +329,7 @@ func (r *run) awaitMachine(ctx context.Context, name string) (cloud.Object, erro
 	if made.ID == "" {
 		return cloud.Object{}, fmt.Errorf("the machine of node %s has not been made", name)
 	}
-	pause := min(watchFirst, r.e.patience.retry)
+	pause, began := min(watchFirst, r.e.patience.retry), time.Now()
 	for {
 		seen, err := r.watch[site].look(ctx, pause, func(ctx context.Context) ([]cloud.Object, error) {
 			return st.driver.Observe(ctx, r.cluster.UID, st.spec.Region)
@@ -342,6 +348,9 @@ func (r *run) awaitMachine(ctx context.Context, name string) (cloud.Object, erro
 			return o, nil
 		case ok:
 			why = fmt.Sprintf("machine %s is %s and has not both its addresses yet", o.ID, o.State)
+		}
+		if limit := r.e.patience.call; limit > 0 && time.Since(began) > limit {
+			return cloud.Object{}, &cloud.Error{Class: cloud.Unavailable, Op: "wait for node " + name, Message: fmt.Sprintf("%s, after %s", why, limit)}
 		}
 		select {
 		case <-ctx.Done():

@@ -176,7 +176,7 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 		}
 	}
 	reason := runReason(changes, deleting, c)
-	if reason == scheduled && claim.Asked {
+	if reason == scheduled {
 		reason = e.wokenFor(ctx, c)
 	}
 	s, quiet, err := e.passes(ctx, fence, c, deleting, reason)
@@ -197,7 +197,8 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 	}
 	next, concluded := e.conclude(end, fence, c, s, err)
 	if err == nil && !deleting {
-		e.keepSnapshot(ctx, fence, s)
+		approved := slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Kind == store.Approve })
+		e.keepSnapshot(ctx, fence, s, approved)
 	}
 	return next, concluded
 }
@@ -267,10 +268,10 @@ func runReason(changes []store.Change, deleting bool, c store.Cluster) string {
 	return scheduled
 }
 
-// scheduled is the reason of a run for which nobody asked.
+// scheduled is the reason of a run whose time has come, and nothing else.
 const scheduled = "scheduled"
 
-// wokenFor is the reason of a run that was woken without a change: what was seen since the last one, if anything.
+// wokenFor is the reason of a run for which nobody asked: what was seen since the last one, if anything.
 func (e *Engine) wokenFor(ctx context.Context, c store.Cluster) string {
 	care, err := e.store.GetCare(ctx, c.UID)
 	if err != nil {

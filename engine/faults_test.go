@@ -384,4 +384,3 @@ func TestPauseEndsWithDeletion(t *testing.T) {
 		}
 	})
 }
-

@@ -179,7 +179,7 @@ func (r *run) installAgent(ctx context.Context, conn Machine) error {
 	return err
 }
 
-// configureNode sends a node its config and, when it is a member already, brings its labels in line.
+// configureNode sends a node its config, and the agent where that isn't the engine's.
 func (r *run) configureNode(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, configurePatience)
 	defer cancel()
@@ -193,13 +193,7 @@ func (r *run) configureNode(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if err := r.apply(ctx, conn, name); err != nil {
-		return err
-	}
-	if n, ok := r.members[name]; ok && n.ProviderID == r.facts.get(name).ProviderID {
-		return r.labelNode(ctx, name)
-	}
-	return nil
+	return r.apply(ctx, conn, name)
 }
 
 // apply computes, signs and sends a node's config and records what was accepted.

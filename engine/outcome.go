@@ -127,11 +127,11 @@ func (e *Engine) bury(ctx context.Context, fence store.Fence, c store.Cluster, s
 	if err != nil {
 		return err
 	}
-	e.event(ctx, c.UID, store.Normal, "Deleted", "cluster "+c.Name, receipt.Summary)
-	if err := e.endChanges(ctx, fence, c, ""); err != nil {
+	if err := e.store.MarkDeleted(ctx, fence, receipt); err != nil {
 		return err
 	}
-	return e.store.MarkDeleted(ctx, fence, receipt)
+	e.event(ctx, c.UID, store.Normal, "Deleted", "cluster "+c.Name, receipt.Summary)
+	return nil
 }
 
 // saveStatus stores phase, conditions and status; conditions that aren't given stay.

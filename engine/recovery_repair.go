@@ -159,6 +159,11 @@ func (r *run) renewNode(ctx context.Context, name string) error {
 		return err
 	}
 	r.note(ctx, "CertificatesRenewed", "node "+name, "its certificates are good for a year again")
+	if f := r.facts.get(name); f.seat() == f.Machine { // its etcd was started again, and the next one waits for that
+		if _, err := retryPlain(ctx, readyPatience, func(ctx context.Context) (kube.EtcdState, error) { return r.etcdState(ctx, name) }); err != nil {
+			return err
+		}
+	}
 	return r.ready(ctx, name, readyPatience)
 }
 

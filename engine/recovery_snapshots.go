@@ -33,14 +33,14 @@ func (e *Engine) Snapshots(ctx context.Context, name string) ([]store.Snapshot, 
 	return e.store.ListSnapshots(ctx, c.UID)
 }
 
-// keepSnapshot takes a snapshot of etcd when the last one is old. It belongs to no step: nothing of the cluster depends on it,
+// keepSnapshot takes a snapshot of etcd when the last one is old, or of what may have been recovered. It belongs to no step: nothing of the cluster depends on it,
 // and one that can't be taken is told and tried again after the next run.
-func (e *Engine) keepSnapshot(ctx context.Context, fence store.Fence, s *survey) {
+func (e *Engine) keepSnapshot(ctx context.Context, fence store.Fence, s *survey, recovered bool) {
 	if s == nil || s.council == nil || s.kubeErr != nil || ctx.Err() != nil {
 		return
 	}
 	all, err := e.store.ListSnapshots(ctx, fence.Cluster)
-	if err == nil && len(all) > 0 && s.now.Sub(all[0].Taken) < snapshotEvery {
+	if err == nil && !recovered && len(all) > 0 && s.now.Sub(all[0].Taken) < snapshotEvery {
 		return
 	}
 	if err == nil {

@@ -251,12 +251,15 @@ func (m *maker) resources() error {
 		if why := m.failed(r.Key); why != "" {
 			diffs = append(diffs, Difference{Field: failedField, Have: why, Want: "another machine"})
 		}
-		if len(diffs) == 0 || spared[r.Key] {
+		if spared[r.Key] { // what needs no replacement is mended all the same
+			diffs = slices.DeleteFunc(diffs, func(d Difference) bool { return !inPlace(info, d) })
+		}
+		if len(diffs) == 0 {
 			continue
 		}
 		step.Action, step.Reason = Update, reasons(diffs)
 		for _, d := range diffs {
-			if d.Field != cloud.FieldState && d.Field != cloud.FieldMark && !slices.Contains(info.Mutable, d.Field) {
+			if !inPlace(info, d) {
 				step.Action = Replace
 			}
 			if !slices.Contains(step.Fields, d.Field) {
@@ -271,6 +274,11 @@ func (m *maker) resources() error {
 	}
 	m.orderReplacements(replaced)
 	return nil
+}
+
+// inPlace says whether an update can mend a difference.
+func inPlace(info cloud.KindInfo, d Difference) bool {
+	return d.Field == cloud.FieldState || d.Field == cloud.FieldMark || slices.Contains(info.Mutable, d.Field)
 }
 
 // orderReplacements splits each replacement whose dependents are replaced too: the dependents must go first, and a step
@@ -337,15 +345,31 @@ func (m *maker) deletes() {
 		m.steps[step.ID] = &step
 		made = append(made, m.steps[step.ID])
 	}
-	owners := m.owners()
-	apart := func(a, b *Step) bool { // they serve different machines, so that neither uses the other
-		x, y := owners[a.Key].Name, owners[b.Key].Name
-		return m.in.Deleting && x != "" && y != "" && x != y
+	m.orderDeletes(made)
+}
+
+// orderDeletes lets what was made later at a site go first. Of a cluster that goes whole the things of one machine don't wait
+// for those of another: neither uses the other.
+func (m *maker) orderDeletes(made []*Step) {
+	type leaving struct {
+		id, owner string
+		layer     int
 	}
-	for _, a := range made {
-		for _, b := range made {
-			if a.Site == b.Site && m.layer(b.Site, b.Kind) > m.layer(a.Site, a.Kind) && !apart(a, b) {
-				m.depend(a.ID, b.ID)
+	sites := map[string][]leaving{}
+	owners := m.owners()
+	for _, s := range made {
+		l := leaving{id: s.ID, layer: m.layer(s.Site, s.Kind)}
+		if m.in.Deleting {
+			l.owner = owners[s.Key].Name
+		}
+		sites[s.Site] = append(sites[s.Site], l)
+	}
+	for _, list := range sites {
+		for _, a := range list {
+			for _, b := range list {
+				if b.layer > a.layer && (a.owner == "" || b.owner == "" || a.owner == b.owner) {
+					m.depend(a.id, b.id)
+				}
 			}
 		}
 	}

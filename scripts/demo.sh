@@ -192,7 +192,7 @@ down() {
 		die "$left things are left, see above; $base keeps what is known about it, and 'make demo-down' can be run again"
 	fi
 	rm -rf "$engine" "${base:?}"/{before,bin}
-	rm -f "$base"/{cluster.yaml,kubeconfig,kubeconfig.new,phases,inventory.new,stranger.log,lab-name,lab-processes,engine.log,engine.pid}
+	rm -f "$base"/{cluster.yaml,kubeconfig,kubeconfig.new,phases,inventory.new,receipt.json,stranger.log,lab-name,lab-processes,engine.log,engine.pid}
 	rmdir "$base" 2>/dev/null || say "$base holds files that are not the demo's: it stays"
 	say "nothing is left"
 }
@@ -207,6 +207,12 @@ delete_cluster() {
 		strangers "$uid" "before the delete"
 		skyweld delete "$cluster" --wait || return 1
 		strangers "$uid" "after the delete"
+		if skyweld receipt "$uid" -o json >"$base/receipt.json" && skyweld receipt --verify "$base/receipt.json" >/dev/null &&
+			grep -q '"state": "nothing-left"' "$base/receipt.json" && ! grep -q '"differences"' "$base/receipt.json"; then
+			ok "the engine's signed receipt says the same: no difference in any account"
+		else
+			found "the receipt tells of something, or its signature doesn't fit: skyweld receipt $uid"
+		fi
 	fi
 	for account in $(skyweld account list -o json | items name); do
 		c=$(before "inventory-$account.json")

@@ -95,7 +95,8 @@ func (s *Store) CareDue(ctx context.Context) (in time.Duration, ok bool, err err
 
 // SetCare stores what was seen under a claim; the error wraps ErrFenced when somebody else looks after the cluster since.
 // With wake the cluster becomes due now, unless it is paused, or a run is on or has begun since the claim: what that finds
-// is newer. woken says whether it did.
+// is newer. It is merely due: when a hundred clusters are in trouble at once, what people ask for still comes first. woken
+// says whether it did.
 func (s *Store) SetCare(ctx context.Context, claim CareClaim, conditions []Condition, memory json.RawMessage, wake bool) (woken bool, err error) {
 	list, err := conditionList(conditions)
 	if err != nil {
@@ -114,7 +115,7 @@ func (s *Store) SetCare(ctx context.Context, claim CareClaim, conditions []Condi
 		if err != nil || !wake {
 			return err
 		}
-		n, err = t.exec(`UPDATE clusters SET wakes = wakes + 1, scheduled = $3, next_run_at = CASE WHEN next_run_at < $3 THEN next_run_at ELSE $3 END
+		n, err = t.exec(`UPDATE clusters SET scheduled = $3, next_run_at = CASE WHEN next_run_at < $3 THEN next_run_at ELSE $3 END
 			WHERE uid = $1 AND lease_epoch = $2 AND lease_owner = '' AND paused = 0 AND deleted = 0`, claim.Cluster, claim.Current.Lease.Epoch, t.now)
 		woken = n == 1
 		return err

@@ -282,8 +282,8 @@ func (t *tx) requestDelete(uid string) error {
 		phase = $3 WHERE uid = $1`, uid, t.now, string(Deleting))
 }
 
-// MarkDeleted ends a cluster's life: its name and accounts are free, its nodes and secrets are forgotten, queued changes
-// are cancelled, the lease ends. History stays. The error wraps ErrInUse while the ledger holds something or an intent is
+// MarkDeleted ends a cluster's life: its name and accounts are free, its nodes and secrets are forgotten, what was being
+// applied (its deletion) is, queued changes are cancelled, the lease ends. History stays. The error wraps ErrInUse while the ledger holds something or an intent is
 // open. A receipt is kept in the same transaction.
 func (s *Store) MarkDeleted(ctx context.Context, fence Fence, receipts ...Receipt) error {
 	uid := fence.Cluster
@@ -311,11 +311,15 @@ func (s *Store) MarkDeleted(ctx context.Context, fence Fence, receipts ...Receip
 			uid, string(Cancelled), t.now, string(Queued)); err != nil {
 			return err
 		}
+		if _, err := t.exec("UPDATE changes SET state = $2, ended = $3, error = '' WHERE cluster = $1 AND state = $4", uid, string(Applied), t.now, string(Applying)); err != nil {
+			return err
+		}
 		return t.one(`UPDATE clusters SET phase = $2, deleted = $3, lease_owner = '', lease_until = 0, paused = 0, paused_by = '', pause_reason = '',
 			delete_requested = CASE WHEN delete_requested = 0 THEN $3 ELSE delete_requested END WHERE uid = $1`, uid, string(Deleted), t.now)
 	})
 	if err == nil {
 		s.hub.notify(uid, Clusters)
+		s.hub.notify(uid, Changes)
 	}
 	return err
 }

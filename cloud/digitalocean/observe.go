@@ -190,7 +190,10 @@ func vpcObject(v *godo.VPC) cloud.Object {
 }
 
 func firewallObject(f *godo.Firewall, by names) cloud.Object {
-	key, _ := keyInName(by.cluster, f.Name)
+	key, ours := keyInName(by.cluster, f.Name)
+	if !ours {
+		key = ""
+	}
 	s := &FirewallSpec{Tags: []string{}, Droplets: []string{}}
 	for _, t := range f.Tags {
 		s.Tags = append(s.Tags, by.tag(t))

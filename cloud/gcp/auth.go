@@ -172,7 +172,21 @@ func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	token.SetAuthHeader(r)
-	return b.base.RoundTrip(r)
+	answer, err := b.base.RoundTrip(r)
+	if err == nil && answer.StatusCode == http.StatusUnauthorized {
+		b.forget(token)
+	}
+	return answer, err
+}
+
+// forget drops a token that was refused, however long our clock would have it last: the clock may have been set back, or the
+// token withdrawn.
+func (b *bearer) forget(token *oauth2.Token) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.token == token {
+		b.token = nil
+	}
 }
 
 func (b *bearer) valid() *oauth2.Token {

@@ -19,22 +19,30 @@ const (
 func online(routes []*compute.Route) map[string]bool {
 	out := map[string]bool{}
 	for _, r := range routes {
-		if r.DestRange == anywhere && len(r.Tags) == 0 && r.NextHopGateway != "" && lastPart(r.NextHopGateway) == lastPart(internetGateway) {
+		if leadsOut(r) {
 			out[pathOf(r.Network)] = true
 		}
 	}
 	return out
 }
 
+// leadsOut says that a route leads all machines of its network to the internet.
+func leadsOut(r *compute.Route) bool {
+	return r.DestRange == anywhere && len(r.Tags) == 0 && r.NextHopGateway != "" && lastPart(r.NextHopGateway) == lastPart(internetGateway)
+}
+
 // routeKey is the mark of a route that stands in for Google's own.
 func routeKey(network string) string { return cloud.CutKey(network+"-route", cloud.MaxKey) }
 
-// bringRoute makes a route to the internet where there is none any more. Google's own can't be made again: its name is
-// Google's choice.
-func (w *work) bringRoute(ctx context.Context, at place) error {
+// bringRoute makes a route to the internet where there is none any more, or takes away those that there are. Google's own
+// can't be made again: its name is Google's choice.
+func (w *work) bringRoute(ctx context.Context, at place, wanted bool) error {
 	routes, err := w.d.listRoutes(ctx)
-	if err != nil || online(routes)[at.path] {
+	if err != nil || online(routes)[at.path] == wanted {
 		return err
+	}
+	if !wanted {
+		return w.d.removeRoutes(ctx, at, routes, leadsOut)
 	}
 	key := routeKey(w.res.Key)
 	op, err := w.d.api.Routes.Insert(at.project, &compute.Route{
@@ -60,19 +68,31 @@ func (d *Driver) removeNetwork(ctx context.Context, owner cloud.Owner, at place)
 		return fmt.Errorf("look for routes that are in the way: %w", err)
 	}
 	found := false
-	for _, r := range routes {
+	err = d.removeRoutes(ctx, at, routes, func(r *compute.Route) bool {
 		uid, key, _ := cloud.ParseDescription(r.Description)
-		if pathOf(r.Network) != at.path || uid != owner.UID || r.Name != owner.ResourceName(key) {
-			continue
-		}
-		found = true
-		op, err := d.api.Routes.Delete(at.project, r.Name).Context(ctx).Do()
-		if err := unlessGone(d.do(ctx, op, err)); err != nil {
-			return fmt.Errorf("delete the route %s, which is in the way: %w", r.Name, err)
-		}
-	}
-	if !found {
+		ours := uid == owner.UID && r.Name == owner.ResourceName(key)
+		found = found || ours
+		return ours
+	})
+	switch {
+	case err != nil:
+		return err
+	case !found:
 		return refusal
 	}
 	return remove()
+}
+
+// removeRoutes deletes some of a network's routes.
+func (d *Driver) removeRoutes(ctx context.Context, at place, routes []*compute.Route, which func(*compute.Route) bool) error {
+	for _, r := range routes {
+		if pathOf(r.Network) != at.path || !which(r) {
+			continue
+		}
+		op, err := d.api.Routes.Delete(at.project, r.Name).Context(ctx).Do()
+		if err := unlessGone(d.do(ctx, op, err)); err != nil {
+			return fmt.Errorf("delete the route %s: %w", r.Name, err)
+		}
+	}
+	return nil
 }

@@ -82,7 +82,7 @@ func (w *work) bringNetwork(ctx context.Context, at place, s *NetworkSpec, field
 		case "firewallOrder":
 			body.NetworkFirewallPolicyEnforcementOrder, change = whole.NetworkFirewallPolicyEnforcementOrder, true
 		case "defaultRoute":
-			if err := w.bringRoute(ctx, at); err != nil {
+			if err := w.bringRoute(ctx, at, s.DefaultRoute); err != nil {
 				return err
 			}
 		}

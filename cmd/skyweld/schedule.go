@@ -25,7 +25,7 @@ Without --wait it returns at once. With --wait it shows every step and returns w
 
 One thing is repaired only with --approve: a control plane of which so many machines are gone that etcd has no majority any more, since what only those knew is gone then. 'skyweld reconcile CLUSTER --approve --dry-run' says what it would be made of, and 'skyweld get snapshots' what there is.
 
-'reconcile pause' and 'reconcile resume' hold that off for a while, for the scheduled runs too. A cluster that is itself named pause or resume is meant when its name stands after --, as in the last example.`,
+'reconcile pause' holds all of that off, scheduled runs too, until 'reconcile resume'. A cluster that is itself named pause or resume is meant when its name stands after --, as in the last example.`,
 		Example: `  skyweld reconcile demo --dry-run      # what differs now
   skyweld reconcile demo --wait
   skyweld reconcile demo --approve --dry-run

@@ -67,7 +67,7 @@ func serveCommand(s *settings) *cobra.Command {
 	f := &serveFlags{}
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the engine", Args: args(), SuggestFor: []string{"start", "run", "server", "engine", "daemon"},
-		Long: `Run the engine: it makes, repairs and deletes clusters, and answers this command line. It runs until Ctrl-C or SIGTERM and logs to standard error; clusters go on without it, but nothing repairs them. What it was doing it takes up again when it is started anew.
+		Long: `Run the engine: it makes, repairs and deletes clusters, and answers this command line. It runs until Ctrl-C or SIGTERM and logs to standard error; clusters go on without it, but nothing repairs them. What it was doing it takes up again when it is started anew, and the hourly checks that were missed it makes up one cluster after another.
 
 It serves loopback only; the token that requests must carry lies in its folder, which one engine at a time can use. Everything it knows is in the folder too, secrets encrypted with the key in master.key: keep a copy of that key elsewhere.
 
@@ -82,7 +82,7 @@ Machines install Kubernetes from the bundle: the manifest at --bundle must be re
 	c.Flags().StringVar(&f.bundle, "bundle", os.Getenv("SKYWELD_BUNDLE"), "`URL` of the manifest of node programs, as machines reach it (default: $SKYWELD_BUNDLE)")
 	c.Flags().StringVar(&f.bundleSum, "bundle-sha256", os.Getenv("SKYWELD_BUNDLE_SHA256"), "`DIGEST` of the manifest, SHA-256 in 64 hexadecimal digits (default: $SKYWELD_BUNDLE_SHA256)")
 	c.Flags().StringVar(&f.egress, "egress", "", "`ADDRESSES` or ranges from which this engine reaches the internet, by commas (default: found out)")
-	c.Flags().DurationVar(&f.every, "reconcile-every", time.Hour, "how often each cluster is checked and repaired, 1s or more")
+	c.Flags().DurationVar(&f.every, "reconcile-every", time.Hour, "how often each cluster is checked and repaired, give or take a tenth, 1s or more; of several engines at one database the shortest counts")
 	c.Flags().DurationVar(&f.firstContact, "first-contact", 10*time.Minute, "how long a new machine may take until it answers SSH, 10s or more")
 	c.Flags().IntVar(&f.parallel, "parallel", 12, "how many steps of one run are done at once, 1 or more")
 	c.Flags().Lookup("bundle").DefValue, c.Flags().Lookup("bundle-sha256").DefValue = "", "" // the usage says it

@@ -43,7 +43,10 @@ func (k Kubernetes) info(n kube.NodeInfo) kube.NodeInfo {
 // change alters a node.
 func (k Kubernetes) change(ctx context.Context, what, name string, f func(*kube.NodeInfo) error) error {
 	return k.ask(ctx, what+" "+name, func() error {
-		n := k.w.Nodes[name]
+		n, ok := k.w.Nodes[name]
+		if !ok {
+			return fmt.Errorf("nodes %q not found", name)
+		}
 		if err := f(&n); err != nil {
 			return err
 		}

@@ -191,8 +191,14 @@ func doChange(r cloud.Resource, field string) any {
 			return nil
 		}
 		return &c
+	case *digitalocean.VPCSpec:
+		return &digitalocean.VPCSpec{Name: "another", Range: s.Range}
 	case *digitalocean.DropletSpec:
 		c := *s
+		if field == "name" {
+			c.Name = "another-" + s.Name
+			return &c
+		}
 		if len(s.Tags) == 1 { // a worker becomes one of the control plane's, as far as firewalls go
 			c.Tags = []string{r.Site + "-tag-control-plane", s.Tags[0]}
 			return &c

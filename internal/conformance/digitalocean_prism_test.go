@@ -139,6 +139,7 @@ var driverMethods = []string{
 	"POST /tags/{id}/resources",
 	"POST /vpcs",
 	"PUT /firewalls/{id}",
+	"PUT /vpcs/{id}",
 }
 
 // judges makes sure that prism refuses what DigitalOcean's description forbids: the SDK's own way to leave out keys, and a

@@ -44,7 +44,10 @@ func newAWSDrift(t *testing.T) (*driftSite, *ec2.Client) {
 func TestDriftAWS(t *testing.T) {
 	s, c := newAWSDrift(t)
 	a := awsHand{c}
+	s.T = t
+	before := s.items()
 	playDrift(t, s, slices.Concat(a.network(), a.tables(), a.groups(), a.addresses(), a.machines(), a.outlived()))
+	s.clear(t, before)
 }
 
 // awsHand makes the scenes for EC2.
@@ -110,6 +113,16 @@ func (a awsHand) network() []driftScene {
 		{
 			key: awsVPC, change: "host names switched off", command: "aws ec2 modify-vpc-attribute --vpc-id <conf-vpc> --no-enable-dns-hostnames",
 			left: "only a call for each VPC would tell, and machines are known by their addresses",
+			after: func(s *driftSite) error {
+				return s.shell(s, s.fill("aws ec2 modify-vpc-attribute --vpc-id <conf-vpc> --enable-dns-hostnames"))
+			},
+		},
+		{
+			key: awsVPC, change: "names switched off", command: "aws ec2 modify-vpc-attribute --vpc-id <conf-vpc> --no-enable-dns-support",
+			left: "only a call for each VPC would tell; machines then find no name, and say so themselves (decision 015)",
+			after: func(s *driftSite) error {
+				return s.shell(s, s.fill("aws ec2 modify-vpc-attribute --vpc-id <conf-vpc> --enable-dns-support"))
+			},
 		},
 		{
 			key: awsGateway, change: "deleted, in use", refused: "DependencyViolation",

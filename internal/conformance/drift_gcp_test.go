@@ -31,7 +31,10 @@ func TestDriftGCP(t *testing.T) {
 	}
 	s.d = lab.driver(t, s.count)
 	g := gcpHand{c: lab.client(t)}
+	s.T = t
+	before := s.items()
 	playDrift(t, s, slices.Concat(g.network(), g.subnet(), g.firewalls(), g.addresses(), g.machines(), g.settings(), g.disks()))
+	s.clear(t, before)
 }
 
 // gcpHand makes the scenes for Compute Engine.
@@ -192,7 +195,7 @@ func (g gcpHand) subnet() []driftScene {
 			do: g.by(g.patchSubnet(func(n *compute.Subnetwork) { n.Network = "projects/" + gcpProject + "/global/networks/default" })),
 		},
 		{
-			key: gcpSubnet, field: "range", change: drift.Changed, command: command + "expand-ip-range" + at + " --prefix-length 15",
+			key: gcpSubnet, field: "range", change: drift.Changed, once: "and as long as no control plane stands in it (then it is noted, and left)", command: command + "expand-ip-range" + at + " --prefix-length 15",
 			do: g.by(func(ctx context.Context, s *driftSite) (*compute.Operation, error) {
 				body := &compute.SubnetworksExpandIpCidrRangeRequest{IpCidrRange: "10.64.0.0/15"}
 				return g.c.Subnetworks.ExpandIpCidrRange(gcpProject, gcpRegion, called(s, gcpSubnet), body).Context(ctx).Do()
@@ -275,7 +278,7 @@ func (g gcpHand) addresses() []driftScene {
 		{key: gcpAddress, change: "deleted, in use", command: command, do: g.by(release), refused: "resourceInUseByAnotherResource"},
 		{
 			key: gcpAddress, change: drift.Deleted, do: g.by(g.detach(gcpCP), release),
-			command: "gcloud compute instances delete-access-config <" + gcpCP + "> --zone " + gcpZone + " && " + command,
+			command: "gcloud compute instances delete-access-config <" + gcpCP + "> --zone " + gcpZone + natName + " && " + command,
 		},
 		gcpNobody(gcpAddress, "", drift.MarkGone, g.c.Addresses, calls...),
 		gcpNobody(gcpAddress, "tier", drift.Changed, g.c.Addresses, calls...),
@@ -324,6 +327,9 @@ type gcpDo = interface {
 	Do(...googleapi.CallOption) (*compute.Operation, error)
 }
 
+// natName is what an access config is called that Skyweld makes.
+const natName = " --access-config-name 'External NAT'"
+
 const gcpAt = " <" + gcpWorker + "> --zone " + gcpZone
 
 func (g gcpHand) stop() gcpCall {
@@ -356,7 +362,7 @@ func (g gcpHand) machines() []driftScene {
 			})),
 		g.instance("", drift.Stopped, gcloud+"stop"+gcpAt, g.stop()),
 		{
-			key: gcpWorker, field: "subnetwork", change: drift.Changed, do: g.by(g.stop(), nic(func(n *compute.NetworkInterface) {
+			key: gcpWorker, field: "subnetwork", change: drift.Changed, once: "there is another network", do: g.by(g.stop(), nic(func(n *compute.NetworkInterface) {
 				n.Network, n.Subnetwork = "projects/"+gcpProject+"/global/networks/theirs", "projects/"+gcpProject+"/regions/us-east4/subnetworks/theirs"
 			}), g.start()),
 			command: stop + gcloud + "network-interfaces update" + gcpAt + " --network theirs --subnetwork theirs" + start,
@@ -379,9 +385,9 @@ func (g gcpHand) machines() []driftScene {
 			}), g.start()),
 		g.instance("privateAddress", drift.Changed, stop+gcloud+"network-interfaces update"+gcpAt+" --private-network-ip 10.64.0.99"+start, g.stop(),
 			nic(func(n *compute.NetworkInterface) { n.NetworkIP = "10.64.0.99" }), g.start()),
-		g.instance("publicAddress", drift.Changed, gcloud+"delete-access-config"+gcpAt, g.detach(gcpWorker)),
+		g.instance("publicAddress", drift.Changed, gcloud+"delete-access-config"+gcpAt+natName, g.detach(gcpWorker)),
 		{
-			key: gcpCP, field: "publicAddress", change: drift.Changed, command: gcloud + "delete-access-config <" + gcpCP + "> --zone " + gcpZone, do: g.by(g.detach(gcpCP)),
+			key: gcpCP, field: "publicAddress", change: drift.Changed, command: gcloud + "delete-access-config <" + gcpCP + "> --zone " + gcpZone + natName, do: g.by(g.detach(gcpCP)),
 		},
 		g.instance("canIPForward", drift.Changed, gcloud+"export"+gcpAt+" | sed 's/canIpForward: true/canIpForward: false/' | "+gcloud+"update-from-file"+gcpAt+" --most-disruptive-allowed-action REFRESH",
 			g.with(func(zone, name string, now *compute.Instance) gcpDo {

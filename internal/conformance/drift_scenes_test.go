@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
 	"github.com/skyweld/skyweld/internal/drift"
@@ -104,6 +106,29 @@ func (s *driftSite) build() {
 	s.owners = map[string]string{}
 	for key := range s.ledger {
 		s.tries[key] = 1
+	}
+}
+
+// items is the account's inventory.
+func (s *driftSite) items() []cloud.Item {
+	s.Helper()
+	items, err := s.d.Inventory(s.Context(), s.site.Region)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return items
+}
+
+// clear deletes the site, after which the account must be as it was before: nothing is left of all that was made anew.
+func (s *driftSite) clear(t *testing.T, before []cloud.Item) {
+	t.Helper()
+	for _, key := range s.but() {
+		if err := s.d.Delete(t.Context(), cloudtest.TestOwner, s.ledger[key]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := gocmp.Diff(before, s.items()); d != "" {
+		t.Errorf("the account isn't as it was (-before +after):\n%s", d)
 	}
 }
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -245,5 +246,31 @@ func testBackupMeanwhile(t *testing.T, d, other Database) {
 		if _, steps, err := back.GetRun(ctx, r.ID); err != nil || len(steps) == 0 {
 			t.Errorf("run %d has %d steps, error %v", r.ID, len(steps), err)
 		}
+	}
+}
+
+// testOldBackup restores what a program with an older schema has written, and refuses that of a newer one.
+func testOldBackup(t *testing.T, d, other Database) {
+	keeper, reader := newKeeper(t)
+	made := func(schema int) []byte {
+		text := fmt.Sprintf(`{"skyweldBackup":1,"schema":%d,"made":"2026-01-02T15:04:05Z"}`+"\n"+`{"table":"ids","columns":["one","last"]}`+"\n[1,4711]\n", schema)
+		return sealedText(t, keeper, text+fmt.Sprintf(`{"rows":1,"sha256":"%x"}`+"\n", sha256.Sum256([]byte(text))))
+	}
+	// One database has had the newest schema before, the other none.
+	s, err := store.Open(t.Context(), d.Where, OtherBox())
+	must(t, err)
+	must(t, s.Close())
+	for _, target := range []Database{d, other} {
+		file := made(99)
+		checked := get[store.Backup](t)(store.CheckBackup(bytes.NewReader(file), reader))
+		if err := store.Restore(t.Context(), target.Where, OtherBox(), checked, reopened(file), reader); err == nil || !strings.Contains(err.Error(), "schema 99, and this program knows up to") {
+			t.Errorf("a newer schema: %v", err)
+		}
+		back := restore(t, target, made(2), reader)
+		if e := get[store.Event](t)(back.AddEvent(t.Context(), store.Event{Type: store.Normal, Reason: "R"})); e.ID != 4712 {
+			t.Errorf("the next id is %d", e.ID)
+		}
+		must(t, back.PutAccount(t.Context(), account("acme")))
+		get[store.Cluster](t)(back.CreateCluster(t.Context(), wanted("demo", "acme"), "alice"))
 	}
 }

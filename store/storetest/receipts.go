@@ -47,7 +47,7 @@ func testMade(t *testing.T, d Database) {
 	get[store.Intent](t)(s.OpenIntent(ctx, fence, store.Intent{Key: "aws-subnet", Kind: "subnet", Site: "aws", Region: "r", Action: "create"}))
 	must(t, s.PutResource(ctx, fence, store.Resource{Key: "aws-igw", Kind: "internet-gateway", Site: "aws", Region: "r", ID: "g-1"}))
 	must(t, s.PruneIntents(ctx, fence.Cluster, 0))
-	equal(t, "made", get[[]store.Made](t)(s.ListMade(ctx, fence.Cluster)), []store.Made{{"aws", "internet-gateway", "g-1"}, {"aws", "vpc", "v-1"}, {"aws", "vpc", "v-2"}})
+	equal(t, "made", get[[]store.Made](t)(s.ListMade(ctx, fence.Cluster)), []store.Made{{Site: "aws", Kind: "internet-gateway", ID: "g-1"}, {Site: "aws", Kind: "vpc", ID: "v-1"}, {Site: "aws", Kind: "vpc", ID: "v-2"}})
 	i := get[store.Intent](t)(s.OpenIntent(ctx, fence, store.Intent{Key: "aws-vpc", Kind: "vpc", Site: "aws", Region: "r", Action: "delete"}))
 	before := get[time.Time](t)(s.Now(ctx))
 	must(t, s.ResolveIntent(ctx, fence, i.ID, store.Resolution{State: store.IntentDone, ObjectID: "v-2", Remove: true}))

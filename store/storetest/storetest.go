@@ -97,7 +97,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 			test.run(t, fresh(t))
 		})
 	}
-	for name, test := range map[string]func(t *testing.T, d, other Database){"Backup": testBackup, "DamagedBackup": testDamagedBackup, "BackupMeanwhile": testBackupMeanwhile} {
+	for name, test := range map[string]func(t *testing.T, d, other Database){"Backup": testBackup, "DamagedBackup": testDamagedBackup, "BackupMeanwhile": testBackupMeanwhile, "OldBackup": testOldBackup} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, fresh(t), fresh(t))

@@ -225,13 +225,6 @@ func (w *soak) freeze() {
 func (w *soak) settled(clouds []string) {
 	w.t.Helper()
 	w.Must("reconcile", "soak", "--wait")
-	var plan struct {
-		Steps []struct{ ID, Reason string } `json:"steps"`
-		Notes []string
-	}
-	w.JSON(&plan, "plan", "-f", w.Path("pair.yaml"), "-o", "json")
-	if len(plan.Steps) > 0 || len(plan.Notes) > 0 {
-		w.t.Errorf("there is still something to do: %v, or to say: %v", plan.Steps, plan.Notes)
-	}
+	w.nothingToDo("pair.yaml")
 	w.once(clouds...)
 }

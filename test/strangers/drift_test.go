@@ -108,7 +108,7 @@ func newKeeper(t *testing.T, account cloud.Account, region string, open engine.F
 // settled waits until all that was asked for is done, and returns the steps of the runs since the last time.
 func (k *keeper) settled() []store.Step {
 	k.Helper()
-	ctx, cancel := context.WithTimeout(k.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(k.Context(), 30*time.Second)
 	defer cancel()
 	for {
 		queued, err := k.store.ListChanges(ctx, k.uid, store.Queued, store.Applying)

@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -58,5 +59,43 @@ func TestAgain(t *testing.T) {
 		}
 		resp.Body.Close()
 		server.Close()
+	}
+}
+
+// TestRefusedToken has a token refused long before our clock would have it end, as happens when that was set back: the next
+// request fetches another.
+func TestRefusedToken(t *testing.T) {
+	tokens, good := 0, "token-1"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/token" {
+			tokens++
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"Bearer","expires_in":3600}`, tokens)
+			return
+		}
+		if r.Header.Get("Authorization") != "Bearer "+good {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	creds := &credentials{Type: typeUser, TokenURI: server.URL + "/token", ClientID: "c", ClientSecret: "s", RefreshToken: "r"}
+	b := newBearer(creds, http.DefaultTransport)
+	get := func() int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := b.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	first, kept := get(), get()
+	good = "token-2"
+	refused, again := get(), get()
+	if first != 200 || kept != 200 || refused != 401 || again != 200 || tokens != 2 {
+		t.Errorf("answers %d, %d, %d and %d with %d tokens", first, kept, refused, again, tokens)
 	}
 }
