@@ -423,7 +423,7 @@ func (s *Server) run(ctx context.Context, id int64) (Run, error) {
 }
 
 func runOf(r store.Run, steps []store.Step, cluster string) Run {
-	v := Run{ID: r.ID, Cluster: cluster, Reason: r.Reason, Started: r.Started, Ended: r.Ended, Outcome: r.Outcome, Error: r.Error, Total: len(steps)}
+	v := Run{ID: r.ID, Cluster: cluster, Reason: r.Reason, Started: r.Started, Ended: r.Ended, Outcome: r.Outcome, Error: r.Error, CallsBy: r.APICalls, Total: len(steps)}
 	if v.Outcome == "" {
 		v.Outcome = "running"
 	}

@@ -135,6 +135,8 @@ type Run struct {
 	Outcome string    `json:"outcome"`
 	Error   string    `json:"error,omitempty"`
 	Calls   int64     `json:"calls"`
+	// CallsBy is what calls to clouds there were, by family and region, as in "ec2 in us-east-1".
+	CallsBy map[string]int64 `json:"callsBy,omitempty"`
 	// Steps is there when one run is asked for.
 	Steps []RunStep `json:"steps,omitempty"`
 	// CriticalPath is there with the steps: the ids of those that the run took as long as it did for (see the function).

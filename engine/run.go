@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
-	"github.com/skyweld/skyweld/engine/traffic"
 	"github.com/skyweld/skyweld/plan"
 	"github.com/skyweld/skyweld/store"
 )
@@ -85,7 +84,7 @@ func (r *run) execute(ctx context.Context, reason string) error {
 	for _, n := range r.graph.Notes {
 		r.warn(ctx, "Noted", r.spec.Metadata.Name, n)
 	}
-	ctx, calls := traffic.Counted(ctx)
+	ctx = r.calls.Counted(ctx)
 	started := time.Now()
 	err = r.walk(ctx)
 	end := context.WithoutCancel(ctx)
@@ -104,8 +103,8 @@ func (r *run) execute(ctx context.Context, reason string) error {
 			outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
 		}
 	}
-	r.e.log.Info("run ended", "cluster", r.spec.Metadata.Name, "run", r.id, "outcome", outcome, "steps", len(r.graph.Steps), "calls", calls.Load(), "took", time.Since(started).Round(time.Millisecond))
-	if e := r.e.store.EndRun(end, r.fence, r.id, outcome, text, map[string]int64{"cloud": calls.Load()}); e != nil {
+	r.e.log.Info("run ended", "cluster", r.spec.Metadata.Name, "run", r.id, "outcome", outcome, "steps", len(r.graph.Steps), "calls", r.calls.Total(), "took", time.Since(started).Round(time.Millisecond))
+	if e := r.e.store.EndRun(end, r.fence, r.id, outcome, text, r.calls.Counts()); e != nil {
 		return errors.Join(err, e)
 	}
 	return errors.Join(err, r.tidy(end))

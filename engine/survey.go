@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/engine/traffic"
 	"github.com/skyweld/skyweld/geo"
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/mesh"
@@ -63,6 +64,8 @@ type survey struct {
 	obstacles []Obstacle
 	// refused are the parts of the plan that the accounts would refuse, nil for none.
 	refused *Refused
+	// calls are those that looking, and then what the plan asks for, has made to the clouds.
+	calls traffic.Tally
 }
 
 // site is one site with the driver of its account.
@@ -125,6 +128,7 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		unknown: map[string]string{}, machines: map[string]string{}, reach: map[string][]string{}, members: map[string]kube.NodeInfo{},
 		found: map[string][]netip.Prefix{}, deleting: deleting,
 	}
+	ctx = s.calls.Counted(ctx)
 	var err error
 	if s.facts, s.status, s.keys, err = e.recall(ctx, c); err != nil {
 		return nil, err

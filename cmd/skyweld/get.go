@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -276,7 +277,7 @@ func getRuns(s *settings) *cobra.Command {
 		Use: "runs [CLUSTER [RUN]]", Aliases: []string{"run"}, Short: "Show a cluster's runs, or the steps of one", Args: args("[CLUSTER]", "[RUN]"), ValidArgsFunction: s.completeArgs(clusterNames, runNumbers),
 		Long: `Show a cluster's runs, the newest first. A run is one pass of the engine over a cluster: because something was asked for, because the hour came, or as another try. STEPS are those done, of all; with -o wide CALLS are those to the clouds.
 
-With a run's number it shows the run's steps, with the time each began after the run, below them the critical path, the steps that the run took as long as it did for, and what went wrong, whole: a list has only the first line of it. Runs share their numbers with changes and events, so a list has gaps.`,
+With a run's number it shows the run's steps, with the time each began after the run, below them the critical path, the steps that the run took as long as it did for, the calls that it made to the clouds, and what went wrong, whole: a list has only the first line of it. Runs share their numbers with changes and events, so a list has gaps.`,
 		Example: "  skyweld get runs demo\n  skyweld get runs demo 12\n  skyweld get runs demo -w",
 		RunE: func(c *cobra.Command, a []string) error {
 			if limit < 1 || limit > 200 {
@@ -354,6 +355,7 @@ func getRun(s *settings, c *cobra.Command, watch bool, cluster, id string) error
 		return err
 	}
 	criticalPath(c.OutOrStdout(), r)
+	callsMade(c.OutOrStdout(), r)
 	for _, text := range wentWrong(r) {
 		fmt.Fprintf(c.OutOrStdout(), "\n%s\n", text)
 	}
@@ -374,6 +376,18 @@ func criticalPath(w io.Writer, r api.Run) {
 		st := r.Steps[n]
 		fmt.Fprintf(w, "%8s  %s %s %s (%s)\n", fmt.Sprintf("+%.1fs", st.Started.Sub(r.Started).Seconds()), st.Action, st.Kind, st.Key, took(st.Started, st.Ended))
 	}
+}
+
+// callsMade shows what a run asked the clouds.
+func callsMade(w io.Writer, r api.Run) {
+	if r.Calls == 0 {
+		return
+	}
+	var parts []string
+	for _, what := range slices.Sorted(maps.Keys(r.CallsBy)) {
+		parts = append(parts, fmt.Sprintf("%d of %s", r.CallsBy[what], what))
+	}
+	fmt.Fprintf(w, "\nCalls to the clouds: %d (%s)\n", r.Calls, strings.Join(parts, ", "))
 }
 
 // wentWrong is all that a run says of what went wrong, whole: what a table has no room for.

@@ -6,9 +6,9 @@ package traffic
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
@@ -89,8 +89,8 @@ func (t *Account) send(wire cloud.Wire, req *http.Request) (*http.Response, erro
 		t.leave(l, at)
 		return cloud.NotSent(req, err)
 	}
-	if c, ok := ctx.Value(callsKey{}).(*atomic.Int64); ok {
-		c.Add(1)
+	if c, ok := ctx.Value(tallyKey{}).(*Tally); ok {
+		c.add(l.String())
 	}
 	began := time.Now()
 	t.count(began)
@@ -265,10 +265,39 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-type callsKey struct{}
+// Tally counts the calls of one piece of work by their family and region. Its methods are safe for concurrent use.
+type Tally struct {
+	mu sync.Mutex
+	by map[string]int64
+}
 
-// Counted returns a context in which calls to clouds are counted.
-func Counted(ctx context.Context) (context.Context, *atomic.Int64) {
-	c := new(atomic.Int64)
-	return context.WithValue(ctx, callsKey{}, c), c
+type tallyKey struct{}
+
+// Counted returns a context in which the calls to clouds are counted by the tally.
+func (c *Tally) Counted(ctx context.Context) context.Context {
+	return context.WithValue(ctx, tallyKey{}, c)
+}
+
+func (c *Tally) add(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = map[string]int64{}
+	}
+	c.by[what]++
+}
+
+// Counts are the calls so far by what they were, as in "ec2 in us-east-1".
+func (c *Tally) Counts() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.by)
+}
+
+// Total is how many calls there were so far.
+func (c *Tally) Total() (n int64) {
+	for _, v := range c.Counts() {
+		n += v
+	}
+	return n
 }

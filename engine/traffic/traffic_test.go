@@ -406,15 +406,16 @@ func TestProbes(t *testing.T) {
 func TestCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService()
-		ctx, n := Counted(t.Context())
+		var tally Tally
+		ctx := tally.Counted(t.Context())
 		for range 5 {
 			_ = s.call(ctx, "east/read")
 		}
 		time.Sleep(40 * time.Second)
 		_ = s.call(t.Context(), "east/write")
 		state := s.State()
-		if n.Load() != 5 || state.Calls != 6 || len(state.Lanes) != 2 || state.Lanes[0].Family != "read" || state.Lanes[0].Tokens != 60 {
-			t.Errorf("%d in the context, state %+v", n.Load(), state)
+		if n := tally.Total(); n != 5 || tally.Counts()["read in east"] != 5 || state.Calls != 6 || len(state.Lanes) != 2 || state.Lanes[0].Family != "read" || state.Lanes[0].Tokens != 60 {
+			t.Errorf("%d in the context, state %+v", n, state)
 		}
 		time.Sleep(25 * time.Second)
 		if n := s.State().Calls; n != 1 {

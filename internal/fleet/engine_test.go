@@ -3,10 +3,13 @@ package fleet_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +29,9 @@ import (
 	"github.com/skyweld/skyweld/secret"
 	"github.com/skyweld/skyweld/store"
 )
+
+// agentProgram stands for the agent's.
+const agentProgram = "agent"
 
 // template is the name of the cluster that is recorded; all names have the same length.
 const template = "fleet-0000"
@@ -100,8 +106,8 @@ func (w watching) Create(ctx context.Context, req cloud.CreateRequest) (cloud.Ob
 	return o, err
 }
 
-func (w watching) Observe(ctx context.Context, cluster, region string) ([]cloud.Object, error) {
-	list, err := w.Driver.Observe(ctx, cluster, region)
+func (w watching) Observe(ctx context.Context, cluster, region string, known ...cloud.Known) ([]cloud.Object, error) {
+	list, err := w.Driver.Observe(ctx, cluster, region, known...)
 	w.m.mu.Lock()
 	defer w.m.mu.Unlock()
 	for _, o := range list {
@@ -110,15 +116,32 @@ func (w watching) Observe(ctx context.Context, cluster, region string) ([]cloud.
 	return list, err
 }
 
-// nodeside reaches the inside of the recorded cluster, for itself and for all that it stands for. The role is found by the
-// name of the cluster, with which the names of its nodes begin.
-func nodeside(w *enginetest.World, recorded role, roles func(name string) role) engine.Nodeside {
+// stage is the inside of the recorded cluster, for itself and for all that it stands for. Which of these is meant is told by
+// the name of the cluster, with which the names of its nodes begin.
+type stage struct {
+	world    *enginetest.World
+	recorded role
+	roles    map[string]role
+	// agent is the digest of the agent's program, sent what each node was given last, under its present name or its
+	// recorded one.
+	agent string
+	mu    sync.Mutex
+	sent  map[string]sent
+}
+
+// sent is a config that an agent has.
+type sent struct {
+	Revision int64
+	Digest   string
+}
+
+func (s *stage) nodeside() engine.Nodeside {
 	return engine.Nodeside{
 		Dial: func(ctx context.Context, t remote.Target) (engine.Machine, error) {
 			if !strings.HasPrefix(t.Name, template) {
-				return taker{}, nil
+				return taker{s: s, node: t.Name}, nil
 			}
-			c, err := w.Dial(ctx, t)
+			c, err := s.world.Dial(ctx, t)
 			if err != nil {
 				return nil, err
 			}
@@ -128,27 +151,56 @@ func nodeside(w *enginetest.World, recorded role, roles func(name string) role) 
 			if len(backends) == 0 {
 				return nil, errors.New("no control-plane node has an address yet")
 			}
-			if c.Name == recorded.Name {
-				return w.Kubernetes(), nil
+			if c.Name == template {
+				return s.world.Kubernetes(), nil
 			}
-			return renamed{w.Kubernetes(), replacer(recorded, roles(c.Name))}, nil
+			return renamed{s.world.Kubernetes(), replacer(s.recorded, s.roles[c.Name])}, nil
 		},
-		Etcd: func(kube.PKI, kube.Dial, time.Time) (engine.Etcd, error) { return w.Etcd(), nil },
+		Etcd: func(_ kube.PKI, dial kube.Dial, _ time.Time) (engine.Etcd, error) { return s.world.EtcdAt(dial) },
+		Probe: func(ctx context.Context, _ kube.Cluster, _ kube.KeyPair, b kube.Backend, _ time.Time) (kube.Endpoint, error) {
+			return s.world.Probe(ctx, b.Address)
+		},
+		Knock: func(ctx context.Context, address netip.AddrPort, _ string) error {
+			return s.world.Knock(ctx, address.Addr())
+		},
 	}
 }
 
-// taker is a machine of a cluster that another stands for: it takes any config. The engine sends one where the recorded
-// config had a name in it that is another now.
-type taker struct{ engine.Machine }
+// taker is a machine of a cluster that another stands for: its agent takes any config, and says which it has. A config is
+// sent where the recorded one had a name in it that is another now. There is no etcd on it.
+type taker struct {
+	engine.Machine
+	s    *stage
+	node string
+}
 
 func (taker) Close() error { return nil }
 
-func (taker) Run(_ context.Context, command string, stdin io.Reader, _ io.Writer) ([]byte, error) {
-	if !strings.HasSuffix(command, " apply") {
-		return nil, fmt.Errorf("%q is not to be run", command)
+func (taker) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("nothing listens")
+}
+
+func (t taker) Run(_ context.Context, command string, stdin io.Reader, _ io.Writer) ([]byte, error) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	switch {
+	case strings.HasSuffix(command, " agent status"):
+		have, ok := t.s.sent[t.node]
+		if !ok {
+			have = t.s.sent[template+t.node[len(template):]]
+		}
+		return json.Marshal(node.Status{Agent: t.s.agent, Name: t.node, Revision: have.Revision, Digest: have.Digest, Applied: true, Joined: "join", Tunnel: "kernel"})
+	case strings.HasSuffix(command, " agent apply"):
+		var envelope struct{ Payload []byte }
+		var cfg node.Config
+		err := json.NewDecoder(stdin).Decode(&envelope)
+		if err == nil {
+			err = json.Unmarshal(envelope.Payload, &cfg)
+		}
+		t.s.sent[t.node] = sent{cfg.Revision, node.Digest(cfg)}
+		return []byte("{}"), err
 	}
-	_, err := io.Copy(io.Discard, stdin)
-	return []byte("{}"), err
+	return nil, fmt.Errorf("%q is not to be run", command)
 }
 
 // renamed is the API of a cluster that another stands for.
@@ -182,7 +234,7 @@ func newEngine(ctx context.Context, dir string, drivers map[cloud.Provider]engin
 		return nil, nil, err
 	}
 	agent := filepath.Join(dir, "agent")
-	if err := os.WriteFile(agent, []byte("agent"), 0o700); err != nil {
+	if err := os.WriteFile(agent, []byte(agentProgram), 0o700); err != nil {
 		return nil, nil, err
 	}
 	st, err := store.Open(ctx, filepath.Join(dir, "skyweld.db"), box)

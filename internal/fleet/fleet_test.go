@@ -156,8 +156,8 @@ func runTask(file string) error {
 		return err
 	}
 	ctx, o, counter := context.Background(), t.Original, &lineCounter{}
-	byName := map[string]role{}
-	e, st, err := newEngine(ctx, filepath.Dir(file), factories, nodeside(o.world(), o.role, func(name string) role { return byName[name] }), counter)
+	inside := &stage{world: o.world(), recorded: o.role, roles: map[string]role{}, sent: o.Sent, agent: o.Agent}
+	e, st, err := newEngine(ctx, filepath.Dir(file), factories, inside.nodeside(), counter)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func runTask(file string) error {
 		if err := o.enroll(ctx, st, &roles[i], i, t.Base, t.CA); err != nil {
 			return err
 		}
-		byName[roles[i].Name] = roles[i]
+		inside.roles[roles[i].Name] = roles[i]
 	}
 	say := json.NewEncoder(os.Stdout)
 	if err := say.Encode(roles); err != nil {
@@ -176,9 +176,12 @@ func runTask(file string) error {
 	}
 	first := true
 	for wait := bufio.NewScanner(os.Stdin); wait.Scan(); {
-		if first { // some nodes get the config with their new names
+		for warm := 0; first && warm < 3; warm++ { // some nodes get the config with their new names
 			if _, err := lookAtAll(ctx, e, st, roles, counter); err != nil {
 				return err
+			}
+			if counter.quiet.Load() == counter.ended.Load() {
+				break
 			}
 		}
 		first = false
@@ -187,13 +190,33 @@ func runTask(file string) error {
 			return err
 		}
 		if n := counter.ended.Load() - counter.quiet.Load(); n > 0 {
-			return fmt.Errorf("%d of %d runs had something to do, or failed:\n%s", n, counter.ended.Load(), counter.odd())
+			return fmt.Errorf("%d of %d runs had something to do, or failed:\n%s%s", n, counter.ended.Load(), counter.odd(), lastSteps(ctx, st, roles))
 		}
 		if err := say.Encode(l); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lastSteps are those of the first cluster whose last run had any.
+func lastSteps(ctx context.Context, st *store.Store, roles []role) string {
+	for _, r := range roles {
+		runs, err := st.ListRuns(ctx, r.UID, 1)
+		if err != nil || len(runs) == 0 {
+			continue
+		}
+		_, steps, err := st.GetRun(ctx, runs[0].ID)
+		if err != nil || len(steps) == 0 {
+			continue
+		}
+		text := ""
+		for _, s := range steps {
+			text += s.ID + ": " + s.Reason + "\n"
+		}
+		return text
+	}
+	return ""
 }
 
 // lookAtAll makes every cluster due, lets the engine work until each has had its run, and returns what that took.
@@ -255,7 +278,7 @@ func (o *original) enroll(ctx context.Context, st *store.Store, r *role, number 
 	if err := o.write(ctx, st, claim.Fence, replacer(o.role, *r)); err != nil {
 		return err
 	}
-	return st.Release(ctx, claim.Fence, time.Now().Add(24*time.Hour))
+	return st.Release(ctx, claim.Fence, 24*time.Hour)
 }
 
 // write puts a copy of all records under another cluster.

@@ -2,6 +2,8 @@ package fleet_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/skyweld/skyweld/engine"
 	"github.com/skyweld/skyweld/engine/enginetest"
 	"github.com/skyweld/skyweld/kube"
+	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
@@ -26,6 +29,9 @@ type original struct {
 	Members   map[string]string
 	Machines  []enginetest.Machine
 	Kube      map[string]kube.NodeInfo
+	// Sent is the config that each node was given last, Agent the digest of the agents' program.
+	Sent  map[string]sent
+	Agent string
 }
 
 // account is an account with its secrets, which cloud.Account keeps to itself.
@@ -52,11 +58,11 @@ func (o *original) world() *enginetest.World {
 // recordCluster makes a cluster at the lab's APIs and records what a run without drift is answered.
 func recordCluster(b *testing.B, nodes int) (*original, map[string]*tape) {
 	b.Helper()
-	o, tapes := &original{Secrets: map[string][]byte{}}, map[string]*tape{}
+	o, tapes := &original{Secrets: map[string][]byte{}, Sent: map[string]sent{}}, map[string]*tape{}
 	m := &machines{by: map[string]enginetest.Machine{}, data: map[string][]byte{}}
 	w := enginetest.New(m.list)
 	counter := &lineCounter{}
-	e, st, err := newEngine(b.Context(), b.TempDir(), m.watched(), nodeside(w, role{Name: template}, nil), counter)
+	e, st, err := newEngine(b.Context(), b.TempDir(), m.watched(), (&stage{world: w}).nodeside(), counter)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -97,6 +103,11 @@ func recordCluster(b *testing.B, nodes int) (*original, map[string]*tape) {
 		b.Fatal(err)
 	}
 	o.Members, o.Machines, o.Kube = w.Members, m.list(), w.Nodes
+	for name, cfg := range w.Configs() {
+		o.Sent[name] = sent{cfg.Revision, node.Digest(cfg)}
+	}
+	sum := sha256.Sum256([]byte(agentProgram))
+	o.Agent = hex.EncodeToString(sum[:])
 	return o, tapes
 }
 
