@@ -255,7 +255,7 @@ func (e *Engine) Inventory(ctx context.Context, name string, regions []string) (
 	if err := checkRegions(account.Provider, regions); err != nil {
 		return nil, err
 	}
-	items, err := d.Inventory(ctx, regions...)
+	items, err := d.Inventory(traffic.Eager(ctx), regions...)
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", name, withAdvice(err, name))
 	}

@@ -175,6 +175,9 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 			return soon, err
 		}
 	}
+	if slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Tries == 0 }) {
+		ctx = traffic.Eager(ctx) // whoever has asked may know that a cloud is back
+	}
 	reason := runReason(changes, deleting, c)
 	if reason == scheduled {
 		reason = e.wokenFor(ctx, c)

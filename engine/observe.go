@@ -238,11 +238,11 @@ func earlier(a, b cloud.Object) bool {
 }
 
 // remember adds what the ledger holds and the lists leave out though they may not know of it yet: it counts as there, as
-// it was last seen.
+// it was last seen. What hung on a machine that is gone has gone with it.
 func (s *survey) remember() error {
-	listed := s.listed()
+	listed, went := s.listed(), s.wentAlong()
 	for _, line := range s.ledger.lines {
-		if _, unknown := s.unknown[line.Site]; unknown || s.sites[line.Site] == nil || listed[s.lineIdentity(line)] || !s.young(line.Made) {
+		if _, unknown := s.unknown[line.Site]; unknown || s.sites[line.Site] == nil || listed[s.lineIdentity(line)] || !s.young(line.Made) || went[line.Key] {
 			continue
 		}
 		o, err := recordedObject(line)
@@ -255,6 +255,21 @@ func (s *survey) remember() error {
 		s.got = append(s.got, plan.Observed{Object: o, Site: line.Site, Recorded: true})
 	}
 	return nil
+}
+
+// wentAlong are the keys of what depends on something that the lists show to be gone.
+func (s *survey) wentAlong() map[string]bool {
+	gone := map[string]bool{}
+	for _, g := range s.got {
+		if g.State == cloud.Gone && g.Recorded {
+			gone[g.Key] = true
+		}
+	}
+	went := map[string]bool{}
+	for _, r := range s.want {
+		went[r.Key] = slices.ContainsFunc(r.DependsOn, func(key string) bool { return gone[key] })
+	}
+	return went
 }
 
 // recordedObject is the object of a ledger line. Its spec is what JSON gives, with numbers as they were written; that is

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/engine/traffic"
 	"github.com/skyweld/skyweld/store"
 )
 
@@ -100,7 +101,9 @@ const (
 type hurryKey struct{}
 
 // hurried returns a context for what somebody waits for.
-func hurried(ctx context.Context) context.Context { return context.WithValue(ctx, hurryKey{}, true) }
+func hurried(ctx context.Context) context.Context {
+	return context.WithValue(traffic.Eager(ctx), hurryKey{}, true)
+}
 
 // retryBriefly is retry for reading: a minute at most, and only while the cloud itself is in trouble.
 func retryBriefly[T any](ctx context.Context, p patience, do func(context.Context) (T, error)) (T, error) {

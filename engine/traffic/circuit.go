@@ -27,30 +27,43 @@ var (
 type circuit struct {
 	limits
 
-	mu      sync.Mutex
-	row     int       // failures in a row
-	since   time.Time // when the first of them was
-	last    error     // the last of them
-	opened  time.Time // when it was opened, or opened again by a probe
-	until   time.Time // the earliest time of the next probe; zero while it is closed
-	pause   time.Duration
-	probing bool
+	mu     sync.Mutex
+	row    int       // failures in a row
+	since  time.Time // when the first of them was
+	last   error     // the last of them
+	opened time.Time // when it was opened, or opened again by a probe
+	until  time.Time // the earliest time of the next probe; zero while it is closed
+	pause  time.Duration
+	probe  chan struct{} // closed when the probe ends that is under way; nil while none is
 }
 
 func newCircuit(l limits) *circuit { return &circuit{limits: l} }
 
-// allow says whether a call may be made, and whether it is a probe; who gets one must say how it ended.
-func (c *circuit) allow(now time.Time) (probe, ok bool) {
+// allow says whether a call may be made, and whether it is a probe; who gets one must say how it ended. A call of somebody who
+// has begun to wait at a time (see Eager) needs no turn: it is a probe itself unless one has failed since then. Where one is
+// under way, it is to ask again when that has ended.
+func (c *circuit) allow(now, eager time.Time) (probe, ok bool, ends <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	early := !eager.IsZero() && c.opened.Before(eager)
 	switch {
 	case c.until.IsZero():
-		return false, true
-	case c.probing || now.Before(c.until):
-		return false, false
+		return false, true, nil
+	case c.probe != nil && early:
+		return false, false, c.probe
+	case c.probe != nil || now.Before(c.until) && !early:
+		return false, false, nil
 	}
-	c.probing = true
-	return true, true
+	c.probe = make(chan struct{})
+	return true, true, nil
+}
+
+// ended is for a probe. The caller holds the lock.
+func (c *circuit) ended() {
+	if c.probe != nil {
+		close(c.probe)
+		c.probe = nil
+	}
 }
 
 // good closes the circuit, and says whether it was open.
@@ -58,11 +71,13 @@ func (c *circuit) good() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	open := !c.until.IsZero()
-	c.row, c.since, c.last, c.opened, c.until, c.pause, c.probing = 0, time.Time{}, nil, time.Time{}, time.Time{}, 0, false
+	c.row, c.since, c.last, c.opened, c.until, c.pause = 0, time.Time{}, nil, time.Time{}, time.Time{}, 0
+	c.ended()
 	return open
 }
 
-// bad counts a failed call that was begun at a time. Calls that were under way when the circuit opened tell nothing new.
+// bad counts a failed call that was begun at a time. Calls that were under way when the circuit opened tell nothing new; a
+// probe before its time leaves that as it is.
 func (c *circuit) bad(now, began time.Time, probe bool, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,9 +91,13 @@ func (c *circuit) bad(now, began time.Time, probe bool, why error) {
 	if c.row < c.failures {
 		return
 	}
-	c.probing = false
+	c.opened = now
+	c.ended()
+	if now.Before(c.until) {
+		return
+	}
 	c.pause = min(max(2*c.pause, c.first), c.most)
-	c.opened, c.until = now, now.Add(c.pause-rand.N(c.pause/5+1))
+	c.until = now.Add(c.pause - rand.N(c.pause/5+1))
 }
 
 // dropped takes back a probe of which nothing was learned.
@@ -86,7 +105,7 @@ func (c *circuit) dropped(probe bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if probe {
-		c.probing = false
+		c.ended()
 	}
 }
 

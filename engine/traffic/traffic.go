@@ -78,12 +78,12 @@ func (t *Account) Transport() cloud.Transport {
 // send makes a call when its turn has come, and learns from how it ends.
 func (t *Account) send(wire cloud.Wire, req *http.Request) (*http.Response, error) {
 	ctx, l := req.Context(), t.lane(wire, req)
-	at, err := t.enter(l)
+	at, err := t.enter(ctx, l)
 	if err == nil {
 		err = l.bucket.take(ctx)
 	}
 	if err == nil && !at.probing() { // meanwhile others may have learned something
-		err = t.shut(l)
+		err = t.shut(ctx, l)
 	}
 	if err != nil {
 		t.leave(l, at)
@@ -137,16 +137,44 @@ func (t *Account) lane(wire cloud.Wire, req *http.Request) *lane {
 }
 
 // enter asks both circuits whether a call may be made now.
-func (t *Account) enter(l *lane) (p passage, err error) {
-	now := time.Now()
+func (t *Account) enter(ctx context.Context, l *lane) (p passage, err error) {
 	var ok bool
-	if p.probeAll, ok = t.refused.allow(now); !ok {
-		return p, t.shut(l)
+	if p.probeAll, ok, err = pass(ctx, t.refused); ok {
+		p.probeLane, ok, err = pass(ctx, l.circuit)
 	}
-	if p.probeLane, ok = l.circuit.allow(now); !ok {
-		return p, t.shut(l)
+	if err == nil && !ok {
+		err = t.shut(ctx, l)
 	}
-	return p, nil
+	return p, err
+}
+
+// pass asks a circuit, and where a probe is under way that says more, waits for it.
+func pass(ctx context.Context, c *circuit) (probe, ok bool, err error) {
+	for {
+		var ends <-chan struct{}
+		if probe, ok, ends = c.allow(time.Now(), eagerSince(ctx)); ends == nil {
+			return probe, ok, nil
+		}
+		select {
+		case <-ends:
+		case <-ctx.Done():
+			return false, false, ctx.Err()
+		}
+	}
+}
+
+type eagerKey struct{}
+
+// Eager returns a context for what somebody has just asked for and waits for: what is not asked because it has failed is asked
+// once more at once, as it may have been mended meanwhile.
+func Eager(ctx context.Context) context.Context {
+	return context.WithValue(ctx, eagerKey{}, time.Now())
+}
+
+// eagerSince is when the context became an eager one, the zero time when it isn't.
+func eagerSince(ctx context.Context) time.Time {
+	at, _ := ctx.Value(eagerKey{}).(time.Time)
+	return at
 }
 
 // leave takes back what a call that was not made, or taught nothing, has been let through for.
@@ -155,19 +183,28 @@ func (t *Account) leave(l *lane, p passage) {
 	l.circuit.dropped(p.probeLane)
 }
 
-// shut is the error of calls that an open circuit keeps from being made, nil while both are closed.
-func (t *Account) shut(l *lane) error {
-	now := time.Now()
+// shut is the error of calls that an open circuit keeps from being made, nil while both are closed. That of an eager one doesn't
+// say when the next is made: asking is enough.
+func (t *Account) shut(ctx context.Context, l *lane) error {
+	now, eager := time.Now(), !eagerSince(ctx).IsZero()
 	if since, until, last, open := t.refused.open(); open {
+		next := ""
+		if !eager {
+			next = ", so no call is made with them before " + clock(until)
+		}
 		return &cloud.Error{
 			Class: cloud.Denied, Credentials: true, RetryAfter: max(until.Sub(now), time.Second),
-			Message: fmt.Sprintf("the account's credentials have been refused since %s, so no call is made with them before %s: %s", clock(since), clock(until), words(last)),
+			Message: fmt.Sprintf("the account's credentials have been refused since %s%s: %s", clock(since), next, words(last)),
 		}
 	}
 	if since, until, last, open := l.circuit.open(); open {
+		next := ""
+		if !eager {
+			next = ", so it is not asked again until " + clock(until)
+		}
 		return &cloud.Error{
 			Class: cloud.Unavailable, RetryAfter: max(until.Sub(now), time.Second),
-			Message: fmt.Sprintf("%s has failed since %s, so it is not asked again until %s: %s", l, clock(since), clock(until), words(last)),
+			Message: fmt.Sprintf("%s has failed since %s%s: %s", l, clock(since), next, words(last)),
 		}
 	}
 	return nil

@@ -91,6 +91,30 @@ func (s *service) call(ctx context.Context, at string) error {
 	return nil
 }
 
+// atOnce makes calls side by side, each of which takes a while to be answered, and gives their errors.
+func (s *service) atOnce(ctx context.Context, n int, at string) []error {
+	s.mu.Lock()
+	answer := s.answer
+	s.answer = func() (*cloud.Error, error) {
+		time.Sleep(100 * time.Millisecond)
+		if answer == nil {
+			return nil, nil
+		}
+		return answer()
+	}
+	s.mu.Unlock()
+	failed := make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { failed[i] = s.call(ctx, at) })
+	}
+	group.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+	return failed
+}
+
 func (s *service) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -398,6 +422,61 @@ func TestProbes(t *testing.T) {
 		s.answers(nil, nil)
 		if err := s.call(t.Context(), "east/read"); err != nil {
 			t.Errorf("after a probe that taught nothing: %v", err)
+		}
+	})
+}
+
+// TestEager asks a service that has failed, for somebody who waits: the first of their calls is made at once and the others wait
+// for its answer. Where it fails the others aren't made, and the time of the next probe stays; where it is good all are made.
+func TestEager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService()
+		s.answers(nil, syscall.ECONNREFUSED)
+		for range outage.failures {
+			_ = s.call(t.Context(), "east/read")
+		}
+		time.Sleep(time.Second)
+		if err := s.call(t.Context(), "east/read"); !strings.Contains(fmt.Sprint(err), "not asked again until") {
+			t.Errorf("a call that nobody waits for: %v", err)
+		}
+		until := s.State().Lanes[0].Until
+		before := s.count()
+		for _, err := range s.atOnce(Eager(t.Context()), 8, "east/read") {
+			if cloud.ClassOf(err) != cloud.Unavailable || !strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), "again until") {
+				t.Errorf("while it is still down: %v", err)
+			}
+		}
+		if n := s.count() - before; n != 1 || !s.State().Lanes[0].Until.Equal(until) {
+			t.Errorf("%d calls of one who waits were made; the next probe was due at %s, and is at %s", n, until, s.State().Lanes[0].Until)
+		}
+		time.Sleep(time.Second)
+		s.answers(nil, nil)
+		for _, err := range s.atOnce(Eager(t.Context()), 8, "east/read") {
+			if err != nil {
+				t.Errorf("after it is mended: %v", err)
+			}
+		}
+	})
+}
+
+// TestEagerCredentials asks once more with credentials that have been refused.
+func TestEagerCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService()
+		s.answers(&cloud.Error{Class: cloud.Denied, Credentials: true, Code: "expired"}, nil)
+		for range refusal.failures {
+			_ = s.call(t.Context(), "east/read")
+		}
+		time.Sleep(time.Second)
+		before := s.count()
+		_ = s.atOnce(Eager(t.Context()), 8, "east/read")
+		if n := s.count() - before; n != 1 {
+			t.Errorf("%d calls were made with credentials that were refused", n)
+		}
+		time.Sleep(time.Second)
+		s.answers(nil, nil)
+		if err := errors.Join(s.atOnce(Eager(t.Context()), 8, "east/read")...); err != nil || s.State().State != Ready {
+			t.Errorf("after the credentials are good again: %v, %s", err, s.State().State)
 		}
 	})
 }
