@@ -39,7 +39,8 @@ type Error struct {
 	Action string
 	// Credentials says that nobody is let in with the account's credentials: they are wrong, withdrawn or have expired.
 	Credentials bool
-	// NoRegion says that the account doesn't have the region it was about.
+	// NoRegion says that the account doesn't have the region it was about; of an answer as Wire.Judge sees it, that this may
+	// be so, whatever it says.
 	NoRegion bool
 	// Held says of a conflict that it doesn't pass by itself: what is in the way is another's, or somebody wants it so.
 	Held bool

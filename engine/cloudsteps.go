@@ -49,7 +49,7 @@ func (r *run) create(ctx context.Context, st *site, s plan.Step) error {
 	if req.Refs, err = r.refs(s.Want); err != nil {
 		return err
 	}
-	unsure := false
+	unsure, began := false, time.Now()
 	object, err := call(ctx, r, func(ctx context.Context) (cloud.Object, error) {
 		if unsure {
 			if o, ok, err := r.landed(ctx, st, intent); err != nil || ok {
@@ -73,6 +73,7 @@ func (r *run) create(ctx context.Context, st *site, s plan.Step) error {
 		}
 		return err
 	}
+	r.e.creations.add(r.cluster.UID, creation{object, st.spec.Name, began, time.Now(), r.under(s.Key)})
 	return r.made(ctx, st, intent, object)
 }
 

@@ -63,6 +63,7 @@ type Engine struct {
 
 	patience  patience
 	deletions deletions
+	creations creations
 
 	sweepMu sync.Mutex
 	sweeps  []*Sweep
@@ -217,6 +218,7 @@ func (e *Engine) passes(ctx context.Context, fence store.Fence, c store.Cluster,
 		if s, err = e.look(ctx, c, c.Spec, deleting); err != nil {
 			return s, false, err
 		}
+		e.creations.looked(s)
 		if pass > 0 && len(s.graph.Steps) == 0 {
 			return s, false, s.unmended()
 		}

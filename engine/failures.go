@@ -54,16 +54,16 @@ func (s *survey) failure(f *Facts, machine string) (why string, remake bool) {
 
 // failed puts on record how a node's machine failed. That it can't be recorded is no news beside the failure itself.
 func (r *run) failed(ctx context.Context, name, machine string, contact bool, message string) {
-	next := *r.facts.get(name)
 	failure := Failure{Machine: machine, Message: r.scrubber.clean(message), At: time.Now().UTC(), Contact: contact}
-	if was := next.Failure; was != nil {
-		failure.Before = was.Before
-		if was.Machine != machine {
-			failure.Before++
+	if err := r.changeFacts(context.WithoutCancel(ctx), name, func(f *Facts) {
+		if was := f.Failure; was != nil {
+			failure.Before = was.Before
+			if was.Machine != machine {
+				failure.Before++
+			}
 		}
-	}
-	next.Failure = &failure
-	if err := r.saveFacts(context.WithoutCancel(ctx), &next); err != nil {
+		f.Failure = &failure
+	}); err != nil {
 		r.e.log.Warn("a machine's failure could not be recorded", "node", name, "err", err)
 	}
 	if r.spec.Spec.Repair.FailedMachines == spec.ReplaceFailed && failure.Before >= maxRemakes {

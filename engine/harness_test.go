@@ -183,7 +183,7 @@ func (s *scene) start() {
 		Every: time.Hour, Parallel: 4, Clusters: 1, Name: "engine", Nodeside: s.nodeside(),
 		Log: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
-	p := patience{lease: 200 * time.Millisecond, listLag: 50 * time.Millisecond, retry: time.Millisecond, step: 3 * time.Second, ssh: time.Second, again: 20 * time.Millisecond, look: 20 * time.Millisecond, care: 20 * time.Millisecond}
+	p := patience{lease: 200 * time.Millisecond, listLag: 50 * time.Millisecond, retry: time.Millisecond, step: 3 * time.Second, call: 5 * time.Second, ssh: time.Second, again: 20 * time.Millisecond, look: 20 * time.Millisecond, care: 20 * time.Millisecond}
 	if s.patient > 0 {
 		p.listLag = s.patient
 	}

@@ -78,7 +78,7 @@ func (r *run) prepareNode(ctx context.Context, name string) error {
 		return err
 	}
 	f := r.facts.get(name)
-	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Revision: f.Revision, Failure: f.Failure, Seat: f.seat()}
+	next := Facts{Assigned: f.Assigned, Role: f.Role, Group: f.Group, Failure: f.Failure}
 	next.Machine, next.ProviderID, next.Public = machine.ID, machine.Machine.ProviderID, machine.Machine.Public
 	next.Region, next.CloudZone, next.Type = machine.Region, machine.Machine.Zone, machine.Machine.Type
 	if picksAddress(r.sites[f.Site].driver, machine.Kind) {
@@ -116,10 +116,19 @@ func (r *run) prepareNode(ctx context.Context, name string) error {
 	if err := r.exchangeHostKey(ctx, conn, &next); err != nil {
 		return err
 	}
-	if err := r.saveFacts(ctx, &next); err != nil {
+	if err := r.meet(ctx, next); err != nil {
 		return err
 	}
 	return r.apply(ctx, conn, name)
+}
+
+// meet records what is known of a node's new machine, in the place of what was known of the one before. Which one etcd counts
+// as a member, and how many configs were sent, has its own course.
+func (r *run) meet(ctx context.Context, next Facts) error {
+	return r.changeFacts(ctx, next.Name, func(f *Facts) {
+		next.Revision, next.Seat = f.Revision, f.seat()
+		*f = next
+	})
 }
 
 // exchangeHostKey replaces the host key that was in user data by one made on the machine. Both are accepted until the
@@ -134,7 +143,7 @@ func (r *run) exchangeHostKey(ctx context.Context, conn Machine, f *Facts) error
 		return nil
 	}
 	f.HostKeys = append(f.HostKeys[:1:1], fresh)
-	if err := r.saveFacts(ctx, f); err != nil {
+	if err := r.meet(ctx, *f); err != nil {
 		return err
 	}
 	if _, err := conn.Run(ctx, agentPath+" agent hostkey --switch", nil, nil); err != nil {
@@ -206,18 +215,17 @@ func (r *run) apply(ctx context.Context, conn Machine, name string) error {
 	if err != nil {
 		return err
 	}
-	f := *r.facts.get(name)
 	floor, err := r.e.revisionFloor(ctx)
 	if err != nil {
 		return err
 	}
-	f.Revision = max(f.Revision, floor)
 	if seen := r.sights[name]; seen.status != nil { // an agent refuses what is older than what it has, whoever gave it that
-		f.Revision = max(f.Revision, seen.status.Revision)
+		floor = max(floor, seen.status.Revision)
 	}
-	f.Revision++
-	cfg.Revision = f.Revision
-	if err := r.saveFacts(ctx, &f); err != nil { // a revision is never used for two contents
+	if err := r.changeFacts(ctx, name, func(f *Facts) { // a revision is never used for two contents
+		f.Revision = max(f.Revision, floor) + 1
+		cfg.Revision = f.Revision
+	}); err != nil {
 		return err
 	}
 	signed, err := node.Sign(r.keys.Signing, cfg)
@@ -228,8 +236,7 @@ func (r *run) apply(ctx context.Context, conn Machine, name string) error {
 	if err := runJSON(ctx, conn, agentPath+" agent apply", bytes.NewReader(signed), nil, &rep); err != nil {
 		return err
 	}
-	f.Digest = sum
-	return r.saveFacts(ctx, &f)
+	return r.changeFacts(ctx, name, func(f *Facts) { f.Digest = sum })
 }
 
 // joinNode runs kubeadm on a node and waits until Kubernetes calls it Ready. The action is "init", "join", or "rejoin": what
@@ -353,9 +360,7 @@ func (r *run) awaitReady(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	joined := *r.facts.get(name)
-	joined.Joined, joined.Failure, joined.Silent = true, nil, time.Time{}
-	if err := r.saveFacts(ctx, &joined); err != nil {
+	if err := r.changeFacts(ctx, name, func(f *Facts) { f.Joined, f.Failure, f.Silent = true, nil, time.Time{} }); err != nil {
 		return err
 	}
 	if err := r.labelNode(ctx, name); err != nil {
@@ -434,9 +439,7 @@ func (r *run) forgetNode(ctx context.Context, name string) error {
 		if err := r.removeEtcdMember(ctx, name); err != nil {
 			return err
 		}
-		gone := *f
-		gone.Seat, gone.Joined = "", false
-		if err := r.saveFacts(ctx, &gone); err != nil {
+		if err := r.changeFacts(ctx, name, func(f *Facts) { f.Seat, f.Joined = "", false }); err != nil {
 			return err
 		}
 	}

@@ -206,11 +206,17 @@ func (s *survey) listed() map[identity]bool {
 	return out
 }
 
-// explain marks what an unresolved intent accounts for: of each intent to create, one object at most.
+// explain marks what an unresolved intent accounts for: of each intent to create, one object at most. It marks too what a
+// call made a second time whose intent is resolved.
 func (s *survey) explain() {
 	for _, i := range s.ledger.intents {
 		if best := s.explainedBy(i, s.got); best >= 0 {
 			s.got[best].Intended = true
+		}
+	}
+	for n, o := range s.got {
+		if o.State != cloud.Gone && !o.Recorded && s.e.creations.explain(s.cluster.UID, o.Object) {
+			s.got[n].Intended = true
 		}
 	}
 }

@@ -114,11 +114,11 @@ func (r *run) rememberSilence(ctx context.Context) error {
 		if f == nil || r.silent(n.Name) == !f.Silent.IsZero() || r.council == nil {
 			continue
 		}
-		next := *f
-		if next.Silent = r.now; !r.silent(n.Name) {
-			next.Silent = time.Time{}
-		}
-		if err := r.saveFacts(ctx, &next); err != nil {
+		if err := r.changeFacts(ctx, n.Name, func(f *Facts) {
+			if f.Silent = r.now; !r.silent(n.Name) {
+				f.Silent = time.Time{}
+			}
+		}); err != nil {
 			return err
 		}
 	}
@@ -150,15 +150,14 @@ func (r *run) recoverNode(ctx context.Context, name string) error {
 // seatOnly records that etcd has one member.
 func (r *run) seatOnly(ctx context.Context, name string) error {
 	for _, f := range r.facts.all() {
-		next := *f
-		next.Joined = next.Joined && (f.Role != spec.RoleControlPlane || f.Name == name)
-		if next.Seat = ""; f.Name == name {
-			next.Seat = f.Machine
+		joined, seat := f.Joined && (f.Role != spec.RoleControlPlane || f.Name == name), ""
+		if f.Name == name {
+			seat = f.Machine
 		}
-		if next.Seat == f.Seat && next.Joined == f.Joined {
+		if seat == f.Seat && joined == f.Joined {
 			continue
 		}
-		if err := r.saveFacts(ctx, &next); err != nil {
+		if err := r.changeFacts(ctx, f.Name, func(f *Facts) { f.Joined, f.Seat = joined, seat }); err != nil {
 			return err
 		}
 	}
@@ -167,9 +166,7 @@ func (r *run) seatOnly(ctx context.Context, name string) error {
 
 // takeSeat records, before kubeadm makes it so, that etcd counts a node's machine as a member.
 func (r *run) takeSeat(ctx context.Context, name string) error {
-	next := *r.facts.get(name)
-	next.Seat = next.Machine
-	return r.saveFacts(ctx, &next)
+	return r.changeFacts(ctx, name, func(f *Facts) { f.Seat = f.Machine })
 }
 
 // restoreNode makes a control plane of one node out of a snapshot of etcd.

@@ -38,9 +38,7 @@ func ownLabels(n spec.Node, f *Facts) map[string]string {
 // mendNode tries the gentle way with a node that stays NotReady: its config is applied again and its kubelet started anew.
 // That it doesn't help is no failure: the next plan sees that it was tried.
 func (r *run) mendNode(ctx context.Context, name string) error {
-	tried := *r.facts.get(name)
-	tried.Mended = r.now
-	if err := r.saveFacts(ctx, &tried); err != nil {
+	if err := r.changeFacts(ctx, name, func(f *Facts) { f.Mended = r.now }); err != nil {
 		return err
 	}
 	err := r.applyAgain(ctx, name)

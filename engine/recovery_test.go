@@ -435,8 +435,10 @@ func TestWeakEvidence(t *testing.T) {
 	}
 }
 
+// terminate takes machines away as somebody at the cloud's console does, once lists count as knowing what goes with them.
 func (s *scene) terminate(uid string, names ...string) {
 	s.t.Helper()
+	<-time.After(s.engine.patience.listLag)
 	for _, name := range names {
 		c, o := s.find(uid, name[5:8]+"-node-"+name)
 		c.Terminate(o.ID)

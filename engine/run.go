@@ -32,6 +32,8 @@ type run struct {
 	tokenMu sync.Mutex
 	token   string
 
+	factsMu sync.Mutex // held from reading a node's facts to writing them
+
 	watch map[string]*siteWatch
 }
 
@@ -240,6 +242,20 @@ func (r *run) isDone(a plan.Action, key string) bool {
 	r.doneMu.Lock()
 	defer r.doneMu.Unlock()
 	return r.done[string(a)+"/"+key]
+}
+
+// changeFacts changes what is known of a node, and what is on record. Steps about one node go on side by side (its new machine
+// is prepared while etcd forgets the old one): none may write over what another has found out meanwhile.
+func (r *run) changeFacts(ctx context.Context, name string, change func(*Facts)) error {
+	r.factsMu.Lock()
+	defer r.factsMu.Unlock()
+	f := r.facts.get(name)
+	if f == nil {
+		return fmt.Errorf("nothing is known of node %s", name)
+	}
+	next := *f
+	change(&next)
+	return r.saveFacts(ctx, &next)
 }
 
 // saveFacts records what is known of a node, in the store first.

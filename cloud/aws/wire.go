@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"net/http"
+	"slices"
 	"strings"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -47,7 +48,15 @@ func scopeOf(r *http.Request) cloud.Scope {
 	return out
 }
 
-// judge reads the code and message of an answer of EC2, STS or Service Quotas, and classifies them as the SDK's errors are.
+// everybodys are the regions that every account has. Those introduced after 20 March 2019 have to be switched on (AWS Account
+// Management's reference guide, "Enable or disable AWS Regions in your account"), so it never has more.
+var everybodys = []string{
+	"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1", "eu-central-1",
+	"eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+}
+
+// judge reads the code and message of an answer of EC2, STS or Service Quotas, and classifies them as the SDK's errors are. In a
+// region that the account hasn't switched on, credentials that are good elsewhere are refused as if they were not.
 func judge(answer *http.Response) (*cloud.Error, error) {
 	body, err := cloud.PeekBody(answer)
 	if err != nil {
@@ -57,6 +66,7 @@ func judge(answer *http.Response) (*cloud.Error, error) {
 	out.Class, out.RetryAfter = classOfCode(out.Code, answer.StatusCode), cloud.RetryAfter(answer.Header)
 	if out.Class == cloud.Denied {
 		out.denied(nil)
+		out.NoRegion = out.Credentials && !slices.Contains(everybodys, scopeOf(answer.Request).Region)
 	}
 	return &out.Error, nil
 }

@@ -317,6 +317,8 @@ func (d *Driver) exists(ctx context.Context, p place) (bool, error) {
 		_, err = d.machines.Get(ctx, p.group, p.name, nil)
 	case kindDisk:
 		_, err = d.disks.Get(ctx, p.group, p.name, nil)
+	case kindWatcher:
+		_, err = d.watchers.Get(ctx, p.group, p.name, nil)
 	}
 	if isClass(err, cloud.NotFound) {
 		return false, nil

@@ -86,8 +86,12 @@ func (d *Driver) takeWatcher(ctx context.Context, region string) error {
 		return err
 	}
 	for _, n := range networks {
-		if sameRegion(val(n.Location), region) {
-			return nil // somebody's; ours are gone by now
+		if !sameRegion(val(n.Location), region) {
+			continue
+		}
+		// Somebody's: ours are gone by now, though a list may show them still.
+		if there, err := d.exists(ctx, parsePath(val(n.ID))); err != nil || there {
+			return err
 		}
 	}
 	watchers, err := d.listWatchers(ctx)
@@ -140,8 +144,13 @@ func (d *Driver) watcherUsed(ctx context.Context, at place) (bool, error) {
 // takeWatcherGroup deletes the watchers' group when nothing is in it.
 func (d *Driver) takeWatcherGroup(ctx context.Context) error {
 	watchers, err := d.listWatchers(ctx)
-	if err != nil || len(watchers) > 0 {
+	if err != nil {
 		return err
+	}
+	for _, w := range watchers { // what was taken away just now may still be listed
+		if there, err := d.exists(ctx, parsePath(val(w.ID))); err != nil || there {
+			return err
+		}
 	}
 	at := place{path: d.path(kindGroup, watcherGroup, ""), group: watcherGroup, name: watcherGroup, kind: kindGroup}
 	group, err := d.groups.Get(ctx, at.group, nil)

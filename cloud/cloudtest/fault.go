@@ -96,6 +96,8 @@ type Fault struct {
 
 	// AfterEffect lets the call do its work first: the caller sees a failure of something that happened.
 	AfterEffect bool
+	// Twice has the call do its work twice, as happens when something on the way repeats it; the caller sees the second answer.
+	Twice bool
 	// Delay is waited for first, then Until (when set) to be closed or receive.
 	Delay time.Duration
 	Until <-chan struct{}
@@ -220,6 +222,9 @@ func (c *Cloud) call(ctx context.Context, in Call, effect func(*Call) error) err
 	}
 	if err == nil {
 		err = cloud.Pause(ctx, c.opts.Latency)
+	}
+	if err == nil && slices.ContainsFunc(before, func(f Fault) bool { return f.Twice }) {
+		_ = c.locked(call, effect) // nobody hears of it
 	}
 	if err == nil {
 		err = c.locked(call, effect)

@@ -14,7 +14,7 @@ import (
 const helpWidth = 80
 
 // help writes everything about a command. It stands in for cobra's, whose lines are as long as they come.
-func help(c *cobra.Command, _ []string) {
+func help(c *cobra.Command) {
 	out := c.OutOrStdout()
 	text := c.Long
 	if text == "" {

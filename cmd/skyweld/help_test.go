@@ -61,7 +61,7 @@ func TestHelp(t *testing.T) {
 func helpOf(c *cobra.Command) string {
 	var b bytes.Buffer
 	c.SetOut(&b)
-	help(c, nil)
+	help(c)
 	return b.String()
 }
 

@@ -71,6 +71,9 @@ func Main(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
+		err = s.unknown
+	}
+	if err == nil {
 		return 0
 	}
 	if status, ok := errors.AsType[exitStatus](err); ok {
@@ -122,6 +125,8 @@ type settings struct {
 	color     colorMode
 	output    form
 	noHeaders bool
+	// unknown is that help was asked for about a command that there isn't: cobra takes no error from its help.
+	unknown error
 }
 
 // The groups of commands in the help.
@@ -162,7 +167,13 @@ An engine does the work ('skyweld serve', which keeps running); all other comman
 	complete(root, "color", fixed("auto", "never", "always"))
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(usage)
-	root.SetHelpFunc(help)
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		if given := c.Flags().Args(); len(given) > 0 && !runsItself(c) {
+			s.unknown = group(c, given)
+			return
+		}
+		help(c)
+	})
 	for _, g := range []cobra.Group{{ID: groupClusters, Title: "Clusters:"}, {ID: groupLooking, Title: "Looking at them:"}, {ID: groupParts, Title: "Accounts, engine and lab:"}, {ID: groupOther, Title: "Other commands:"}} {
 		root.AddGroup(&g)
 	}
@@ -176,8 +187,40 @@ An engine does the work ('skyweld serve', which keeps running); all other comman
 	add(groupLooking, getCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s), receiptCommand(s))
 	add(groupParts, accountCommand(s), inventoryCommand(s), sweepCommand(s), serveCommand(s), backupCommand(s), restoreCommand(s), labCommand())
 	add(groupOther, completionCommand(), versionCommand(s))
+	root.SetHelpCommand(helpCommand())
 	root.SetHelpCommandGroupID(groupOther)
 	return root, s
+}
+
+// helpCommand is cobra's, but that it is an error to ask it about a command that there isn't.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND...]", Short: "Show how a command is used", Long: "Show how a command is used. 'skyweld COMMAND --help' shows the same.", Example: "  skyweld help apply\n  skyweld help account add",
+		ValidArgsFunction: func(c *cobra.Command, before []string, _ string) ([]string, cobra.ShellCompDirective) {
+			at, _, err := c.Root().Find(before)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, sub := range at.Commands() {
+				if sub.IsAvailableCommand() {
+					names = append(names, sub.Name()+"\t"+sub.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, given []string) error {
+			about, rest, err := c.Root().Find(given)
+			if err != nil {
+				return usageError{err}
+			}
+			if len(rest) > 0 && !runsItself(about) {
+				return group(about, rest)
+			}
+			help(about)
+			return nil
+		},
+	}
 }
 
 // group is what a command that only holds others does by itself.

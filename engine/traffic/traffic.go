@@ -242,6 +242,9 @@ func (t *Account) unanswered(ctx context.Context, l *lane, p passage, err error)
 func (t *Account) answered(l *lane, p passage, verdict *cloud.Error) {
 	now := time.Now()
 	switch {
+	case verdict != nil && verdict.NoRegion: // the account's other regions may be well
+		t.refused.dropped(p.probeAll)
+		t.back(now, l)
 	case verdict != nil && verdict.Credentials:
 		t.refused.bad(now, p.began, p.probeAll, verdict)
 		l.circuit.dropped(p.probeLane)

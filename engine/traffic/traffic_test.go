@@ -426,6 +426,20 @@ func TestProbes(t *testing.T) {
 	})
 }
 
+// TestNoRegion has a region refuse the credentials that it may only not know: the account's other regions are asked on.
+func TestNoRegion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService()
+		s.answers(&cloud.Error{Class: cloud.Denied, Credentials: true, NoRegion: true, Code: "AuthFailure"}, nil)
+		for range 5 * refusal.failures {
+			_ = s.call(t.Context(), "cape/read")
+		}
+		if n, state := s.count(), s.State(); n != 5*refusal.failures || state.State != Ready || state.LastError == "" {
+			t.Errorf("%d calls, %+v", n, state)
+		}
+	})
+}
+
 // TestEager asks a service that has failed, for somebody who waits: the first of their calls is made at once and the others wait
 // for its answer. Where it fails the others aren't made, and the time of the next probe stays; where it is good all are made.
 func TestEager(t *testing.T) {

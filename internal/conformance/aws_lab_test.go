@@ -90,6 +90,7 @@ func TestAWSOnTheLab(t *testing.T) {
 	})
 	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
 			var lab *awsLab // of the test that runs
 			cloudtest.Run(t, cloudtest.Harness{
 				New: func(t *testing.T) cloud.Driver {

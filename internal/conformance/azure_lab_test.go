@@ -150,6 +150,7 @@ func TestAzureOnTheLab(t *testing.T) {
 	t.Cleanup(func() { t.Logf("held against the SDK's models: %v\n%s", azureTally, azureTally.Detail()) })
 	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
 			var lab *azureLab // of the test that runs
 			cloudtest.Run(t, cloudtest.Harness{
 				New: func(t *testing.T) cloud.Driver {

@@ -171,6 +171,7 @@ func doHarness(lab func(t *testing.T) *doLab, wrap func(t *testing.T) cloud.Tran
 func TestDigitalOceanOnTheLab(t *testing.T) {
 	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
 			cloudtest.Run(t, doHarness(func(t *testing.T) *doLab { return newDOLab(t, profile) }, nil))
 		})
 	}

@@ -144,6 +144,7 @@ func gcpDone(t *testing.T, api *compute.Service, op *compute.Operation, err erro
 func TestGCPOnTheLab(t *testing.T) {
 	for _, profile := range []world.Profile{world.Instant, world.Quick} {
 		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
 			var lab *gcpLab // of the test that runs
 			cloudtest.Run(t, cloudtest.Harness{
 				New: func(t *testing.T) cloud.Driver {

@@ -228,7 +228,7 @@ func (r renamed) rename(n kube.NodeInfo) kube.NodeInfo {
 }
 
 // newEngine makes an engine as 'skyweld serve' does, but for the node side.
-func newEngine(ctx context.Context, dir string, drivers map[cloud.Provider]engine.Factory, nodes engine.Nodeside, out io.Writer) (*engine.Engine, *store.Store, error) {
+func newEngine(ctx context.Context, dir string, drivers map[cloud.Provider]engine.Factory, nodes engine.Nodeside, out io.Writer, tune ...func(*engine.Options)) (*engine.Engine, *store.Store, error) {
 	box, err := secret.New(bytes.Repeat([]byte{7}, 32), "fleet")
 	if err != nil {
 		return nil, nil, err
@@ -241,11 +241,15 @@ func newEngine(ctx context.Context, dir string, drivers map[cloud.Provider]engin
 	if err != nil {
 		return nil, nil, err
 	}
-	return engine.New(engine.Options{
+	o := engine.Options{
 		Store: st, Drivers: drivers, Agent: agent, Bundle: node.Bundle{URL: "https://bundle.test/manifest.json", SHA256: strings.Repeat("ab", 32)},
 		Every: time.Hour, Parallel: 12, Clusters: 4, Name: "fleet", Nodeside: nodes,
 		Log: slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo})),
-	}), st, nil
+	}
+	for _, t := range tune {
+		t(&o)
+	}
+	return engine.New(o), st, nil
 }
 
 // clusterFile is the recorded cluster: three nodes of the control plane and workers, dealt to four clouds.

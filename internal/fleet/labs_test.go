@@ -51,7 +51,7 @@ func pools() func(string) *world.Pool {
 }
 
 // newLab opens the lab's API of a cloud, with public addresses from pools that several may share. The wrapper, if any, stands in front of it.
-func newLab(b *testing.B, provider cloud.Provider, addresses func(string) *world.Pool, wrap func(http.Handler) http.Handler) *lab {
+func newLab(b testing.TB, provider cloud.Provider, addresses func(string) *world.Pool, wrap func(http.Handler) http.Handler) *lab {
 	b.Helper()
 	l := &lab{}
 	l.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.api.ServeHTTP(w, r) }))
@@ -81,7 +81,7 @@ type service interface {
 	Close() error
 }
 
-func (l *lab) open(b *testing.B, provider cloud.Provider, addresses func(string) *world.Pool) (service, error) {
+func (l *lab) open(b testing.TB, provider cloud.Provider, addresses func(string) *world.Pool) (service, error) {
 	base := func() string { return l.server.URL }
 	switch provider {
 	case cloud.AWS:
@@ -140,7 +140,7 @@ func gcpQuotas() map[string]float64 {
 var providers = []cloud.Provider{cloud.AWS, cloud.GCP, cloud.Azure, cloud.DigitalOcean}
 
 // newDriver makes the production driver of an account.
-func newDriver(b *testing.B, a cloud.Account, t cloud.Transport) cloud.Driver {
+func newDriver(b testing.TB, a cloud.Account, t cloud.Transport) cloud.Driver {
 	b.Helper()
 	d, err := factories[a.Provider](b.Context(), a, t)
 	if err != nil {
