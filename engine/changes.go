@@ -72,6 +72,31 @@ func bodyOf(ch store.Change) (*spec.Cluster, error) {
 	return c, nil
 }
 
+// nodesBody is the body of a change that adds workers or takes some out: the spec that it leads to, and the nodes that it is
+// about. What it is to do can't be read from specs alone: made anew behind one that does the same, it does nothing there, and
+// has to do it again when that one is cancelled.
+type nodesBody struct {
+	*spec.Cluster
+	Moves spec.Moves `json:"moves"`
+}
+
+// bodyWith is a change's body with another spec.
+func bodyWith(ch store.Change, wanted *spec.Cluster) (body json.RawMessage, err error) {
+	if ch.Kind == store.Apply {
+		body, err = json.Marshal(wanted)
+	} else {
+		var b nodesBody
+		if err = json.Unmarshal(ch.Body, &b); err == nil {
+			b.Cluster = wanted
+			body, err = json.Marshal(b)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("change %d (%s): %w", ch.ID, ch.Kind, err)
+	}
+	return body, nil
+}
+
 func carriesSpec(ch store.Change) bool {
 	return len(ch.Body) > 0 && (ch.Kind == store.Apply || ch.Kind == store.NodeAdd || ch.Kind == store.NodeRemove)
 }
@@ -205,9 +230,28 @@ func (d *decision) unfinished(ctx context.Context) error {
 		return err
 	}
 	wanted := spec.NodeSites(d.inForce)
+	leave := func(name string) {
+		if _, ok := wanted[name]; !ok {
+			d.leaving[name] = true
+		}
+	}
 	for _, n := range nodes {
-		if _, ok := wanted[n.Name]; !ok {
-			d.leaving[n.Name] = true
+		leave(n.Name)
+	}
+	// Where the engine was stopped after the last of it was gone and before it said so, nothing of it is on record any more.
+	for _, ch := range d.queue.Applying {
+		if !untried(ch) {
+			continue
+		}
+		r, err := d.e.store.GetRevision(ctx, ch.Cluster, ch.Generation-1)
+		if errors.Is(err, store.ErrNotFound) { // it made the cluster
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for name := range spec.NodeSites(r.Spec) {
+			leave(name)
 		}
 	}
 	return nil
@@ -248,9 +292,9 @@ func (d *decision) next(ctx context.Context, ch store.Change, wanted *spec.Clust
 	if !d.moved {
 		return nil
 	}
-	body, err := json.Marshal(wanted)
+	body, err := bodyWith(ch, wanted)
 	if err != nil {
-		return fmt.Errorf("change %d: %w", ch.ID, err)
+		return err
 	}
 	d.moves = append(d.moves, store.Move{ID: ch.ID, State: store.Queued, Body: body})
 	return nil
@@ -343,7 +387,11 @@ func redo(ch store.Change, before, wanted, onto *spec.Cluster) (*spec.Cluster, e
 	if ch.Kind == store.Apply {
 		return spec.Reapply(before, wanted, onto), nil
 	}
-	return spec.Redo(before, wanted, onto)
+	var b nodesBody
+	if err := json.Unmarshal(ch.Body, &b); err != nil {
+		return nil, fmt.Errorf("change %d (%s): %w", ch.ID, ch.Kind, err)
+	}
+	return b.Moves.Redo(onto)
 }
 
 // possible says why a spec can't come into force that could when it was asked for.
@@ -433,9 +481,9 @@ func without(q store.Queue, gone store.Change) ([]store.Move, error) {
 			return nil, &Problem{Kind: NotNow, Message: fmt.Sprintf("change %d can't be cancelled, because change %d (%s by %s: %s) builds on it: %s; cancel that one first",
 				gone.ID, ch.ID, ch.Kind, ch.Who, ch.Summary, err)}
 		}
-		body, err := json.Marshal(again)
+		body, err := bodyWith(ch, again)
 		if err != nil {
-			return nil, fmt.Errorf("change %d: %w", ch.ID, err)
+			return nil, err
 		}
 		moves, now = append(moves, store.Move{ID: ch.ID, State: store.Queued, Body: body}), again
 	}

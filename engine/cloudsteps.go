@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
@@ -284,7 +283,7 @@ func (r *run) setObject(o cloud.Object) {
 
 // siteWatch lets all nodes of a site wait for their machines with one list between them.
 type siteWatch struct {
-	mu   sync.Mutex
+	lock lock
 	last time.Time
 	seen map[string]cloud.Object // by id
 }
@@ -297,8 +296,11 @@ const (
 
 // look returns the site's objects by id, from a list that is no older than the pause.
 func (w *siteWatch) look(ctx context.Context, pause time.Duration, list func(context.Context) ([]cloud.Object, error)) (map[string]cloud.Object, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	give, err := w.lock.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer give()
 	if time.Since(w.last) < pause && w.seen != nil {
 		return w.seen, nil
 	}

@@ -102,7 +102,7 @@ func (e *Engine) alter(ctx context.Context, name, who string, kind store.ChangeK
 			return e.store.AddChange(ctx, c)
 		}
 		c.Summary = spec.Summary(old.Spec, next)
-		if c.Body, err = json.Marshal(next); err != nil {
+		if c.Body, err = json.Marshal(nodesBody{next, spec.MovesOf(old.Spec, next)}); err != nil {
 			return store.Change{}, fmt.Errorf("cluster %s: %w", name, err)
 		}
 		return e.store.QueueChange(ctx, old.queue, c)

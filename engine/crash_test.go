@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -222,6 +223,9 @@ func (s *scene) settledDown(uid string, nodes []string) {
 	var have, members, want, cps []string
 	for name, n := range s.world.Registered() {
 		have = append(have, name)
+		if n.PodCIDR == "" || len(n.Labels) == 0 {
+			s.t.Errorf("node %s has the pod block %q and the labels %v", name, n.PodCIDR, n.Labels)
+		}
 		if !s.world.Alive(n.ProviderID) {
 			s.t.Errorf("node %s is machine %s, which is no more", name, n.ProviderID)
 		}
@@ -243,11 +247,30 @@ func (s *scene) settledDown(uid string, nodes []string) {
 	if diff := cmp.Diff(cps, members); diff != "" {
 		s.t.Errorf("members of etcd (-want +have):\n%s", diff)
 	}
+	s.remembered(uid)
 	s.turn(uid)
 	if got := s.runs(uid, 1); len(got) != 1 || got[0] != "scheduled: succeeded, 0 steps" {
 		s.t.Errorf("another run: %v", got)
 	}
 	s.whole(uid)
+}
+
+// remembered wants what Kubernetes has to be known of each node: it is all there is to go by when Kubernetes can't be asked.
+func (s *scene) remembered(uid string) {
+	s.t.Helper()
+	nodes, err := s.engine.store.GetNodes(context.Background(), uid)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, n := range nodes {
+		var f Facts
+		if err := json.Unmarshal(n.Facts, &f); err != nil {
+			s.t.Fatal(err)
+		}
+		if !f.Joined {
+			s.t.Errorf("node %s is a member, and that is not on record", n.Name)
+		}
+	}
 }
 
 // told checks the records of a life that has ended: no change is lost, and no run is still going on.

@@ -35,13 +35,8 @@ func (e *Engine) untilHalted(ctx context.Context, uid string) (context.Context, 
 			case <-halt.Done():
 				return
 			case <-tick.C:
-				c, err := e.store.GetClusterByUID(halt, uid)
-				switch {
-				case err != nil:
-				case !c.DeleteRequested.IsZero():
-					cancel(errDeleteAsked)
-				case c.Paused != nil:
-					cancel(errPaused)
+				if why, err := e.toHalt(halt, uid); err == nil && why != nil {
+					cancel(why)
 				}
 			}
 		}
@@ -49,14 +44,34 @@ func (e *Engine) untilHalted(ctx context.Context, uid string) (context.Context, 
 	return halt, func() { cancel(nil) }
 }
 
-// mayGoOn is asked before everything that changes something: the lease must be ours still, and the run not be stopped.
-func (r *run) mayGoOn(ctx context.Context) error {
-	if r.halt != nil {
-		if why := halted(context.Cause(r.halt)); why != nil {
-			return why
-		}
+// toHalt is why runs about a cluster are to stop, nil when they aren't.
+func (e *Engine) toHalt(ctx context.Context, uid string) (why, err error) {
+	c, err := e.store.GetClusterByUID(ctx, uid)
+	switch {
+	case err != nil:
+		return nil, err
+	case !c.DeleteRequested.IsZero():
+		return errDeleteAsked, nil
+	case c.Paused != nil:
+		return errPaused, nil
 	}
-	return r.e.store.Check(ctx, r.fence)
+	return nil, nil
+}
+
+// mayGoOn is asked before everything that changes something: the lease must be ours still, and the run not be stopped. What
+// was asked a moment ago counts, whenever untilHalted looks next: after it no step begins.
+func (r *run) mayGoOn(ctx context.Context) error {
+	if err := r.e.store.Check(ctx, r.fence); err != nil || r.halt == nil {
+		return err
+	}
+	if why := halted(context.Cause(r.halt)); why != nil {
+		return why
+	}
+	why, err := r.e.toHalt(ctx, r.cluster.UID)
+	if err != nil {
+		return err
+	}
+	return why
 }
 
 // haltable returns a context for work on nodes, which a deletion may break off at any point. What is going on at a cloud is

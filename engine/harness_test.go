@@ -66,7 +66,7 @@ type scene struct {
 	// patient is how long engines that are started let lists lag; zero for hardly any.
 	patient time.Duration
 
-	hookMu sync.Mutex
+	hookMu gate
 	calls  int
 	point  func(n int, after bool, call cloudtest.Call) bool // true crashes the engine
 	// tap counts what the engine does and may stop it there; nil for neither.
@@ -74,6 +74,13 @@ type scene struct {
 	// tune changes what engines that are started are made with.
 	tune func(*Options, *patience)
 }
+
+// gate is a mutex that a testing/synctest bubble knows: its clock goes on while somebody waits for it.
+type gate chan struct{}
+
+func newGate() gate    { return make(gate, 1) }
+func (g gate) Lock()   { g <- struct{}{} }
+func (g gate) Unlock() { <-g }
 
 // worker is one engine with its own connection to the database, so that it can lose it.
 type worker struct {
@@ -89,7 +96,7 @@ var errCrashed = errors.New("the engine is no more")
 
 func newScene(t *testing.T, o cloudtest.Options) *scene {
 	t.Helper()
-	s := &scene{t: t, dir: inMemory(t), box: testBox(t), before: map[cloud.Provider][]cloud.Item{}, logs: new(syncBuffer)}
+	s := &scene{t: t, dir: inMemory(t), box: testBox(t), before: map[cloud.Provider][]cloud.Item{}, logs: new(syncBuffer), hookMu: newGate()}
 	aws, gcp := o, o
 	aws.Provider, aws.Regions = cloud.AWS, map[string][]string{"us-east-1": {"us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d", "us-east-1e", "us-east-1f"}}
 	gcp.Provider, gcp.Regions = cloud.GCP, map[string][]string{"us-east4": {"us-east4-a", "us-east4-b", "us-east4-c"}}

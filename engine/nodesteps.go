@@ -306,8 +306,11 @@ func (r *run) member(name string) (kube.Member, error) {
 // joinToken returns the bootstrap token that the joins of this run share, storing it in Kubernetes at first. It is never
 // the one of kubeadm init: that may be of an earlier run, whose kubeadm went on when the engine was killed.
 func (r *run) joinToken(ctx context.Context) (string, error) {
-	r.tokenMu.Lock()
-	defer r.tokenMu.Unlock()
+	give, err := r.tokenLock.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer give()
 	if r.token != "" {
 		return r.token, nil
 	}
@@ -373,6 +376,21 @@ func (r *run) awaitReady(ctx context.Context, name string) error {
 		_, err = retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) { return struct{}{}, client.SpreadDNS(ctx, key) })
 	}
 	return err
+}
+
+// rememberMembers records of machines that Kubernetes has as Ready nodes that they are members: an engine that was stopped
+// between the joining and the record left that out, and when Kubernetes can't be asked it is all there is to go by.
+func (r *run) rememberMembers(ctx context.Context) error {
+	for _, n := range r.nodes {
+		f := r.facts.get(n.Name)
+		if _, current := r.membership(n.Name, f); r.kubeErr != nil || !current || f.Joined || f.Failure != nil || !r.members[n.Name].Ready {
+			continue
+		}
+		if err := r.changeFacts(ctx, n.Name, func(f *Facts) { f.Joined = true }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dnsTopology is the label in which the nodes of the cluster's name servers are to differ: regions, where it has several.

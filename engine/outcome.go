@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
@@ -33,10 +34,11 @@ func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluste
 	case runErr != nil:
 		phase, text = store.Degraded, s.scrubber.clean(runErr.Error())
 		s.status.Failures = was.Failures + 1
-		next = time.Now().Add(min(5*time.Minute, e.opts.Every, e.patience.again/2<<min(10, s.status.Failures)))
+		pause := e.patience.failurePause(s.status.Failures)
 		if !fresh.DeleteRequested.IsZero() {
-			next = time.Now().Add(e.patience.deletionPause(s.status.Failures))
+			pause = e.patience.deletionPause(s.status.Failures)
 		}
+		next = time.Now().Add(spread(pause, e.opts.Every))
 		if fresh.DeleteRequested.IsZero() || !saidAlready(fresh, text) {
 			e.event(ctx, c.UID, store.Warning, "RunFailed", "cluster "+c.Name, text)
 		}
@@ -81,7 +83,7 @@ type notYet struct {
 }
 
 func (n *notYet) Error() string {
-	return fmt.Sprintf("nothing is left to be seen, but calls to make %v may still show an effect; another look is taken in %s", n.keys, n.left.Round(time.Second))
+	return fmt.Sprintf("nothing is left to be seen; another look is taken at %s, as calls to make %s may still show an effect", time.Now().Add(n.left).UTC().Format("15:04:05 UTC"), strings.Join(n.keys, ", "))
 }
 
 func (n *notYet) condition() store.Condition {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/skyweld/skyweld/cloud/cloudtest"
 	"github.com/skyweld/skyweld/store"
@@ -113,7 +112,6 @@ func TestPauseStopsARun(t *testing.T) {
 				if _, err := others.Pause(t.Context(), uid, "alice", "wait"); err != nil {
 					t.Error(err)
 				}
-				<-time.After(3 * s.engine.patience.look) // until the run has heard of it
 			})
 		}
 		return false

@@ -387,7 +387,7 @@ func (r Receipt) summary() string {
 				parts = append(parts, fmt.Sprintf("%d %s", n, differencesBy[by]))
 			}
 		}
-		text = fmt.Sprintf("nothing that the cluster made is left; of the %d things from before it these differ: %s", things, strings.Join(parts, ", "))
+		text = fmt.Sprintf("nothing that the cluster made is left; beside the %d things from before it there are differences: %s", things, strings.Join(parts, ", "))
 	}
 	if len(r.Abandoned) > 0 {
 		var sites []string

@@ -29,10 +29,10 @@ type run struct {
 	doneMu sync.Mutex
 	done   map[string]bool // steps
 
-	tokenMu sync.Mutex
-	token   string
+	tokenLock lock
+	token     string
 
-	factsMu sync.Mutex // held from reading a node's facts to writing them
+	factsLock lock // held from reading a node's facts to writing them
 
 	watch map[string]*siteWatch
 }
@@ -46,7 +46,7 @@ const (
 
 // newRun readies a survey for being carried out.
 func newRun(s *survey, fence store.Fence) *run {
-	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, done: map[string]bool{}, watch: map[string]*siteWatch{}}
+	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, done: map[string]bool{}, watch: map[string]*siteWatch{}, tokenLock: newLock(), factsLock: newLock()}
 	recorded := map[string]bool{}
 	for _, o := range s.got { // of two under one key the recorded one counts
 		if _, ok := r.objects[o.Key]; o.State != cloud.Gone && (o.Recorded && !recorded[o.Key] || o.Intended && !ok) {
@@ -54,7 +54,7 @@ func newRun(s *survey, fence store.Fence) *run {
 		}
 	}
 	for name := range s.sites {
-		r.watch[name] = &siteWatch{}
+		r.watch[name] = &siteWatch{lock: newLock()}
 	}
 	return r
 }
@@ -68,6 +68,9 @@ func (r *run) execute(ctx context.Context, reason string) error {
 				return err
 			}
 		}
+	}
+	if err := r.rememberMembers(ctx); err != nil {
+		return err
 	}
 	if err := r.rememberSilence(ctx); err != nil {
 		return err
@@ -247,8 +250,11 @@ func (r *run) isDone(a plan.Action, key string) bool {
 // changeFacts changes what is known of a node, and what is on record. Steps about one node go on side by side (its new machine
 // is prepared while etcd forgets the old one): none may write over what another has found out meanwhile.
 func (r *run) changeFacts(ctx context.Context, name string, change func(*Facts)) error {
-	r.factsMu.Lock()
-	defer r.factsMu.Unlock()
+	give, err := r.factsLock.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer give()
 	f := r.facts.get(name)
 	if f == nil {
 		return fmt.Errorf("nothing is known of node %s", name)

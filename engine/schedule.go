@@ -17,8 +17,19 @@ import (
 // interval was made shorter) is put right by reschedule, which any engine may do at any time.
 
 // jittered is the interval between two runs, give or take a tenth, so that clusters that began together drift apart.
-func jittered(every time.Duration) time.Duration {
-	return time.Duration(float64(every) * (0.9 + 0.2*rand.Float64()))
+func jittered(every time.Duration) time.Duration { return giveOrTake(every, 0.1) }
+
+// failurePause is the pause after so many failed runs in a row.
+func (p patience) failurePause(failures int) time.Duration {
+	return min(5*time.Minute, p.again/2<<min(10, failures))
+}
+
+// spread is the pause after a failed run, give or take a fifth: what one outage has stopped should not all come back at the same
+// moment, again and again. It is never longer than the interval between two runs.
+func spread(pause, every time.Duration) time.Duration { return min(every, giveOrTake(pause, 0.2)) }
+
+func giveOrTake(d time.Duration, part float64) time.Duration {
+	return time.Duration(float64(d) * (1 - part + 2*part*rand.Float64()))
 }
 
 // How runs that were missed are made up. The windows are parts of the interval between two runs.

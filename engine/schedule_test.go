@@ -31,6 +31,30 @@ func TestJitter(t *testing.T) {
 	}
 }
 
+// TestSpread has many clusters fail in the same outage: their next tries are spread over the more, the longer it lasts, and
+// never later than the next run would have been anyway.
+func TestSpread(t *testing.T) {
+	for _, tt := range []struct {
+		failures    int
+		every       time.Duration
+		least, most time.Duration
+	}{
+		{1, time.Hour, 8 * time.Second, 12 * time.Second},
+		{3, time.Hour, 32 * time.Second, 48 * time.Second},
+		{1000, time.Hour, 4 * time.Minute, 6 * time.Minute},
+		{1000, 5 * time.Minute, 4 * time.Minute, 5 * time.Minute},
+	} {
+		least, most := time.Hour, time.Duration(0)
+		for range 1000 {
+			d := spread(usualPatience.failurePause(tt.failures), tt.every)
+			least, most = min(least, d), max(most, d)
+		}
+		if room := (tt.most - tt.least) / 20; least < tt.least || least > tt.least+room || most > tt.most || most < tt.most-room {
+			t.Errorf("after %d failed runs, of which one is due every %v, the next come after %v to %v; want %v to %v", tt.failures, tt.every, least, most, tt.least, tt.most)
+		}
+	}
+}
+
 func TestReschedule(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	at := func(d time.Duration) store.Waiting {

@@ -41,7 +41,7 @@ func (s *scene) shoot() *snapshot {
 // scene goes on from a snapshot.
 func (shot *snapshot) scene(t *testing.T, tune func(*Options, *patience)) *scene {
 	t.Helper()
-	s := &scene{t: t, dir: inMemory(t), box: testBox(t), clouds: map[cloud.Provider]*cloudtest.Cloud{}, before: shot.before, logs: new(syncBuffer), tune: tune}
+	s := &scene{t: t, dir: inMemory(t), box: testBox(t), clouds: map[cloud.Provider]*cloudtest.Cloud{}, before: shot.before, logs: new(syncBuffer), tune: tune, hookMu: newGate()}
 	for p, c := range shot.clouds {
 		s.clouds[p] = c.Clone()
 	}

@@ -15,37 +15,52 @@ func NodeSites(c *Cluster) map[string]string {
 	return sites
 }
 
-// Redo makes the step from one spec to the next, which added workers to groups or took some out, from another spec: the
-// same nodes come, by name, and the same ones go. It is for a queue that lost a step further ahead. The error says which
-// group isn't there without that.
-func Redo(before, after, onto *Cluster) (*Cluster, error) {
-	out := onto.Clone()
+// Moves are what a change of the workers does, by group: the numbers of those that come and of those that go.
+type Moves map[string]Move
+
+// Move is that of one group.
+type Move struct {
+	Come []int `json:"come,omitempty"`
+	Go   []int `json:"go,omitempty"`
+}
+
+// MovesOf are the moves from one spec to another.
+func MovesOf(before, after *Cluster) Moves {
+	moves := Moves{}
 	for _, g := range after.Spec.Workers {
 		was, is := numbersOf(before, g.Name), numbersOf(after, g.Name)
-		if slices.Equal(was, is) {
-			continue
+		m := Move{Come: missing(is, was), Go: missing(was, is)}
+		if len(m.Come)+len(m.Go) > 0 {
+			moves[g.Name] = m
 		}
-		i := slices.IndexFunc(out.Spec.Workers, func(w Workers) bool { return w.Name == g.Name })
+	}
+	return moves
+}
+
+// missing are the numbers of one list that aren't in another.
+func missing(of, in []int) []int {
+	return slices.DeleteFunc(slices.Clone(of), func(n int) bool { return slices.Contains(in, n) })
+}
+
+// Redo makes moves from another spec than they were made from: the same nodes come, by name, and the same ones go, as far as
+// they aren't there, or are. It is for a queue that lost a step further ahead. The error says which group isn't there without
+// that.
+func (m Moves) Redo(onto *Cluster) (*Cluster, error) {
+	out := onto.Clone()
+	for _, group := range slices.Sorted(maps.Keys(m)) {
+		i := slices.IndexFunc(out.Spec.Workers, func(w Workers) bool { return w.Name == group })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no group of workers named %s without it", g.Name)
+			return nil, fmt.Errorf("there is no group of workers named %s without it", group)
 		}
 		w := &out.Spec.Workers[i]
-		set := map[int]bool{}
-		for _, n := range w.numbers() {
-			set[n] = !slices.Contains(was, n) || slices.Contains(is, n)
-		}
-		for _, n := range is {
-			if !slices.Contains(was, n) {
-				set[n] = true
-			}
-		}
-		maps.DeleteFunc(set, func(_ int, there bool) bool { return !there })
-		w.setNumbers(slices.Sorted(maps.Keys(set)))
+		numbers := append(missing(w.numbers(), m[group].Go), missing(m[group].Come, w.numbers())...)
+		slices.Sort(numbers)
+		w.setNumbers(numbers)
 	}
 	return out, nil
 }
 
-// Reapply is Redo for a step that came from a file, which says all by itself: only numbers that it left to the engine, those
+// Reapply is Redo for a change that came from a file, which says all by itself: only numbers that it left to the engine, those
 // of nodes that were removed one by one, are taken from the other spec.
 func Reapply(before, after, onto *Cluster) *Cluster {
 	out := after.Clone()

@@ -34,7 +34,7 @@ func TestRedo(t *testing.T) {
 		{"the last", map[string][]int{"web": {2}}, map[string][]int{"web": {}}, map[string][]int{"web": {2}}, map[string][]int{"web": nil}},
 		{"a group that isn't there", map[string][]int{"a": {1}, "web": {1}}, map[string][]int{"a": {1}, "web": {1, 2}}, map[string][]int{"a": {1}}, nil},
 	} {
-		got, err := Redo(workersOf(tt.before), workersOf(tt.after), workersOf(tt.onto))
+		got, err := MovesOf(workersOf(tt.before), workersOf(tt.after)).Redo(workersOf(tt.onto))
 		if tt.want == nil {
 			if err == nil || err.Error() != "there is no group of workers named web without it" {
 				t.Errorf("%s: %v", tt.name, err)
@@ -65,14 +65,15 @@ func TestRedoOfItself(t *testing.T) {
 		} else if err := RemoveWorker(after, rapid.SampledFrom(slices.Sorted(maps.Keys(NodeSites(before)))).Draw(t, "node")); err != nil {
 			t.Fatal(err)
 		}
-		again, err := Redo(before, after, before)
+		moves := MovesOf(before, after)
+		again, err := moves.Redo(before)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(NodeSites(after), NodeSites(again)); diff != "" {
 			t.Fatal(diff)
 		}
-		same, err := Redo(before, after, after)
+		same, err := moves.Redo(after)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -238,6 +238,11 @@ func (a *fakeAzure) serveWatchers(f *networkfake.ServerFactory) {
 			return armnetwork.WatchersClientListAllResponse{WatcherListResult: armnetwork.WatcherListResult{Value: l}}
 		})
 	}
+	f.WatchersServer.Get = func(_ context.Context, g, n string, _ *armnetwork.WatchersClientGetOptions) (azfake.Responder[armnetwork.WatchersClientGetResponse], azfake.ErrorResponder) {
+		return get(a, a.watchers, g, n, func(x armnetwork.Watcher) armnetwork.WatchersClientGetResponse {
+			return armnetwork.WatchersClientGetResponse{Watcher: x}
+		})
+	}
 	f.WatchersServer.BeginDelete = func(_ context.Context, g, n string, _ *armnetwork.WatchersClientBeginDeleteOptions) (azfake.PollerResponder[armnetwork.WatchersClientDeleteResponse], azfake.ErrorResponder) {
 		return remove[armnetwork.Watcher, armnetwork.WatchersClientDeleteResponse](a, "watcher", a.watchers, g, n, func(*armnetwork.Watcher) *refuse { return nil })
 	}

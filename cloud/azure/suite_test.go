@@ -147,6 +147,7 @@ func TestWatcherStays(t *testing.T) {
 	for name, prepare := range map[string]func(a *fakeAzure){
 		"there before": func(a *fakeAzure) { a.bringWatcher(fakeRegion) },
 		"somebody's network": func(a *fakeAzure) {
+			a.groups[at("theirs", "theirs")] = &armresources.ResourceGroup{ID: armID(kindGroup, "theirs", ""), Name: ptr("theirs"), Location: ptr("westus")}
 			a.networks["theirs/net"] = &armnetwork.VirtualNetwork{ID: armID(kindNetwork, "theirs", "net"), Location: ptr("East US"), Properties: &armnetwork.VirtualNetworkPropertiesFormat{}}
 		},
 		"nobody's": func(*fakeAzure) {},
@@ -166,6 +167,7 @@ func TestWatcherStays(t *testing.T) {
 		if name == "nobody's" {
 			want = 0
 		}
+		delete(a.groups, at("theirs", "theirs"))
 		if len(a.watchers) != want || len(a.groups) != want {
 			t.Errorf("%s: %d watchers and %d groups are left, want %d", name, len(a.watchers), len(a.groups), want)
 		}

@@ -436,6 +436,7 @@ func (s *stage) sweep(t *testing.T) {
 func testMutable(t *testing.T, h Harness) {
 	s := newStage(t, h)
 	s.createAll(t)
+	seen := s.observe(t)
 	for _, r := range s.ordered {
 		for _, f := range s.kinds[r.Kind].Mutable {
 			h.step(t, r.Key+"/"+f, func(t *testing.T) {
@@ -444,9 +445,9 @@ func testMutable(t *testing.T, h Harness) {
 				if diff := differing(t, changed.Spec, r.Spec); !slices.Equal(diff, []string{f}) {
 					t.Fatalf("the changed spec differs in %v, want only %q", diff, f)
 				}
-				s.update(t, changed, f)
-				s.update(t, changed, f)
-				s.update(t, r, f)
+				for _, want := range []cloud.Resource{changed, changed, r} {
+					seen[r.Key] = s.update(t, seen[r.Key], want, f)
+				}
 			})
 		}
 	}
@@ -454,10 +455,11 @@ func testMutable(t *testing.T, h Harness) {
 	s.deleteAll(t)
 }
 
-func (s *stage) update(t *testing.T, r cloud.Resource, field string) {
+// update changes a field of an object as it was seen last, and returns it as it is seen then.
+func (s *stage) update(t *testing.T, seen cloud.Object, r cloud.Resource, field string) cloud.Object {
 	t.Helper()
 	_, err := s.d.Update(s.h.context(t), cloud.UpdateRequest{
-		Owner: TestOwner, Resource: r, Object: s.observe(t)[r.Key], Fields: []string{field}, Refs: s.objects,
+		Owner: TestOwner, Resource: r, Object: seen, Fields: []string{field}, Refs: s.objects,
 	})
 	if err != nil {
 		t.Fatalf("update: %v", err)
@@ -467,6 +469,7 @@ func (s *stage) update(t *testing.T, r cloud.Resource, field string) {
 	if o.ID != s.objects[r.Key].ID {
 		t.Errorf("%s was replaced by the update", r.Key)
 	}
+	return o
 }
 
 // changed makes a spec that differs in one field.

@@ -179,9 +179,10 @@ var accountListing = listing[api.Account]{
 		{head: "STATUS", cell: func(a api.Account) string { return a.State }, status: true},
 		{head: "SINCE", show: ifAny, cell: func(a api.Account) string { return ageOf(a.Since) }},
 		{head: "CALLS/MIN", cell: func(a api.Account) string { return strconv.FormatInt(a.Calls, 10) }},
-		{head: "CLUSTERS", cell: func(a api.Account) string { return strings.Join(a.Clusters, ", ") }},
+		{head: "CLUSTERS", show: ifNarrow, cell: func(a api.Account) string { return firstOf(a.Clusters) }},
+		{head: "CLUSTERS", show: onlyWide, cell: func(a api.Account) string { return strings.Join(a.Clusters, ", ") }},
 		{head: "AGE", cell: func(a api.Account) string { return age(a.Created) }},
-		{head: "PROXY", show: ifAny, cell: func(a api.Account) string { return a.Proxy }},
+		{head: "PROXY", show: wideIfAny, cell: func(a api.Account) string { return a.Proxy }},
 		{head: "SETTINGS", show: onlyWide, cell: func(a api.Account) string {
 			var list []string
 			for k, v := range a.Settings {
@@ -199,9 +200,18 @@ var accountListing = listing[api.Account]{
 		}},
 		{head: "MESSAGE", show: ifAny, cell: func(a api.Account) string { return firstLine(a.Message) }},
 	},
-	text:  true,
+	text: true, lines: 4,
 	name:  func(a api.Account) string { return "account/" + a.Name },
 	empty: "No accounts. Add one with 'skyweld account add CLOUD NAME --from-env'.",
+}
+
+// firstOf names some of many.
+func firstOf(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most-1], ", "), len(names)-most+1)
 }
 
 // tokensLeft is how many calls each region and family of an account has left at once.
@@ -227,7 +237,7 @@ func accountList(s *settings, use string, alias string) *cobra.Command {
 		Use: use, Aliases: []string{alias}, Short: "List the accounts", Args: args(),
 		Long: `List the accounts that the engine knows, and how their calls fare. STATUS is Ready; Throttled while the cloud has had too many calls, and fewer are made; CircuitOpen while a part of the cloud has failed so often in a row that it is only tried again from time to time; CredentialsRefused while nobody is let in with the credentials: 'skyweld account check' tries them again at once, 'skyweld account update' gives the account others.
 
--o wide adds settings, how many calls each region and family of calls has left at once, and the last error. Secrets are never shown.`,
+-o wide adds proxies and settings, how many calls each region and family of calls has left at once, and the last error. Secrets are never shown.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := s.client()
 			if err != nil {

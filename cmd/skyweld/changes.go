@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ var changeListing = listing[api.Change]{
 	},
 	name:  func(c api.Change) string { return "change/" + changeNumber(c) },
 	empty: "Nothing was asked of it yet.",
-	text:  true,
+	text:  true, lines: 3,
 }
 
 func changeNumber(c api.Change) string { return strconv.FormatInt(c.ID, 10) }
@@ -56,11 +57,14 @@ func stamp(t time.Time) string {
 func changeMessage(c api.Change) string {
 	switch store.ChangeState(c.State) {
 	case store.Superseded:
-		text := fmt.Sprintf("by change %d", c.SupersededBy)
-		if c.Error != "" {
-			text += ": " + c.Error
+		by := fmt.Sprintf("by change %d", c.SupersededBy)
+		switch {
+		case strings.Contains(c.Error, by):
+			return c.Error
+		case c.Error != "":
+			return by + ": " + c.Error
 		}
-		return text
+		return by
 	case store.Applying:
 		if c.Tries == 0 {
 			return ""

@@ -50,7 +50,7 @@ var clusterListing = listing[api.Cluster]{
 	},
 	name:  func(c api.Cluster) string { return "cluster/" + c.Name },
 	empty: "No clusters. Make one with 'skyweld apply -f cluster.yaml'.",
-	text:  true,
+	text:  true, lines: 4,
 }
 
 // complaint is what of a cluster is not as it should be, empty when all is.
@@ -80,7 +80,7 @@ func getClusters(s *settings) *cobra.Command {
 	var watch bool
 	c := &cobra.Command{
 		Use: "clusters [CLUSTER]", Aliases: []string{"cluster"}, Short: "Show clusters; with -o yaml, the file of one", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
-		Long: `Show clusters: NODES are those that are Ready, of all. STATUS is Pending before the first run, Reconciling while steps are done, Ready, Degraded when the last run failed or something is seen to be wrong since, or Deleting. MESSAGE says what is wrong; the engine tries to mend it by itself. A cluster that is paused has that beside its status, as in Ready,Paused, and MESSAGE says since when, by whom and why.
+		Long: `Show clusters: NODES are those that are Ready, of all. STATUS is Pending before the first run, Reconciling while steps are done, Ready, Degraded when the last run failed or something is seen to be wrong since, or Deleting. MESSAGE says what is wrong, in a terminal as much of it as four lines hold (-o wide and -o yaml have more); the engine tries to mend it by itself. A cluster that is paused has that beside its status, as in Ready,Paused, and MESSAGE says since when, by whom and why.
 
 Between runs the engine looks at each cluster twice a minute: whether its nodes are Ready, its API answers, its certificates are good for a while and its machines let the engine in. What two looks in a row say is believed; -o yaml has it all, as conditions.
 

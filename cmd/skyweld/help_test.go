@@ -180,6 +180,24 @@ func TestTableIsCutToTheScreen(t *testing.T) {
 	}
 }
 
+func TestTableBreaksItsText(t *testing.T) {
+	for lines, want := range map[int]string{
+		2: "NAME     MESSAGE\na-node   a message that is a good deal\n         longer than the screen is wide…\n",
+		3: "NAME     MESSAGE\na-node   a message that is a good deal\n         longer than the screen is wide,\n         in-words-of-which-one-is-longe…\n",
+	} {
+		var b bytes.Buffer
+		tab := &table{out: &b, cut: 40, lines: lines}
+		row(tab, "NAME", "MESSAGE")
+		row(tab, "a-node", "a message that is a good deal longer than the screen is wide, in-words-of-which-one-is-longer-than-a-line")
+		if err := tab.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if b.String() != want {
+			t.Errorf("%d lines: got\n%s\nwant\n%s", lines, b.String(), want)
+		}
+	}
+}
+
 // TestColors: none where nobody sees them, whatever the environment says.
 func TestColors(t *testing.T) {
 	t.Setenv("TERM", "xterm")

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +48,12 @@ A receipt is signed with the engine's key when it is closed. --verify checks one
 			if err != nil {
 				return err
 			}
-			return s.print(c.OutOrStdout(), r, func(w io.Writer) { receiptTable(w, s.painter(c.OutOrStdout()), r) })
+			return s.print(c.OutOrStdout(), r, func(w io.Writer) {
+				if t, ok := w.(*table); ok { // nothing of it is left out, only broken
+					t.cut, t.lines = screenWidth(c.OutOrStdout()), 100
+				}
+				receiptTable(w, s.painter(c.OutOrStdout()), r)
+			})
 		},
 	}
 	c.Flags().StringVar(&verify, "verify", "", "check the signature of the receipt in this `FILE`")
@@ -105,18 +112,7 @@ func receiptTable(w io.Writer, paint painter, r api.Receipt) {
 	}
 	for _, a := range r.Accounts {
 		fmt.Fprintf(w, "\nAccount %s (%s), %s: %s\n", a.Name, a.Provider, strings.Join(a.Regions, ", "), beforeAndAfter(a))
-		if len(a.Differences) == 0 {
-			continue
-		}
-		fmt.Fprintln(w)
-		row(w, "CHANGE", "BY", "KIND", "REGION", "ID", "DETAIL", "REASON")
-		for _, d := range a.Differences {
-			detail := d.Item.Detail
-			if d.Was != "" {
-				detail = d.Was + " → " + detail
-			}
-			row(w, d.Change, d.By, d.Item.Kind, d.Item.Region, shortID(d.Item.ID), detail, d.Reason)
-		}
+		differences(w, a.Differences)
 	}
 	if len(r.Kubernetes) > 0 {
 		fmt.Fprintln(w, "\nMade by controllers in the cluster, and there at its end:")
@@ -131,6 +127,34 @@ func receiptTable(w io.Writer, paint painter, r api.Receipt) {
 		for _, i := range a.Items {
 			row(w, i.Kind, i.Region, i.Key, i.ID, i.Note)
 		}
+	}
+}
+
+// differences lists what an account has otherwise than before. Of what other clusters did it says only how much it is: they
+// have receipts of their own.
+func differences(w io.Writer, list []engine.Difference) {
+	shown, others := 0, map[engine.Change]int{}
+	for _, d := range list {
+		if d.By == engine.ByOther {
+			others[d.Change]++
+			continue
+		}
+		if shown++; shown == 1 {
+			fmt.Fprintln(w)
+			row(w, "CHANGE", "BY", "KIND", "REGION", "ID", "REASON")
+		}
+		reason := d.Reason
+		if d.Was != "" {
+			reason += ": " + d.Was + " → " + d.Item.Detail
+		}
+		row(w, d.Change, d.By, d.Item.Kind, d.Item.Region, shortID(d.Item.ID), reason)
+	}
+	var parts []string
+	for _, change := range slices.Sorted(maps.Keys(others)) {
+		parts = append(parts, fmt.Sprintf("%d %s", others[change], change))
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(w, "\nBy other clusters: %s; -o json lists them\n", strings.Join(parts, ", "))
 	}
 }
 
@@ -156,7 +180,7 @@ var receiptListing = listing[api.ReceiptLine]{
 	},
 	name:  func(r api.ReceiptLine) string { return "receipt/" + r.UID },
 	empty: "No receipts: no cluster has been deleted yet.",
-	text:  true,
+	text:  true, lines: 3,
 }
 
 func getReceipts(s *settings) *cobra.Command {

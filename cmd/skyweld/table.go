@@ -13,8 +13,8 @@ import (
 type table struct {
 	out io.Writer
 	buf bytes.Buffer
-	// cut is the width to which the last column is shortened, 0 for none.
-	cut int
+	// cut is the width to which the last column is shortened, 0 for none; its text is broken into that many lines before.
+	cut, lines int
 	// keep lets later blocks have at least the widths of the ones before.
 	keep   bool
 	widths []int
@@ -66,8 +66,8 @@ func (t *table) align(out *strings.Builder, block [][]string) {
 		used := 0
 		for i, c := range cells {
 			if i == len(cells)-1 {
-				if room := t.cut - used; t.cut > 0 && i > 0 && width(c) > max(room, shortest) {
-					c = truncate(c, max(room, shortest))
+				if room := max(t.cut-used, shortest); t.cut > 0 && i > 0 && width(c) > room {
+					c = strings.Join(fold(c, room, max(t.lines, 1)), "\n"+strings.Repeat(" ", used))
 				}
 				line.WriteString(c)
 				break
@@ -116,6 +116,21 @@ func firstLine(text string) string {
 	return oneLine(first)
 }
 
+// fold breaks a text between words into lines of a width, and shortens the last that there may be.
+func fold(text string, width, most int) []string {
+	text = strings.Join(strings.Fields(text), " ")
+	var out []string
+	for len(out) < most-1 && utf8.RuneCountInString(text) > width {
+		first, _, _ := strings.Cut(wrap(text, width, ""), "\n")
+		if utf8.RuneCountInString(first) > width { // a word that has no room
+			break
+		}
+		out = append(out, first)
+		text = strings.TrimLeft(strings.TrimPrefix(text, first), " ")
+	}
+	return append(out, truncate(text, width))
+}
+
 func truncate(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"
@@ -154,6 +169,8 @@ type listing[T any] struct {
 	empty string
 	// text: the last column is free text, and is shortened to a terminal's width unless the table is wide.
 	text bool
+	// lines is over how many lines that text goes at most before it is shortened; 0 is one.
+	lines int
 	// newestFirst is the order of the list; watched, the newest come last.
 	newestFirst bool
 }
@@ -186,7 +203,7 @@ func (l listing[T]) table(s *settings, out io.Writer, list []T) (*table, []colum
 	wide := s.output == formWide
 	t := &table{out: out}
 	if l.text && !wide {
-		t.cut = screenWidth(out)
+		t.cut, t.lines = screenWidth(out), l.lines
 	}
 	var columns []column[T]
 	for _, c := range l.columns {

@@ -328,9 +328,9 @@ func TestStuck(t *testing.T) {
 	})
 }
 
-// repeatable are the actions of each cloud that may reach it twice without harm: they carry a token or a name of their own, or
-// change what is there. EC2 has neither for most of what it makes: no two of these would be told from a copy by somebody
-// else, which is named and left alone.
+// repeatable are the actions of each cloud that may reach it twice without harm to a driver alone: they carry a token or a name of
+// their own, or change what is there. Of most of what EC2 makes there are two then, of which the engine removes one:
+// internal/fleet has all of that.
 var repeatable = map[cloud.Provider][]string{
 	cloud.AWS:          {"RunInstances", "Attach*", "Associate*", "Authorize*", "Modify*", "CreateRoute", "CreateTags", "Delete*", "Detach*", "Terminate*", "Release*", "Disassociate*"},
 	cloud.GCP:          {"*.insert", "*.delete", "*.set*"},

@@ -1,5 +1,6 @@
 // Package fleet measures what an engine with many clusters, and a cluster with many nodes, costs: calls to the clouds,
-// processor time, memory. It holds benchmarks only, which 'make bench' runs and docs/performance.md tells of.
+// processor time, memory: 'make bench' runs that, and docs/performance.md tells of it. With the same means a whole engine goes
+// through the life of a cluster while the lab's APIs go wrong by rules.
 //
 // The drivers are the production ones. Calls are counted against the lab's APIs. Processor time and memory are measured
 // against recorded answers: one cluster is made at the lab's APIs by a real engine, one run without drift is recorded, and a
