@@ -47,13 +47,11 @@ func (c *creations) explain(cluster string, o cloud.Object) bool {
 }
 
 // doubled says that an object has the creation's key and kind, was not there before, and was made while the call went on.
-// Not every cloud tells of everything when it was made: then it is enough that the look after the call is the first to show it.
+// Of what the cloud doesn't say when it was made nothing can be told: it may be a copy that somebody made since, and is
+// reported.
 func (m creation) doubled(o cloud.Object) bool {
-	switch {
-	case o.Key != m.object.Key || o.Kind != m.object.Kind || o.ID == m.object.ID || slices.Contains(m.others, o.ID), time.Since(m.ended) > doubleFor:
+	if o.Key != m.object.Key || o.Kind != m.object.Kind || o.ID == m.object.ID || o.Created.IsZero() || slices.Contains(m.others, o.ID) || time.Since(m.ended) > doubleFor {
 		return false
-	case o.Created.IsZero():
-		return true
 	}
 	return !o.Created.Before(m.began.Add(-clockSkew)) && !o.Created.After(m.ended.Add(clockSkew))
 }

@@ -239,6 +239,25 @@ func (r *run) apply(ctx context.Context, conn Machine, name string) error {
 	return r.changeFacts(ctx, name, func(f *Facts) { f.Digest = sum })
 }
 
+// noOtherNode is against a join that can't succeed: Kubernetes has a Node of that name which is another machine's. The plan
+// takes such a Node out first, unless Kubernetes could not be asked when it was made; the next one will.
+func (r *run) noOtherNode(ctx context.Context, name, action string) error {
+	if action != "join" {
+		return nil
+	}
+	client, err := r.kubeClient()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	n, err := client.Node(ctx, name)
+	if f := r.facts.get(name); err != nil || n.ProviderID == "" || n.ProviderID == f.ProviderID {
+		return nil // most often because there is none; the join tells if not
+	}
+	return fmt.Errorf("join node %s: Kubernetes still has it as another machine (%s) and could not be asked before: it is taken out by the next try", name, n.ProviderID)
+}
+
 // joinNode runs kubeadm on a node and waits until Kubernetes calls it Ready. The action is "init", "join", or "rejoin": what
 // kubeadm did there before is undone first.
 func (r *run) joinNode(ctx context.Context, name, action string) error {
@@ -251,6 +270,9 @@ func (r *run) joinNode(ctx context.Context, name, action string) error {
 		return err
 	}
 	defer conn.Close()
+	if err := r.noOtherNode(ctx, name, action); err != nil {
+		return err
+	}
 	boot := node.Bootstrap{Action: action, Files: map[string]string{}}
 	if action == "rejoin" {
 		boot.Action, boot.Again = "join", true

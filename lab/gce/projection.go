@@ -20,6 +20,7 @@ const impliedPriority = 65535
 // has machines, in order of their ids. It only reads the records.
 func project(st *state) []world.Network {
 	byID := map[string]*world.Network{}
+	reach := remotes{}
 	for _, i := range sorted(st.Instances) {
 		region := zoneToRegion(base(i.Zone))
 		for n, nic := range i.NetworkInterfaces {
@@ -29,7 +30,7 @@ func project(st *state) []world.Network {
 				w = &world.Network{ID: id, Cloud: "gcp", Region: region}
 				byID[id] = w
 			}
-			w.NICs = append(w.NICs, projectNIC(st, i, nic, n))
+			w.NICs = append(w.NICs, projectNIC(st, reach, i, nic, n))
 		}
 	}
 	out := make([]world.Network, 0, len(byID))
@@ -38,6 +39,19 @@ func project(st *state) []world.Network {
 	}
 	slices.SortFunc(out, func(a, b world.Network) int { return strings.Compare(a.ID, b.ID) })
 	return out
+}
+
+// remotes are the addresses at the other end of firewalls, found once for all interfaces.
+type remotes map[*compute.Firewall][]netip.Prefix
+
+func (r remotes) of(st *state, f *compute.Firewall) []netip.Prefix {
+	if _, ok := r[f]; !ok {
+		r[f] = prefixes(f.DestinationRanges)
+		if f.Direction != "EGRESS" {
+			r[f] = append(prefixes(f.SourceRanges), tagged(st, f.Network, f.SourceTags)...)
+		}
+	}
+	return r[f]
 }
 
 func worldID(network, region string) string { return base(network) + "/" + region }
@@ -49,7 +63,7 @@ func tagsOf(i *compute.Instance) []string {
 	return i.Tags.Items
 }
 
-func projectNIC(st *state, i *compute.Instance, nic *compute.NetworkInterface, n int) world.NIC {
+func projectNIC(st *state, reach remotes, i *compute.Instance, nic *compute.NetworkInterface, n int) world.NIC {
 	ip, _ := netip.ParseAddr(nic.NetworkIP)
 	w := world.NIC{
 		ID: formatID(i.Id) + "-" + nic.Name, Machine: formatID(i.Id), Device: fmt.Sprintf("ens%d", 4+n), MAC: macOf(ip),
@@ -75,7 +89,7 @@ func projectNIC(st *state, i *compute.Instance, nic *compute.NetworkInterface, n
 			w.Routed = append(w.Routed, netip.MustParsePrefix(r.DestRange))
 		}
 	}
-	w.Inbound, w.Outbound = projectRules(st, i, nic)
+	w.Inbound, w.Outbound = projectRules(st, reach, i, nic)
 	return w
 }
 
@@ -98,15 +112,12 @@ func macOf(ip netip.Addr) string {
 	return fmt.Sprintf("42:01:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
 }
 
-func projectRules(st *state, i *compute.Instance, nic *compute.NetworkInterface) (in, out []world.Rule) {
+func projectRules(st *state, reach remotes, i *compute.Instance, nic *compute.NetworkInterface) (in, out []world.Rule) {
 	for _, f := range sorted(st.Firewalls) {
 		if f.Network != nic.Network || !targets(f, tagsOf(i)) {
 			continue
 		}
-		remote := prefixes(f.DestinationRanges)
-		if f.Direction != "EGRESS" {
-			remote = append(prefixes(f.SourceRanges), tagged(st, nic.Network, f.SourceTags)...)
-		}
+		remote := reach.of(st, f)
 		var rules []world.Rule
 		for _, a := range f.Allowed {
 			rules = append(rules, portRules(f, true, a.IPProtocol, a.Ports, remote)...)

@@ -21,11 +21,12 @@ func (w *world) loseMachines() {
 	w.kubectl("create", "configmap", "kept", "--from-literal=written=before")
 
 	w.t.Log("a member of etcd taken out, and a Node deleted, by hand")
+	w.kubectl("delete", "node", "life-batch-1")
+	w.kubectl("label", "node", "life-web-1", "skyweld.dev/site-")
+	// The last: an API server answers nobody once its etcd is no member.
 	if out, err := w.etcdctl("member", "remove", w.etcdMembers()["life-aws-cp-1"]); err != nil {
 		w.t.Fatalf("etcdctl member remove: %s %v", out, err)
 	}
-	w.kubectl("delete", "node", "life-batch-1")
-	w.kubectl("label", "node", "life-web-1", "skyweld.dev/site-")
 	w.Must("reconcile", "life", "--wait")
 	w.wantNodes(7)
 	if members := w.etcdMembers(); len(members) != 3 {
