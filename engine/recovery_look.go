@@ -220,6 +220,11 @@ func (s *survey) expires(seen machineSight) string {
 	return fmt.Sprintf("its certificate %s runs out on %s", first.File, first.Expires.Format(time.DateOnly))
 }
 
+// expelled says that etcd has no member on a node that was one: the API server there takes connections and answers nothing.
+func (s *survey) expelled(f *Facts) bool {
+	return s.council != nil && f.Joined && !slices.ContainsFunc(s.council.Members, func(m kube.EtcdMember) bool { return m.Name == f.Name })
+}
+
 // lost says how a member of the control plane lost its part in etcd though its machine runs. A majority must say so, or
 // its own silence must have lasted.
 func (s *survey) lost(n spec.Node, f *Facts) string {
@@ -229,7 +234,7 @@ func (s *survey) lost(n spec.Node, f *Facts) string {
 	switch {
 	case s.strange(n.Name):
 		return "its etcd lost its data, and began a cluster of its own"
-	case !slices.ContainsFunc(s.council.Members, func(m kube.EtcdMember) bool { return m.Name == n.Name }):
+	case s.expelled(f):
 		return "etcd has no member of its name any more"
 	case !f.Silent.IsZero() && s.silent(n.Name) && s.now.Sub(f.Silent) >= s.notReadyAfter():
 		return fmt.Sprintf("its etcd hasn't answered since %s, though its machine does and the other members are there", f.Silent.UTC().Format("15:04 MST"))

@@ -183,10 +183,10 @@ func TestCatchUp(t *testing.T) {
 		put()
 		free := newSlots(4)
 		var waits []time.Duration
-		done := false
+		var done atomic.Bool
 		var group sync.WaitGroup
 		group.Go(func() { // somebody asks for one of them every 20 s
-			for i := 0; !done; i++ {
+			for i := 0; !done.Load(); i++ {
 				time.Sleep(20*time.Second + time.Duration(i)*time.Millisecond)
 				mu.Lock()
 				w := all[fmt.Sprintf("c%04d", i*7%clusters)]
@@ -194,12 +194,14 @@ func TestCatchUp(t *testing.T) {
 				mu.Unlock()
 				asked := time.Now()
 				group.Go(func() {
-					for !done {
+					for !done.Load() {
 						mu.Lock()
 						begun := !w.Asked
-						mu.Unlock()
 						if begun {
 							waits = append(waits, time.Since(asked))
+						}
+						mu.Unlock()
+						if begun {
 							return
 						}
 						time.Sleep(10 * time.Millisecond)
@@ -208,7 +210,7 @@ func TestCatchUp(t *testing.T) {
 			}
 		})
 		group.Go(func() {
-			for !done {
+			for !done.Load() {
 				time.Sleep(time.Minute)
 				put()
 			}
@@ -225,15 +227,19 @@ func TestCatchUp(t *testing.T) {
 			if _, again := began[c.Cluster]; !again {
 				began[c.Cluster] = time.Since(begin)
 			}
+			mu.Lock()
 			running++
 			most = max(most, running)
+			mu.Unlock()
 			group.Go(func() {
 				time.Sleep(takes)
+				mu.Lock()
 				running--
+				mu.Unlock()
 				release()
 			})
 		}
-		done = true
+		done.Store(true)
 		group.Wait()
 		last := slices.Max(slices.Collect(maps.Values(began)))
 		first := 0

@@ -175,8 +175,8 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		if err := s.overtaken(ctx); err != nil {
 			return nil, err
 		}
-		s.askKubernetes(ctx)
 		s.askCouncil(ctx)
+		s.askKubernetes(ctx)
 	}
 	in := plan.Input{
 		Cluster: wanted.Metadata.Name, Answers: s.status.Initialized && !deleting && s.kubeErr == nil,

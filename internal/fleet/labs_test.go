@@ -116,7 +116,7 @@ func (l *lab) open(b testing.TB, provider cloud.Provider, addresses func(string)
 		return labarm.New(labarm.Config{
 			Physical: paper.New(), Dir: b.TempDir(), Subscription: subscription, Tenant: tenant, ClientID: client, ClientSecret: secret,
 			BaseURL: base, Profile: world.Instant, Pool: addresses,
-			Quotas: map[string]int{"cores": much, "PublicIPAddresses": much, "standardBSFamily": much, "virtualMachines": much, "NetworkInterfaces": much, "StandardSkuPublicIpAddresses": much, "StandardSSDStorageDisks": much},
+			Quotas: map[string]int{"cores": much, "PublicIPAddresses": much, "standardBSFamily": much, "standardBALSv2Family": much, "StaticPublicIPAddresses": much, "virtualMachines": much, "NetworkInterfaces": much, "StandardSkuPublicIpAddresses": much, "StandardSSDStorageDisks": much},
 		})
 	}
 	l.region = "nyc3"
