@@ -41,8 +41,8 @@ func (w *world) loseCloud(lost string) {
 
 	w.Must("lab", "fault", "remove", "--all")
 	begin = time.Now()
-	w.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
-	w.kubectl("rollout", "status", "ds/probe", "--timeout=180s")
+	w.kubectlSoon("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
+	w.kubectlSoon("rollout", "status", "ds/probe", "--timeout=180s")
 	healthy := w.etcdHealthy(begin)
 	w.t.Logf("%s is back: all nodes Ready and etcd whole after %.1f s", lost, healthy.Seconds())
 	if after := w.etcdMembers(); !maps.Equal(members, after) {
@@ -55,6 +55,18 @@ func (w *world) loseCloud(lost string) {
 		}
 	}
 	w.wantNodes(7)
+}
+
+// kubectlSoon is kubectl while an API server comes back: it refuses what it is asked while it fills its caches.
+func (w *world) kubectlSoon(args ...string) {
+	w.t.Helper()
+	var err error
+	for begin := time.Now(); time.Since(begin) < 3*time.Minute; {
+		if _, err = w.Quietly(w.Path("kubectl"), args...); err == nil {
+			return
+		}
+	}
+	w.t.Fatalf("kubectl %s: %v", strings.Join(args, " "), err)
 }
 
 // contextAt is the kubeconfig's context of the control-plane node at a cloud. The first bears the cluster's name.

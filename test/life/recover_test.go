@@ -76,7 +76,7 @@ func (w *world) wantApproval(of string) {
 func (w *world) wantRecovered(begin time.Time, workers map[string]string) {
 	w.t.Helper()
 	w.kubeconfig()
-	w.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
+	w.kubectlSoon("wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
 	w.t.Logf("back after %.0f s", time.Since(begin).Seconds())
 	w.wantNodes(7)
 	if got := w.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.written}"); got != "before" {
