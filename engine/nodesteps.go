@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -449,6 +450,11 @@ func (r *run) labelNode(ctx context.Context, name string) error {
 	return nil
 }
 
+// deaf says that a node's kubelet doesn't hear what it is to evict: the API server beside it, which it asks first, has no etcd.
+func (r *run) deaf(name string) bool {
+	return slices.ContainsFunc(r.nodes, func(n spec.Node) bool { return n.Name == name && r.lost(n, r.facts.get(name)) != "" })
+}
+
 // drainNode evicts a node's pods. One whose machine is gone has nothing to evict from; one that won't be empty by the
 // deadline goes all the same, with a warning.
 func (r *run) drainNode(ctx context.Context, name string) error {
@@ -456,7 +462,7 @@ func (r *run) drainNode(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if n, ok := r.members[name]; ok && !n.Ready {
+	if n, ok := r.members[name]; ok && !n.Ready || r.deaf(name) {
 		return client.Cordon(ctx, name)
 	}
 	wait, cancel := context.WithTimeout(ctx, drainPatience)
