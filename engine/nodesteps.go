@@ -35,6 +35,9 @@ const (
 	kubeadmPatience   = 10 * time.Minute
 	readyPatience     = 5 * time.Minute
 	drainPatience     = 5 * time.Minute
+	// tokenPatience is how long a join waits for a Kubernetes that doesn't answer. It did when the run was planned, or a step
+	// before has made it; where it has gone since, or doesn't come, the next run knows more.
+	tokenPatience = time.Minute
 )
 
 // nodeStep does one step about a node.
@@ -345,7 +348,7 @@ func (r *run) joinToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := retryPlain(ctx, readyPatience, func(ctx context.Context) (struct{}, error) {
+	if _, err := retryPlain(ctx, tokenPatience, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, client.CreateToken(ctx, token, time.Now().Add(30*time.Minute))
 	}); err != nil {
 		return "", err

@@ -220,9 +220,10 @@ func (s *survey) expires(seen machineSight) string {
 	return fmt.Sprintf("its certificate %s runs out on %s", first.File, first.Expires.Format(time.DateOnly))
 }
 
-// expelled says that etcd has no member on a node that was one: the API server there takes connections and answers nothing.
+// expelled says that etcd has no member on a node of the control plane: an API server there takes connections and answers
+// nothing.
 func (s *survey) expelled(f *Facts) bool {
-	return s.council != nil && f.Joined && !slices.ContainsFunc(s.council.Members, func(m kube.EtcdMember) bool { return m.Name == f.Name })
+	return s.council != nil && !slices.ContainsFunc(s.council.Members, func(m kube.EtcdMember) bool { return m.Name == f.Name })
 }
 
 // lost says how a member of the control plane lost its part in etcd though its machine runs. A majority must say so, or

@@ -54,7 +54,7 @@ type insideDrift struct {
 
 const (
 	webNode   = "demo-web-1"
-	planeNode = "demo-one-cp-2"
+	planeNode = "demo-one-cp-1"
 )
 
 func (s *scene) changeNode(name string, change func(*kube.NodeInfo)) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -115,8 +116,8 @@ func (f *factsMap) all() []*Facts {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	var out []*Facts
-	for _, v := range f.m {
-		out = append(out, v)
+	for _, name := range slices.Sorted(maps.Keys(f.m)) {
+		out = append(out, f.m[name])
 	}
 	return out
 }

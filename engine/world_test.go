@@ -29,7 +29,11 @@ func (s *scene) nodeside() Nodeside {
 			if len(backends) == 0 {
 				return nil, errors.New("no control-plane node has an address yet")
 			}
-			return s.world.Kubernetes(), nil
+			var addresses []string
+			for _, b := range backends {
+				addresses = append(addresses, b.Address)
+			}
+			return s.world.Kubernetes(addresses...), nil
 		},
 		Etcd: func(_ kube.PKI, dial kube.Dial, _ time.Time) (Etcd, error) { return s.world.EtcdAt(dial) },
 		Probe: func(ctx context.Context, _ kube.Cluster, _ kube.KeyPair, b kube.Backend, _ time.Time) (kube.Endpoint, error) {

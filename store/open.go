@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,6 +25,9 @@ import (
 
 	"github.com/skyweld/skyweld/secret"
 )
+
+// busyPatience is how long a statement waits for another program that writes to the same SQLite file.
+const busyPatience = 20 * time.Second
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -149,7 +154,7 @@ func openSQLite(path string) (*sql.DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", path+"?_txlock=immediate&_busy_timeout=20000&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_dqs=0")
+	db, err := sql.Open("sqlite", path+"?_txlock=immediate&_busy_timeout="+strconv.FormatInt(busyPatience.Milliseconds(), 10)+"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_dqs=0")
 	if err != nil {
 		return nil, err
 	}
@@ -190,21 +195,29 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
+	// Several engines may make or migrate one SQLite file at the same moment: then ours fails, in places at once and without
+	// waiting for the lock, and what the other made is there a little later.
+	for begin, try := time.Now(), 1; ; try++ {
+		what := "read the schema's version"
 		current, target, err := p.GetVersions(ctx)
-		if err != nil {
-			return fmt.Errorf("read the schema's version: %w", plainly(err))
-		}
-		if current > target {
+		switch {
+		case err != nil:
+		case current > target:
 			return fmt.Errorf("its schema has version %d and this program knows up to %d: use the newer version of Skyweld that it was last used with", current, target)
-		}
-		if current == target {
+		case current == target:
 			return nil
+		default:
+			what = fmt.Sprintf("bring the schema from version %d to %d", current, target)
+			_, err = p.Up(ctx)
 		}
-		// Another engine may migrate a SQLite file at the same moment: then ours fails, and theirs is there the next time.
-		if _, err = p.Up(ctx); err != nil && (try == 3 || s.name == "postgres") {
-			return fmt.Errorf("bring the schema from version %d to %d: %w", current, target, err)
+		if err == nil {
+			continue
 		}
+		patient := try < 5 || s.transient(err) && time.Since(begin) < busyPatience
+		if s.name == "postgres" || !patient || ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", what, plainly(err))
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

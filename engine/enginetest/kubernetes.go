@@ -6,16 +6,33 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/skyweld/skyweld/kube"
 )
 
 // Kubernetes is the API of a world's cluster.
-type Kubernetes struct{ w *World }
+type Kubernetes struct {
+	w  *World
+	at []string
+}
 
-// Kubernetes is the world's API, which answers while etcd has its quorum.
-func (w *World) Kubernetes() Kubernetes { return Kubernetes{w} }
+// Kubernetes is the world's API, which answers while etcd has its quorum. It is reached at the first of the given addresses,
+// host and port, where an API server listens; without addresses at one that is well.
+func (w *World) Kubernetes(addresses ...string) Kubernetes { return Kubernetes{w, addresses} }
+
+// deaf says that the API server that takes the connection has no etcd beside it that is a member.
+func (k Kubernetes) deaf() bool {
+	for _, address := range k.at {
+		for _, m := range k.w.Machines() {
+			if h := k.w.hosts[m.ProviderID]; strings.HasPrefix(address, m.Public.String()+":") && h != nil && h.joined != "" {
+				return k.w.Members[m.Name] != m.ProviderID
+			}
+		}
+	}
+	return false
+}
 
 // ask runs f while the API answers; what says what is asked.
 func (k Kubernetes) ask(ctx context.Context, what string, f func() error) error {
@@ -28,7 +45,7 @@ func (k Kubernetes) answer(ctx context.Context, f func() error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if k.w.Mute || !k.w.Quorum() {
+	if k.w.Mute || !k.w.Quorum() || k.deaf() {
 		return errors.New("the API doesn't answer")
 	}
 	return f()

@@ -313,7 +313,7 @@ func testKilled(t *testing.T, d Database) {
 // testOpenMeanwhile: several engines may make one database at the same moment.
 func testOpenMeanwhile(t *testing.T, d Database) {
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 8 {
 		wg.Go(func() {
 			s, err := store.Open(t.Context(), d.Where, Box())
 			if err != nil {

@@ -35,8 +35,7 @@ func (w *world) loseMachines() {
 
 	w.t.Log("two of three control-plane machines deleted")
 	begin := time.Now()
-	w.remove("life-aws-cp-1")
-	w.remove("life-azure-cp-1")
+	w.removeAll("life-aws-cp-1", "life-azure-cp-1")
 	w.wantApproval("life-gcp-cp-1")
 	w.Must("reconcile", "life", "--approve", "--wait")
 	w.wantRecovered(begin, workers)
@@ -47,9 +46,7 @@ func (w *world) loseMachines() {
 		w.t.Errorf("the snapshots are\n%s", list)
 	}
 	begin = time.Now()
-	for _, c := range controlPlaneClouds {
-		w.remove("life-" + c + "-cp-1")
-	}
+	w.removeAll("life-aws-cp-1", "life-gcp-cp-1", "life-azure-cp-1")
 	w.wantApproval("the snapshot")
 	w.Must("reconcile", "life", "--approve", "--wait")
 	w.wantRecovered(begin, workers)
@@ -116,6 +113,16 @@ token=$(curl -sS --fail-with-body --cacert "$REQUESTS_CA_BUNDLE" --data-urlencod
 	--data-urlencode "client_secret=$AZURE_CLIENT_SECRET" --data-urlencode "scope=${AZURE_RESOURCE_MANAGER_AUDIENCE:-$AZURE_RESOURCE_MANAGER_ENDPOINT}/.default" \
 	"${AZURE_AUTHORITY_HOST%/}/$AZURE_TENANT_ID/oauth2/v2.0/token" | jq -r .access_token)
 curl -sS --fail-with-body --cacert "$REQUESTS_CA_BUNDLE" -X DELETE -H "Authorization: Bearer $token" "${AZURE_RESOURCE_MANAGER_ENDPOINT%/}$1?api-version=2024-07-01"`
+
+// removeAll deletes the machines of control-plane nodes, before a run can bring the first one back.
+func (w *world) removeAll(nodes ...string) {
+	w.t.Helper()
+	w.Must("reconcile", "pause", "life", "--reason", "machines are being lost")
+	for _, n := range nodes {
+		w.remove(n)
+	}
+	w.Must("reconcile", "resume", "life")
+}
 
 // remove deletes the machine of a control-plane node with its cloud's own client.
 func (w *world) remove(node string) {
