@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -14,6 +16,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/skyweld/skyweld/auth"
+	"github.com/skyweld/skyweld/engine"
 )
 
 // guard lets only requests with the token through, and only those that name this machine as their host and come from no
@@ -39,8 +46,35 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusUnauthorized, "the request's token is not this engine's; it is in the file token of the engine's folder")
 			return
 		}
-		next.ServeHTTP(w, r)
+		name, err := whoOf(r)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		p := auth.Principal{Name: name, Role: auth.Admin, Via: "local token", From: r.RemoteAddr}
+		next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
 	})
+}
+
+// whoHeader is where a client with the engine's own token says who asks. Nobody makes sure of it: whoever has that token is
+// trusted.
+const whoHeader = "Skyweld-Who"
+
+// longestWho is how much of a name is taken.
+const longestWho = 64
+
+// whoOf is who a request says that asks.
+func whoOf(r *http.Request) (string, error) {
+	name := r.Header.Get(whoHeader)
+	if !utf8.ValidString(name) || len(name) > longestWho || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", fmt.Errorf("header.%s: want a name of at most %d bytes", whoHeader, longestWho)
+	}
+	return strings.TrimSpace(name), nil
+}
+
+// who is who asks, as far as it is known.
+func who(ctx context.Context) string {
+	return cmp.Or(auth.From(ctx).Name, engine.Somebody)
 }
 
 // loopbackHost says whether a host, with or without a port, is this machine by a name that nobody else can answer for.

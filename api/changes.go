@@ -2,17 +2,12 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/skyweld/skyweld/engine"
 	"github.com/skyweld/skyweld/store"
 )
 
@@ -114,31 +109,3 @@ func (c *Client) CancelChange(ctx context.Context, id int64) (Change, error) {
 }
 
 func changePath(id int64) string { return "/changes/" + strconv.FormatInt(id, 10) }
-
-// whoHeader is where a client says who asks. Nobody makes sure of it: whoever has the engine's token is trusted.
-const whoHeader = "Skyweld-Who"
-
-// longestWho is how much of a name is taken.
-const longestWho = 64
-
-type whoKey struct{}
-
-// noteWho keeps who asks for who wants to know.
-func noteWho(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := r.Header.Get(whoHeader)
-		if !utf8.ValidString(name) || len(name) > longestWho || strings.ContainsFunc(name, unicode.IsControl) {
-			refuse(w, http.StatusBadRequest, fmt.Sprintf("header.%s: want a name of at most %d bytes", whoHeader, longestWho))
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, strings.TrimSpace(name))))
-	})
-}
-
-// who is who asks, as far as it was said.
-func who(ctx context.Context) string {
-	if name, ok := ctx.Value(whoKey{}).(string); ok && name != "" {
-		return name
-	}
-	return engine.Somebody
-}

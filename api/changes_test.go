@@ -13,8 +13,11 @@ import (
 func TestWho(t *testing.T) {
 	for given, want := range map[string]string{"": engine.Somebody, "alice": "alice", "Ada L.": "Ada L.", "ü": "ü", strings.Repeat("x", longestWho): strings.Repeat("x", longestWho), strings.Repeat("x", longestWho+1): "refused", "a\x1b[31m": "refused", "\xff": "refused"} {
 		got := "refused"
-		h := noteWho(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = who(r.Context()) }))
+		s := &Server{token: "t"}
+		h := s.guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = who(r.Context()) }))
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = "localhost"
+		r.Header.Set("Authorization", "Bearer t")
 		r.Header.Set(whoHeader, given)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

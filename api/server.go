@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/skyweld/skyweld/auth"
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/engine"
 	"github.com/skyweld/skyweld/plan"
@@ -25,7 +26,8 @@ type Server struct {
 	engine  *engine.Engine
 	token   string
 	version string
-	handler http.Handler
+	// inner is the API for who has been found out; handler finds that out first.
+	inner, handler http.Handler
 	// ending is done when nobody is to wait any longer.
 	ending context.Context
 	end    context.CancelFunc
@@ -52,12 +54,18 @@ func NewServer(e *engine.Engine, token, version string) *Server {
 	s.nodes(api)
 	s.runs(api)
 	s.events(api)
-	s.handler = s.guard(noteWho(route(mux)))
+	s.inner = route(mux)
+	s.handler = s.guard(s.inner)
 	return s
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// As is a client that asks in this process, as a principal who was found out already.
+func (s *Server) As(p auth.Principal) *Client {
+	return &Client{Base: "http://in-process", Who: p.Name, HTTP: &http.Client{Transport: inProcess{s.inner, p}}}
+}
 
 // EndWaits answers all requests that wait for something to happen. It belongs to http.Server.RegisterOnShutdown.
 func (s *Server) EndWaits() { s.end() }
