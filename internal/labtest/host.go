@@ -2,7 +2,6 @@ package labtest
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,12 +25,7 @@ func HostState(t *testing.T) map[string][]string {
 	for line := range strings.Lines(string(mounts)) {
 		state["mounts"] = append(state["mounts"], strings.TrimSpace(line))
 	}
-	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			state["cgroups"] = append(state["cgroups"], path)
-		}
-		return nil
-	})
+	state["cgroups"] = cgroups("/sys/fs/cgroup")
 	for _, dir := range []string{"/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/net/ipv4", "/proc/sys/net/netfilter", "/proc/sys/fs/inotify"} {
 		for _, name := range names(dir) {
 			path := filepath.Join(dir, name)
@@ -51,6 +45,22 @@ func HostState(t *testing.T) map[string][]string {
 		state[what] = strings.Split(string(out), "\n")
 	}
 	return state
+}
+
+// cgroups are the topmost control groups of every hierarchy, where the lab's are. Those further down come and go with
+// other programs.
+func cgroups(root string) (out []string) {
+	pattern := filepath.Join(root, "*", "*") // a hierarchy for each controller
+	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
+		pattern = filepath.Join(root, "*")
+	}
+	paths, _ := filepath.Glob(pattern) // the pattern is a good one
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			out = append(out, path)
+		}
+	}
+	return out
 }
 
 // changing are values under /proc/sys that change by themselves.
