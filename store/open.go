@@ -37,6 +37,7 @@ var (
 		name:   "sqlite",
 		clock:  "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)",
 		tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
+		closed: "SELECT COUNT(*) / 3 FROM sqlite_master WHERE type = 'trigger' AND name IN ('audit_update', 'audit_delete', 'audit_replace')", appendOnlyBy: sqliteAppendOnly,
 	}
 	postgresDialect = dialect{
 		name:     "postgres",
@@ -44,6 +45,7 @@ var (
 		lock:     " FOR UPDATE",
 		tables:   "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
 		snapshot: sql.LevelRepeatableRead,
+		closed:   "SELECT COUNT(*) FROM pg_trigger WHERE tgrelid = 'audit'::regclass AND tgname = 'audit_change'", appendOnlyBy: postgresAppendOnly,
 	}
 )
 
@@ -70,6 +72,9 @@ func Open(ctx context.Context, where string, box *secret.Box, options ...Option)
 	}
 	if err = s.migrate(ctx); err == nil {
 		err = s.checkKey(ctx)
+	}
+	if err == nil {
+		err = s.appendOnly(ctx)
 	}
 	if err != nil {
 		s.db.Close()

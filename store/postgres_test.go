@@ -41,6 +41,10 @@ func TestPostgres(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
+			Try: func(t *testing.T, statement string) error {
+				_, err := connect(t, where).Exec(statement)
+				return err
+			},
 			Dump: func(t *testing.T) string { return dump(t, connect(t, where)) },
 		}
 	})

@@ -19,19 +19,25 @@ func TestSQLite(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Database {
 		path := filepath.Join(t.TempDir(), "skyweld.db")
+		try := func(t *testing.T, statement string) error {
+			t.Helper()
+			db, err := sql.Open("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			_, err = db.Exec(statement)
+			return err
+		}
 		return storetest.Database{
 			Where: path,
 			Exec: func(t *testing.T, statement string) {
 				t.Helper()
-				db, err := sql.Open("sqlite", path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer db.Close()
-				if _, err := db.Exec(statement); err != nil {
+				if err := try(t, statement); err != nil {
 					t.Fatal(err)
 				}
 			},
+			Try: try,
 			Dump: func(t *testing.T) string {
 				t.Helper()
 				var all []byte

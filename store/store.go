@@ -54,6 +54,9 @@ type dialect struct {
 	snapshot sql.IsolationLevel
 	// lock ends a SELECT whose rows must not change before the transaction ends; SQLite has one writer at a time anyway.
 	lock string
+	// closed counts whether the audit log can't be changed, and appendOnlyBy are the statements that see to it.
+	closed       string
+	appendOnlyBy []string
 }
 
 // Close closes the database.

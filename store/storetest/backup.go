@@ -44,6 +44,10 @@ func stocked(t *testing.T, s *store.Store) store.Fence {
 	must(t, s.PutSecret(ctx, fence, "keys", []byte("hush-keys\x00\xff")))
 	must(t, s.PutSecret(ctx, fence, "empty", nil))
 	get[store.Event](t)(s.AddEvent(ctx, store.Event{Cluster: fence.Cluster, Type: store.Normal, Reason: "R", Message: "two\nlines, \"ü\" and 😀"}))
+	get[store.User](t)(s.AddUser(ctx, store.User{Name: "ada", Role: "admin", Password: "$argon2id$"}))
+	must(t, s.AddSession(ctx, store.Session{Hash: "h", Person: "ada", Created: at(0), Seen: at(0)}, at(0), at(0)))
+	must(t, s.AddAPIToken(ctx, store.APIToken{Name: "ci", Hash: "h", Person: "ada", Expires: at(9)}))
+	get[store.AuditEntry](t)(s.AddAudit(ctx, store.AuditEntry{Who: "ada", Operation: "POST /clusters", After: json.RawMessage(`{"a":1}`)}))
 	return fence
 }
 

@@ -25,6 +25,8 @@ type Database struct {
 	Where string
 	// Exec runs a statement behind the store's back.
 	Exec func(t *testing.T, statement string)
+	// Try does so too, and returns the error.
+	Try func(t *testing.T, statement string) error
 	// Dump returns all that is stored, as bytes of any form in which text can be found.
 	Dump func(t *testing.T) string
 }
@@ -71,6 +73,14 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Abandon", testAbandon},
 		{"Receipts", testReceipts},
 		{"EngineKey", testEngineKey},
+		{"Users", testUsers},
+		{"LastAdmin", testLastAdmin},
+		{"Sessions", testSessions},
+		{"Links", testLinks},
+		{"APITokens", testAPITokens},
+		{"LoginFailures", testLoginFailures},
+		{"Audit", testAudit},
+		{"AuditStays", testAuditStays},
 		{"Events", testEvents},
 		{"EventOrder", testEventOrder},
 		{"Watch", testWatch},
