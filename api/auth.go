@@ -4,17 +4,18 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -23,37 +24,102 @@ import (
 	"github.com/skyweld/skyweld/engine"
 )
 
-// guard lets only requests with the token through, and only those that name this machine as their host and come from no
-// page of a stranger: a page in a browser must not reach the engine by a name that it made resolve to loopback.
-func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopbackHost(r.Host) {
-			refuse(w, http.StatusMisdirectedRequest, fmt.Sprintf("the engine serves loopback only, and the request's Host is %q; want 127.0.0.1, [::1] or localhost", r.Host))
+// Option changes how a server finds out who asks.
+type Option func(*Server)
+
+// Auth has a service find out who asks, in place of one that knows the token and what is in the engine's store.
+func Auth(service *auth.Service) Option { return func(s *Server) { s.auth = service } }
+
+// Hosts has the server answer by other names than this machine's own for itself: by any address, and by these names, for
+// requests from elsewhere.
+func Hosts(names ...string) Option {
+	return func(s *Server) { s.hosts = append([]string{}, names...) }
+}
+
+// Auth is what finds out who asks.
+func (s *Server) Auth() *auth.Service { return s.auth }
+
+// Console has a handler answer everything that is neither the API nor signing in. Its requests are for a host that is this
+// engine, and auth.SessionFrom says who is signed in, if anybody is; it must lead others to auth.LoginURL, and check what its forms
+// send by SameOrigin.
+func (s *Server) Console(h http.Handler) { s.console = h }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secure(w, r)
+	if !s.ours(r.Host) {
+		refuse(w, http.StatusMisdirectedRequest, s.notOurs(r.Host))
+		return
+	}
+	switch {
+	case auth.SignsIn(r):
+		s.signIn.ServeHTTP(w, r)
+	case s.console == nil, strings.HasPrefix(r.URL.Path, "/api/"), strings.HasPrefix(r.URL.Path, "/openapi"):
+		s.guard(w, r)
+	case strings.HasPrefix(r.URL.Path, "/assets/"):
+		s.console.ServeHTTP(w, r)
+	default:
+		if v, err := s.auth.Session(r); err == nil {
+			r = r.WithContext(auth.WithSession(r.Context(), v))
+		}
+		s.console.ServeHTTP(w, r)
+	}
+}
+
+// guard lets only requests of somebody through, and none from a page of a stranger.
+func (s *Server) guard(w http.ResponseWriter, r *http.Request) {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if u, err := url.Parse(origin); err != nil || !s.ours(u.Host) {
+			refuse(w, http.StatusForbidden, fmt.Sprintf("the request comes from a page of another host: its Origin is %q", origin))
 			return
 		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			if u, err := url.Parse(origin); err != nil || !loopbackHost(u.Host) {
-				refuse(w, http.StatusForbidden, fmt.Sprintf("the request comes from a page of another host: its Origin is %q", origin))
-				return
-			}
+	}
+	ctx, err := s.identify(r)
+	if err == nil {
+		s.inner.ServeHTTP(w, r.WithContext(ctx))
+		return
+	}
+	own, ok := errors.AsType[*auth.Error](err)
+	if !ok {
+		if r.Context().Err() == nil {
+			slog.Error("it can't be found out who asks", "error", err)
 		}
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		own = &auth.Error{Status: http.StatusServiceUnavailable, Message: "it can't be found out who asks: the engine's log says why"}
+	}
+	if own.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="skyweld"`)
+	}
+	refuse(w, own.Status, own.Message)
+}
+
+// identify finds out who asks: by a token, or by the cookie of a session.
+func (s *Server) identify(r *http.Request) (context.Context, error) {
+	if given := r.Header.Get("Authorization"); given != "" {
+		token, ok := strings.CutPrefix(given, "Bearer ")
 		if !ok {
-			refuse(w, http.StatusUnauthorized, "the request has no token; want the header Authorization: Bearer, with what is in the file token of the engine's folder")
-			return
-		}
-		if subtle.ConstantTimeCompare([]byte(given), []byte(s.token)) != 1 {
-			refuse(w, http.StatusUnauthorized, "the request's token is not this engine's; it is in the file token of the engine's folder")
-			return
+			return nil, &auth.Error{Status: http.StatusUnauthorized, Message: "the header Authorization is of another kind; want Bearer and a token"}
 		}
 		name, err := whoOf(r)
 		if err != nil {
-			refuse(w, http.StatusBadRequest, err.Error())
-			return
+			return nil, &auth.Error{Status: http.StatusBadRequest, Message: err.Error()}
 		}
-		p := auth.Principal{Name: name, Role: auth.Admin, Via: "local token", From: r.RemoteAddr}
-		next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
-	})
+		p, err := s.auth.FindToken(r.Context(), token, name, r.RemoteAddr)
+		return auth.With(r.Context(), p), err
+	}
+	if _, err := r.Cookie(auth.SessionCookie); err != nil {
+		return nil, &auth.Error{Status: http.StatusUnauthorized, Message: "the request has no token; want the header Authorization: Bearer, with what is in the file token of the engine's folder"}
+	}
+	v, err := s.auth.Session(r)
+	if err != nil {
+		return nil, err
+	}
+	// A browser sends the cookie along whoever's page it is that asks.
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !auth.CheckCSRF(v, r.Header.Get(auth.CSRFHeader)) {
+		if err := auth.SameOrigin(r); err != nil {
+			return nil, err
+		}
+	}
+	return auth.WithSession(r.Context(), v), nil
 }
 
 // whoHeader is where a client with the engine's own token says who asks. Nobody makes sure of it: whoever has that token is
@@ -75,6 +141,29 @@ func whoOf(r *http.Request) (string, error) {
 // who is who asks, as far as it is known.
 func who(ctx context.Context) string {
 	return cmp.Or(auth.From(ctx).Name, engine.Somebody)
+}
+
+// ours says whether a host is this engine by a name that nobody else can answer for: a page in a browser must not reach it by
+// a name that it made resolve to this machine.
+func (s *Server) ours(host string) bool {
+	if s.hosts == nil || loopbackHost(host) {
+		return loopbackHost(host)
+	}
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	if _, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")); err == nil {
+		return true
+	}
+	return slices.ContainsFunc(s.hosts, func(known string) bool { return strings.EqualFold(known, strings.TrimSuffix(name, ".")) })
+}
+
+func (s *Server) notOurs(host string) string {
+	if s.hosts == nil {
+		return fmt.Sprintf("the engine serves loopback only, and the request's Host is %q; want 127.0.0.1, [::1] or localhost", host)
+	}
+	return fmt.Sprintf("the engine doesn't answer by the name in the request's Host, %q; 'skyweld serve --host' gives it names", host)
 }
 
 // loopbackHost says whether a host, with or without a port, is this machine by a name that nobody else can answer for.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skyweld/skyweld/auth"
 	"github.com/skyweld/skyweld/engine"
 )
 
@@ -13,14 +14,13 @@ import (
 func TestWho(t *testing.T) {
 	for given, want := range map[string]string{"": engine.Somebody, "alice": "alice", "Ada L.": "Ada L.", "ü": "ü", strings.Repeat("x", longestWho): strings.Repeat("x", longestWho), strings.Repeat("x", longestWho+1): "refused", "a\x1b[31m": "refused", "\xff": "refused"} {
 		got := "refused"
-		s := &Server{token: "t"}
-		h := s.guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = who(r.Context()) }))
+		s := &Server{auth: auth.New(auth.Options{LocalToken: "t"}), inner: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = who(r.Context()) })}
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = "localhost"
 		r.Header.Set("Authorization", "Bearer t")
 		r.Header.Set(whoHeader, given)
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
+		s.ServeHTTP(w, r)
 		if got != want || got == "refused" && w.Code != http.StatusBadRequest {
 			t.Errorf("%q is taken as %q, with status %d; want %q", given, got, w.Code, want)
 		}

@@ -24,18 +24,27 @@ import (
 // Server serves the API of one engine.
 type Server struct {
 	engine  *engine.Engine
-	token   string
 	version string
-	// inner is the API for who has been found out; handler finds that out first.
-	inner, handler http.Handler
+	auth    *auth.Service
+	// hosts are the names that the server has beside this machine's for itself; nil for one that serves only this machine.
+	hosts []string
+	// inner is the API for who has been found out, signIn what lets people in, console all else; nil while there is none.
+	inner, signIn, console http.Handler
 	// ending is done when nobody is to wait any longer.
 	ending context.Context
 	end    context.CancelFunc
 }
 
-// NewServer returns the API's handler. Every request must carry the token as a bearer token.
-func NewServer(e *engine.Engine, token, version string) *Server {
-	s := &Server{engine: e, token: token, version: version}
+// NewServer returns the API's handler. Every request must carry a token, this one or one of the store's, or be one of somebody
+// who is signed in.
+func NewServer(e *engine.Engine, token, version string, options ...Option) *Server {
+	s := &Server{engine: e, version: version}
+	for _, o := range options {
+		o(s)
+	}
+	if s.auth == nil {
+		s.auth = auth.New(auth.Options{Store: e.Store(), LocalToken: token})
+	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	cfg := huma.DefaultConfig("Skyweld", "v1")
@@ -44,6 +53,7 @@ func NewServer(e *engine.Engine, token, version string) *Server {
 	cfg.CreateHooks = nil // no $schema in answers
 	cfg.Transformers = []huma.Transformer{words(cfg.Components.Schemas)}
 	api := humago.New(mux, cfg)
+	api.UseMiddleware(permit(api))
 	s.accounts(api)
 	s.clusters(api)
 	s.changes(api)
@@ -55,12 +65,9 @@ func NewServer(e *engine.Engine, token, version string) *Server {
 	s.runs(api)
 	s.events(api)
 	s.inner = route(mux)
-	s.handler = s.guard(s.inner)
+	s.signIn = s.auth.SignIn()
 	return s
 }
-
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // As is a client that asks in this process, as a principal who was found out already.
 func (s *Server) As(p auth.Principal) *Client {
@@ -106,7 +113,7 @@ func remove[I, O any](api huma.API, path, summary string, status int, f func(con
 
 func register[I, O any](api huma.API, method, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
 	id := strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path)
-	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody},
+	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody, Extensions: map[string]any{roleExtension: roleFor(method, path)}},
 		func(ctx context.Context, in *I) (*O, error) {
 			out, err := f(ctx, in)
 			if err != nil {

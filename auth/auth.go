@@ -1,5 +1,5 @@
-// Package auth is who asks and what they may do: roles, and the principal that a request was found to come from. It decides
-// nothing about clusters.
+// Package auth is who asks and what they may do: roles, the principal that a request was found to come from, and how that is
+// found out: users, sessions, tokens, links and OIDC. It decides nothing about clusters.
 package auth
 
 import (
@@ -36,7 +36,9 @@ type Principal struct {
 	// Name is the user's, for people to see: in changes, events and the audit log.
 	Name string
 	Role Role
-	// Via says how that is known: "local token", "token NAME", "session", "oidc".
+	// User is the user's name where it is one of the engine's; empty for its own token, and for who came by a link.
+	User string
+	// Via says how that is known: "local token", "token NAME", "session", "oidc", "link".
 	Via string
 	// From is where the request comes from, an address.
 	From string

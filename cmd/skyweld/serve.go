@@ -24,6 +24,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skyweld/skyweld/api"
+	"github.com/skyweld/skyweld/auth"
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/aws"
 	"github.com/skyweld/skyweld/cloud/azure"
@@ -148,12 +149,16 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	if err := os.WriteFile(filepath.Join(s.dir, addressFile), []byte(address+"\n"), 0o600); err != nil {
 		return fmt.Errorf("the engine's folder: %w", err)
 	}
-	handler := api.NewServer(e, token, version)
+	people := auth.New(auth.Options{Store: st, LocalToken: token, Log: log})
+	handler := api.NewServer(e, token, version, api.Auth(people))
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	server.RegisterOnShutdown(handler.EndWaits)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	log.Info("the engine is ready", "address", address, "dir", s.dir, "version", version)
+	if err := sayFirstLink(ctx, people, address); err != nil {
+		log.Warn("no link to sign in with can be made; 'skyweld open' makes one", "error", err)
+	}
 	ran := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -170,6 +175,15 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
+	}
+	return err
+}
+
+// sayFirstLink prints how to sign in while there is no user who could.
+func sayFirstLink(ctx context.Context, people *auth.Service, address string) error {
+	link, err := people.FirstLink(ctx)
+	if err == nil && link != "" {
+		fmt.Fprintf(os.Stderr, "\nNobody has signed in yet. This link does it, once and within an hour ('skyweld open' makes others):\n\n  %s\n\n", auth.WelcomeURL(address, link))
 	}
 	return err
 }

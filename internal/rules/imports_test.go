@@ -47,7 +47,7 @@ var mayImport = []struct {
 	{"engine", "cloud geo kube mesh node plan remote spec store"},
 	{"engine/enginetest", "kube node remote"},
 	{"agent", "mesh node"},
-	{"auth", ""},
+	{"auth", "store"},
 	{"api", "auth cloud engine plan spec store"},
 	{"lab", "geo lab/world lab/fault lab/fabric lab/machine lab/ec2 lab/gce lab/arm lab/digitalocean"},
 	{"lab/world", ""},

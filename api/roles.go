@@ -1,0 +1,65 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/skyweld/skyweld/auth"
+)
+
+// roleExtension is where the API's document says which role an operation needs.
+const roleExtension = "x-skyweld-role"
+
+// roles has the operations that need another role than is usual: a viewer's to read, an operator's to write.
+var roles = map[string]auth.Role{
+	// Planning only looks.
+	"POST /plan":                 auth.Viewer,
+	"POST /clusters/{name}/plan": auth.Viewer,
+	// These lead into a cluster.
+	"GET /clusters/{name}/kubeconfig": auth.Operator,
+	// These show all that somebody has at a cloud.
+	"GET /accounts/{name}/check":     auth.Operator,
+	"GET /accounts/{name}/inventory": auth.Operator,
+
+	"POST /accounts":                   auth.Admin,
+	"POST /accounts/{name}":            auth.Admin,
+	"DELETE /accounts/{name}":          auth.Admin,
+	"POST /accounts/{name}/sweep-plan": auth.Admin,
+	"POST /accounts/{name}/sweeps":     auth.Admin,
+	"GET /sweeps/{id}":                 auth.Admin,
+	"POST /backup":                     auth.Admin,
+}
+
+// roleFor is the role that an operation needs.
+func roleFor(method, path string) auth.Role {
+	if r, ok := roles[method+" "+path]; ok {
+		return r
+	}
+	if method == http.MethodGet {
+		return auth.Viewer
+	}
+	return auth.Operator
+}
+
+// permit lets only those through who have the role that an operation needs.
+func permit(api huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		// One that declares none is nobody's.
+		need, _ := ctx.Operation().Extensions[roleExtension].(auth.Role)
+		if p := auth.From(ctx.Context()); !p.Role.Includes(need) {
+			_ = huma.WriteErr(api, ctx, http.StatusForbidden, lacks(ctx.Operation().Summary, need, p))
+			return
+		}
+		next(ctx)
+	}
+}
+
+func lacks(what string, need auth.Role, p auth.Principal) string {
+	has := "no role"
+	if p.Role.Valid() {
+		has = "the role " + string(p.Role)
+	}
+	return fmt.Sprintf("%q needs the role %s, and you have %s (%s)", what, need, has, p.Via)
+}

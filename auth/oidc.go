@@ -1,0 +1,4 @@
+package auth
+
+// OIDC is a server that people sign in at.
+type OIDC struct{}
