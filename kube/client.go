@@ -72,19 +72,56 @@ func Connect(c Cluster, pki PKI, backends []Backend, now time.Time) (*Client, er
 	return &Client{dyn: dyn, http: hc, base: cfg.Host}, nil
 }
 
-// dialAny returns the first connection that comes up, trying the backends in order with a little patience for each.
+const (
+	// dialPatience is how long one API server may take to take a connection, dialApart how long the next one waits for it.
+	dialPatience = 4 * time.Second
+	dialApart    = 300 * time.Millisecond
+)
+
+// dialAny returns the first connection that comes up. The backends are tried in order, each a little after the one before:
+// those of a cloud that is away don't keep the others waiting (RFC 8305, section 5, does so with addresses).
 func dialAny(ctx context.Context, network string, backends []Backend) (net.Conn, error) {
-	var errs []error
-	for _, b := range backends {
-		try, cancel := context.WithTimeout(ctx, 4*time.Second)
-		conn, err := b.Dial(try, network, b.Address)
-		cancel()
-		if err == nil {
-			return conn, nil
+	type outcome struct {
+		conn net.Conn
+		err  error
+	}
+	try, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome)
+	dial := func(b Backend) {
+		one, done := context.WithTimeout(try, dialPatience)
+		defer done()
+		conn, err := b.Dial(one, network, b.Address)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", b.Address, err)
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", b.Address, err))
-		if ctx.Err() != nil {
-			break
+		select {
+		case outcomes <- outcome{conn, err}:
+		case <-try.Done():
+			if conn != nil {
+				conn.Close()
+			}
+		}
+	}
+	var errs []error
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for begun := 0; len(errs) < len(backends); {
+		select {
+		case <-next.C:
+			if begun < len(backends) {
+				go dial(backends[begun])
+				begun++
+				next.Reset(dialApart)
+			}
+		case o := <-outcomes:
+			if o.err == nil {
+				return o.conn, nil
+			}
+			errs = append(errs, o.err)
+			next.Reset(0)
+		case <-ctx.Done():
+			return nil, errors.Join(append(errs, ctx.Err())...)
 		}
 	}
 	return nil, errors.Join(errs...)
