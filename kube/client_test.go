@@ -84,6 +84,6 @@ type counted struct {
 }
 
 func (c counted) Close() error {
-	*c.open.Add(-1)
+	c.open.Add(-1)
 	return nil
 }
