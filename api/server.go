@@ -255,7 +255,7 @@ func planned(p engine.Planned, err error) (*body[Plan], error) {
 	if steps == nil {
 		steps = []plan.Step{}
 	}
-	return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: steps, Notes: p.Graph.Notes, More: p.Graph.More, Spec: string(text)}}, err
+	return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: steps, Notes: p.Graph.Notes, More: p.Graph.More, Spec: string(text), Cost: p.Cost}}, err
 }
 
 func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Cluster, error) {
@@ -286,6 +286,11 @@ func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Clus
 	if err != nil {
 		return v, err
 	}
+	costs, err := s.engine.Costs(ctx, c)
+	if err != nil {
+		return v, err
+	}
+	v.Cost = costs.Cluster.Total
 	v.Nodes = len(nodes)
 	for _, n := range nodes {
 		if n.Status == "Ready" {
@@ -295,6 +300,7 @@ func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Clus
 	if !whole {
 		return v, nil
 	}
+	v.Estimate = &costs.Cluster
 	doc := c.Spec.Clone()
 	doc.Status = clusterStatus{Phase: v.Phase, Nodes: v.Nodes, Ready: v.Ready, Paused: v.Paused, PendingChanges: v.PendingChanges, Conditions: v.Conditions}
 	text, err := spec.Marshal(doc)
@@ -314,10 +320,14 @@ type clusterStatus struct {
 
 func (s *Server) nodes(api huma.API) {
 	get(api, "/clusters/{name}/nodes", "List nodes", func(ctx context.Context, in *byName) (*list[Node], error) {
+		costs, err := s.costsOf(ctx, in.Name)
+		if err != nil {
+			return nil, err
+		}
 		all, err := s.engine.Nodes(ctx, in.Name)
 		var out []Node
 		for _, n := range all {
-			v := Node{Name: n.Name, Role: n.Role, Group: n.Group, Site: n.Site, Region: n.Region, Zone: n.CloudZone, Type: n.Type, Status: n.Status, Version: n.Version, Address: n.Address.String(), Pods: n.Pods.String(), Machine: n.Machine, Created: n.Created}
+			v := Node{Cost: costs.Nodes[n.Name], Name: n.Name, Role: n.Role, Group: n.Group, Site: n.Site, Region: n.Region, Zone: n.CloudZone, Type: n.Type, Status: n.Status, Version: n.Version, Address: n.Address.String(), Pods: n.Pods.String(), Machine: n.Machine, Created: n.Created}
 			if n.Public.IsValid() {
 				v.Public = n.Public.String()
 			}

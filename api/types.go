@@ -7,6 +7,7 @@ import (
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/price"
 	"github.com/skyweld/skyweld/store"
 )
 
@@ -55,6 +56,8 @@ type Plan struct {
 	More bool `json:"more,omitempty"`
 	// Spec is the cluster file with its defaults.
 	Spec string `json:"spec"`
+	// Cost is what the cluster costs once all of it is done, beside what it costs now.
+	Cost price.Comparison `json:"cost"`
 }
 
 // ChangeAsked is a change of an existing cluster that a plan is asked for.
@@ -86,6 +89,9 @@ type Cluster struct {
 	Paused *Pause `json:"paused,omitempty"`
 	// PendingChanges are what was asked for and isn't done yet, in order.
 	PendingChanges []Change `json:"pendingChanges,omitempty"`
+	// Cost is what there is of it now costs; Estimate is that line by line, where one cluster is asked for.
+	Cost     price.Sum       `json:"cost"`
+	Estimate *price.Estimate `json:"estimate,omitempty"`
 	// File is the cluster file with its defaults and status; what is printed can be applied again.
 	File string `json:"file,omitempty"`
 }
@@ -113,6 +119,8 @@ type Node struct {
 	Created time.Time `json:"created,omitzero"`
 	// Failure says how its machine, or the one before it, failed to become a member; empty since one did.
 	Failure string `json:"failure,omitempty"`
+	// Cost is what its machine costs with disk and addresses.
+	Cost price.Sum `json:"cost"`
 }
 
 // Resource is one thing in a cloud that is on the cluster's ledger.

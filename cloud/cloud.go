@@ -205,6 +205,9 @@ type Driver interface {
 	// Blueprint lists the resources that a site with its machines needs. It is pure: the same site gives the same
 	// resources in the same order.
 	Blueprint(owner Owner, site Site) ([]Resource, error)
+	// Charges lists what the cloud bills for as long as something of this spec is there, be it a resource's or an object's. It
+	// is pure; none means that it costs nothing.
+	Charges(spec any) []Charge
 	// Observe lists everything in the region, and outside any region, that carries the mark of the cluster, with one
 	// paged list per resource type. Terminated machines that the cloud still shows are reported as Gone.
 	//

@@ -11,6 +11,7 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/plan"
+	"github.com/skyweld/skyweld/price"
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
@@ -20,6 +21,8 @@ type Planned struct {
 	Spec  *spec.Cluster
 	New   bool
 	Graph plan.Graph
+	// Cost is what the cluster costs once all of it is done, beside what it costs now.
+	Cost price.Comparison
 }
 
 // Plan says what applying a file would do.

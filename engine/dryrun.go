@@ -20,7 +20,7 @@ func (e *Engine) dryRun(ctx context.Context, at store.Cluster, wanted *spec.Clus
 	if why := Held(at); why != "" && !deleting {
 		s.graph.Notes = append(s.graph.Notes, why)
 	}
-	return Planned{Spec: wanted, Graph: s.graph}, nil
+	return Planned{Spec: wanted, Graph: s.graph, Cost: s.compared()}, nil
 }
 
 // planAltered is alter's dry run.

@@ -15,6 +15,7 @@ type unmade struct {
 func (u unmade) Provider() cloud.Provider                                    { return u.provider }
 func (u unmade) Kinds() []cloud.KindInfo                                     { return nil }
 func (u unmade) Blueprint(cloud.Owner, cloud.Site) ([]cloud.Resource, error) { return nil, nil }
+func (u unmade) Charges(any) []cloud.Charge                                  { return nil }
 
 func (u unmade) Observe(context.Context, string, string, ...cloud.Known) ([]cloud.Object, error) {
 	return nil, u.why

@@ -164,6 +164,7 @@ func testBlueprint(t *testing.T, h Harness) {
 			t.Errorf("machine %q is in the blueprint %d times", name, n)
 		}
 	}
+	checkCharges(t, d, kinds, list)
 	for _, r := range list {
 		for _, key := range r.DependsOn {
 			if _, ok := byKey[key]; !ok {

@@ -45,7 +45,9 @@ func planCommand(s *settings) *cobra.Command {
 
 + is a thing that is made, ~ one that is changed in place, -/+ one that is made anew, - one that goes; * is work on a node, on Kubernetes, or for the receipt.
 
-With nothing to do the list is empty; the exit code is 0 either way.`,
+With nothing to do the list is empty; the exit code is 0 either way.
+
+Below it stands what the cluster costs once all of it is done, for the clouds' machines, disks and public addresses, with what has no known price and what is left out. -o json has it line by line.`,
 		Example: `  skyweld plan -f cluster.yaml
   skyweld plan -f - < cluster.yaml
   skyweld plan -f cluster.yaml -o json | jq -r '.steps[].id'`,
@@ -77,6 +79,7 @@ func (s *settings) printPlan(out io.Writer, p api.Plan) error {
 		return err
 	}
 	fmt.Fprintln(out, planSummary(p))
+	costLines(out, min(100, max(screenWidth(out), helpWidth)), p.Cost)
 	return nil
 }
 
