@@ -50,6 +50,8 @@ var mayImport = []struct {
 	{"agent", "mesh node"},
 	{"auth", "store"},
 	{"api", "auth cloud engine plan price spec store"},
+	{"web", "api auth geo plan price spec"},
+	{"web/webtest", everything},
 	{"lab", "geo lab/world lab/fault lab/fabric lab/machine lab/ec2 lab/gce lab/arm lab/digitalocean"},
 	{"lab/world", ""},
 	{"lab/internal", "lab/world"},
