@@ -67,10 +67,12 @@ func New(t *testing.T, prefix string) *World {
 	if err := os.Symlink(filepath.Join(cache, "skyweld", "bundle", "latest", "hyperkube"), filepath.Join(dir, "kubectl")); err != nil {
 		t.Fatal(err)
 	}
+	artifacts := t.ArtifactDir()
 	t.Cleanup(func() {
 		if t.Failed() {
 			if data, err := os.ReadFile(w.Log.Name()); err == nil {
 				t.Logf("the end of the engine's log:\n%s", data[max(0, len(data)-6000):])
+				_ = os.WriteFile(filepath.Join(artifacts, "engine.log"), data, 0o600) // kept with -artifacts
 			}
 		}
 		w.StopEngine()

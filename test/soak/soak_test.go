@@ -224,19 +224,35 @@ func (w *soak) heal() {
 	for _, n := range w.counts {
 		want += n
 	}
-	var nodes struct {
-		Items []struct{ Name, Status string }
-	}
-	w.JSON(&nodes, "get", "nodes", "soak", "-o", "json")
-	for _, n := range nodes.Items {
-		if n.Status != "Ready" {
-			w.t.Errorf("node %s is %s", n.Name, n.Status)
+	w.allReady(want, start)
+	w.once(clouds...)
+}
+
+// allReady wants so many nodes, all Ready. What Kubernetes calls NotReady is given the time to come back by itself, and then
+// mended or replaced.
+func (w *soak) allReady(want int, start time.Time) {
+	w.t.Helper()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for end := time.Now().Add(15 * time.Minute); ; <-tick.C {
+		var nodes struct {
+			Items []struct{ Name, Status string }
+		}
+		w.JSON(&nodes, "get", "nodes", "soak", "-o", "json")
+		ready := 0
+		for _, n := range nodes.Items {
+			if n.Status == "Ready" {
+				ready++
+			}
+		}
+		if len(nodes.Items) == want && ready == want {
+			w.t.Logf("all %d nodes are Ready %.0f s after the last fault", want, time.Since(start).Seconds())
+			return
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("%d nodes are wanted, all Ready: %v", want, nodes.Items)
 		}
 	}
-	if len(nodes.Items) != want {
-		w.t.Errorf("%d nodes, want %d: %v", len(nodes.Items), want, nodes.Items)
-	}
-	w.once(clouds...)
 }
 
 // nothingToDo wants a plan without steps and without notes. What landed late is found by a run of its own, so that it may take
