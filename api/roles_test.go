@@ -180,7 +180,7 @@ func TestConsole(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	cookie := w.Result().Cookies()[0]
-	for path, want := range map[string]string{"/": "/ first admin", "/login": "/login first admin", "/assets/x.js": "/assets/x.js ", "/api/v1/version": "", "/openapi.json": "", "/apix": "/apix first admin"} {
+	for path, want := range map[string]string{"/": "/ first admin", "/sign-in": "/sign-in first admin", "/assets/x.js": "/assets/x.js ", "/api/v1/version": "", "/openapi.json": "", "/apix": "/apix first admin"} {
 		got = ""
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Host = "localhost"

@@ -12,8 +12,9 @@ import (
 	"unicode"
 )
 
-// The paths of signing in and out. LoginPath shows a form, which is the console's; all else is done here.
+// The paths of signing in and out. FormPath shows a form, which is the console's; all else is done here.
 const (
+	FormPath     = "/sign-in"
 	LoginPath    = "/login"
 	LogoutPath   = "/logout"
 	WelcomePath  = "/welcome"
@@ -25,8 +26,11 @@ const (
 const (
 	NameField     = "name"
 	PasswordField = "password"
-	NextField     = "next"
+	NextField     = "then"
 )
+
+// problemField is where the login form's address says what went wrong; LoginMessage puts it in words.
+const problemField = "problem"
 
 // longestForm is how long a login form is at most.
 const longestForm = 64 << 10
@@ -34,9 +38,9 @@ const longestForm = 64 << 10
 // LoginURL is where somebody signs in who wanted to get to a path.
 func LoginURL(next string) string {
 	if next = SafeNext(next); next == "/" {
-		return LoginPath
+		return FormPath
 	}
-	return LoginPath + "?" + url.Values{NextField: {next}}.Encode()
+	return FormPath + "?" + url.Values{NextField: {next}}.Encode()
 }
 
 // SafeNext is a path of this engine that somebody is sent on to after signing in: the one given, or "/" where that would lead
@@ -51,7 +55,7 @@ func SafeNext(next string) string {
 		return "/"
 	}
 	switch clean := path.Clean(u.Path); {
-	case strings.HasPrefix(u.Path, "//"), clean == LoginPath, clean == LogoutPath, clean == WelcomePath, strings.HasPrefix(clean, LoginPath+"/"):
+	case strings.HasPrefix(u.Path, "//"), clean == LoginPath, clean == LogoutPath, clean == WelcomePath, strings.HasPrefix(clean, LoginPath+"/"), strings.HasPrefix(clean, "/sign-"):
 		return "/"
 	}
 	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, Fragment: u.Fragment}).String()
@@ -60,9 +64,7 @@ func SafeNext(next string) string {
 // SignsIn says whether a request is for SignIn.
 func SignsIn(r *http.Request) bool {
 	switch r.URL.Path {
-	case LoginPath:
-		return r.Method == http.MethodPost
-	case LogoutPath, WelcomePath, oidcPath, callbackPath:
+	case LoginPath, LogoutPath, WelcomePath, oidcPath, callbackPath:
 		return true
 	}
 	return false
@@ -72,6 +74,7 @@ func SignsIn(r *http.Request) bool {
 // It shows nothing by itself: what goes wrong is shown by the login form, which finds it in its address by LoginMessage.
 func (s *Service) SignIn() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+LoginPath, func(w http.ResponseWriter, r *http.Request) { s.toForm(w, r, url.Values{}, r.URL.Query().Get(NextField)) })
 	mux.HandleFunc("POST "+LoginPath, s.postLogin)
 	mux.HandleFunc("POST "+LogoutPath, s.postLogout)
 	mux.HandleFunc("GET "+WelcomePath, s.getWelcome)
@@ -100,15 +103,19 @@ func (s *Service) postLogin(w http.ResponseWriter, r *http.Request) {
 	s.signedIn(w, r, secret, next)
 }
 
-// signedIn hands a session to a browser, in place of one that it had.
 func (s *Service) signedIn(w http.ResponseWriter, r *http.Request, secret, next string) {
+	s.handOver(w, r, secret)
+	http.Redirect(w, r, SafeNext(next), http.StatusSeeOther)
+}
+
+// handOver hands a session to a browser, in place of one that it had.
+func (s *Service) handOver(w http.ResponseWriter, r *http.Request, secret string) {
 	if old, err := r.Cookie(SessionCookie); err == nil {
 		if err := s.Logout(r.Context(), old.Value); err != nil {
 			s.log.Warn("a session that is over can't be ended", "error", err)
 		}
 	}
 	http.SetCookie(w, sessionCookie(r, secret, int(sessionLife/time.Second)))
-	http.Redirect(w, r, SafeNext(next), http.StatusSeeOther)
 }
 
 func sessionCookie(r *http.Request, value string, age int) *http.Cookie {
@@ -120,15 +127,18 @@ func (s *Service) postLogout(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
+	s.takeBack(w, r)
+	http.Redirect(w, r, FormPath, http.StatusSeeOther)
+}
+
+// takeBack ends a browser's session. Where the store can't, the browser forgets it all the same.
+func (s *Service) takeBack(w http.ResponseWriter, r *http.Request) {
 	if old, err := r.Cookie(SessionCookie); err == nil {
 		if err := s.Logout(r.Context(), old.Value); err != nil {
 			s.log.Error("a session can't be ended", "error", err)
-			http.Error(w, "the session can't be ended now: try again", http.StatusInternalServerError)
-			return
 		}
 	}
 	http.SetCookie(w, sessionCookie(r, "", -1))
-	http.Redirect(w, r, LoginPath, http.StatusSeeOther)
 }
 
 func (s *Service) getWelcome(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +149,7 @@ func (s *Service) getWelcome(w http.ResponseWriter, r *http.Request) {
 	}
 	secret, err := s.UseLink(r.Context(), r.URL.Query().Get("link"), r.RemoteAddr)
 	if own, ok := errors.AsType[*Error](err); ok && own.Status == http.StatusUnauthorized {
-		s.toLogin(w, r, url.Values{"error": {"link"}}, next)
+		s.toForm(w, r, url.Values{problemField: {"link"}}, next)
 		return
 	}
 	if err != nil {
@@ -156,16 +166,16 @@ func WelcomeURL(base, link string) string {
 
 // backToLogin shows the login form again, with what was wrong.
 func (s *Service) backToLogin(w http.ResponseWriter, r *http.Request, err error, name, next string) {
-	q := url.Values{"error": {"failed"}}
+	q := url.Values{problemField: {"failed"}}
 	if own, ok := errors.AsType[*Error](err); ok {
 		switch own.Status {
 		case http.StatusUnauthorized:
-			q.Set("error", "wrong")
+			q.Set(problemField, "wrong")
 		case http.StatusTooManyRequests:
-			q.Set("error", "wait")
+			q.Set(problemField, "wait")
 			q.Set("seconds", strconv.Itoa(int(own.After/time.Second)))
 		case http.StatusForbidden:
-			q.Set("error", "no-role")
+			q.Set(problemField, "no-role")
 		}
 	} else {
 		s.log.Error("somebody can't be signed in", "error", err)
@@ -173,20 +183,24 @@ func (s *Service) backToLogin(w http.ResponseWriter, r *http.Request, err error,
 	if name = shortened(name); name != "" {
 		q.Set(NameField, name)
 	}
-	s.toLogin(w, r, q, next)
+	s.toForm(w, r, q, next)
 }
 
-func (s *Service) toLogin(w http.ResponseWriter, r *http.Request, q url.Values, next string) {
+func (s *Service) toForm(w http.ResponseWriter, r *http.Request, q url.Values, next string) {
 	if next = SafeNext(next); next != "/" {
 		q.Set(NextField, next)
 	}
-	http.Redirect(w, r, LoginPath+"?"+q.Encode(), http.StatusSeeOther)
+	target := FormPath
+	if len(q) > 0 {
+		target += "?" + q.Encode()
+	}
+	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
 // LoginMessage is what the login form says of what went wrong, by the query of its address; empty when nothing did. The
 // form's name and next are in that query too, by NameField and NextField.
 func LoginMessage(q url.Values) string {
-	switch q.Get("error") {
+	switch q.Get(problemField) {
 	case "":
 		return ""
 	case "wrong":
@@ -200,6 +214,8 @@ func LoginMessage(q url.Values) string {
 		return strings.ToUpper(text[:1]) + text[1:] + "."
 	case "link":
 		return "That link was used already, or is older than an hour. The command “skyweld open” makes a new one."
+	case "oidc":
+		return "The other service did not say who you are. Try it again, or sign in with a password."
 	case "no-role":
 		return "You may not use this engine: ask one of its admins for a role."
 	case "expired":
@@ -243,4 +259,55 @@ func (s *Service) Session(r *http.Request) (Session, error) {
 		return Session{}, errNoSession()
 	}
 	return s.FindSession(r.Context(), c.Value, r.RemoteAddr)
+}
+
+// Browser is what a console needs of signing in.
+type Browser struct{ service *Service }
+
+// Browser is signing in as a console needs it, which shows the forms.
+func (s *Service) Browser() Browser { return Browser{s} }
+
+// Who is who a request comes from; false when nobody is signed in.
+func (b Browser) Who(r *http.Request) (Principal, bool) {
+	v := b.session(r)
+	return v.Principal, v.secret != ""
+}
+
+// CSRF is what the forms of a request's session carry; empty without a session.
+func (b Browser) CSRF(r *http.Request) string { return CSRF(b.session(r)) }
+
+func (b Browser) session(r *http.Request) Session {
+	if v := SessionFrom(r.Context()); v.secret != "" {
+		return v
+	}
+	v, err := b.service.Session(r)
+	if _, own := errors.AsType[*Error](err); err != nil && !own && r.Context().Err() == nil {
+		b.service.log.Error("it can't be found out who is signed in", "error", err)
+	}
+	return v
+}
+
+// SignIn begins a session for who knows a user's password, and hands it to the browser. The error is for people.
+func (b Browser) SignIn(w http.ResponseWriter, r *http.Request, name, password string) error {
+	secret, err := b.service.Login(r.Context(), name, password, r.RemoteAddr)
+	if err == nil {
+		b.service.handOver(w, r, secret)
+		return nil
+	}
+	if _, own := errors.AsType[*Error](err); !own {
+		b.service.log.Error("somebody can't be signed in", "error", err)
+		return errors.New("that didn't work; the engine's log says more")
+	}
+	return err
+}
+
+// SignOut ends a request's session.
+func (b Browser) SignOut(w http.ResponseWriter, r *http.Request) { b.service.takeBack(w, r) }
+
+// External is the path that leads to signing in elsewhere, and where that is; both are empty where there is none.
+func (b Browser) External() (path, name string) {
+	if b.service.oidc == nil {
+		return "", ""
+	}
+	return oidcPath, b.service.oidc.host()
 }

@@ -66,7 +66,7 @@ func TestSignIn(t *testing.T) {
 		}
 		b.site = "same-origin"
 		resp := b.do(http.MethodPost, LoginPath, url.Values{NameField: {"ada"}, PasswordField: {"wrong"}, NextField: {"/a"}})
-		if at := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther || at != "/login?error=wrong&name=ada&next=%2Fa" || b.session() != "" {
+		if at := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther || at != "/sign-in?name=ada&problem=wrong&then=%2Fa" || b.session() != "" {
 			t.Errorf("with the wrong password: %s to %s", resp.Status, at)
 		}
 		// A session that somebody put into the browser is none afterwards, and is not the one that begins.
@@ -99,7 +99,7 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("signed out by a link: %s", resp.Status)
 		}
 		resp = b.do(http.MethodPost, LogoutPath, nil)
-		if _, err := s.FindSession(t.Context(), last, peer); err == nil || b.session() != "" || resp.Header.Get("Location") != LoginPath {
+		if _, err := s.FindSession(t.Context(), last, peer); err == nil || b.session() != "" || resp.Header.Get("Location") != FormPath {
 			t.Errorf("signed out: %s, %v", resp.Status, err)
 		}
 		if resp = b.do(http.MethodPost, LoginPath, url.Values{NameField: {strings.Repeat("x", longestForm+1)}}); resp.StatusCode != http.StatusBadRequest {
@@ -122,7 +122,7 @@ func TestWelcome(t *testing.T) {
 		b.site = "none"
 		link, err := s.FirstLink(t.Context())
 		must(t, err)
-		at := WelcomeURL("http://127.0.0.1:8420/", link) + "&next=/accounts"
+		at := WelcomeURL("http://127.0.0.1:8420/", link) + "&then=/accounts"
 		if resp := b.do(http.MethodHead, at, nil); resp.StatusCode != http.StatusNoContent || b.session() != "" {
 			t.Errorf("looked at: %s", resp.Status)
 		}
@@ -135,7 +135,7 @@ func TestWelcome(t *testing.T) {
 		}
 		other := newBrowser(t, s)
 		resp := other.do(http.MethodGet, at, nil)
-		if resp.Header.Get("Location") != "/login?error=link&next=%2Faccounts" || other.session() != "" {
+		if resp.Header.Get("Location") != "/sign-in?problem=link&then=%2Faccounts" || other.session() != "" {
 			t.Errorf("followed again: %s to %s", resp.Status, resp.Header.Get("Location"))
 		}
 	})
@@ -205,10 +205,40 @@ func TestSafeNext(t *testing.T) {
 			t.Errorf("%q leads to %q; want %q", next, got, want)
 		}
 	}
-	if got := LoginURL("/a?b=c"); got != "/login?next=%2Fa%3Fb%3Dc" {
+	if got := LoginURL("/a?b=c"); got != "/sign-in?then=%2Fa%3Fb%3Dc" {
 		t.Errorf("sign in at %s", got)
 	}
-	if LoginURL("//evil.example") != LoginPath || LoginMessage(url.Values{}) != "" || LoginMessage(url.Values{"error": {"<script>"}}) == "" {
+	if LoginURL("//evil.example") != FormPath || LoginMessage(url.Values{}) != "" || LoginMessage(url.Values{"problem": {"<script>"}}) == "" {
 		t.Error("the login form says the wrong thing")
 	}
+}
+
+// TestBrowser is signing in as a console does it.
+func TestBrowser(t *testing.T) {
+	withService(t, func(t *testing.T, s *Service, st *store.Store) {
+		addUser(t, s, "ada", Admin)
+		b := s.Browser()
+		r := httptest.NewRequest(http.MethodPost, FormPath, nil)
+		if _, in := b.Who(r); in || b.CSRF(r) != "" {
+			t.Error("somebody is signed in at once")
+		}
+		w := httptest.NewRecorder()
+		if err := b.SignIn(w, r, "ada", "wrong"); err == nil || len(w.Result().Cookies()) > 0 {
+			t.Error("the wrong password is the right one")
+		}
+		must(t, b.SignIn(w, r, "ada", good))
+		r.AddCookie(w.Result().Cookies()[0])
+		p, in := b.Who(r)
+		v, err := s.Session(r)
+		if err != nil || !in || p.Name != "ada" || !CheckCSRF(v, b.CSRF(r)) {
+			t.Errorf("signed in as %s: %v, %v", p, in, err)
+		}
+		b.SignOut(w, r)
+		if _, in := b.Who(r); in {
+			t.Error("still signed in after signing out")
+		}
+		if path, name := b.External(); path != "" || name != "" {
+			t.Errorf("there is another way in, %s (%s)", path, name)
+		}
+	})
 }
