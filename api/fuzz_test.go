@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/skyweld/skyweld/engine"
+	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/secret"
 	"github.com/skyweld/skyweld/store"
 )
@@ -35,7 +36,7 @@ func newServer(tb testing.TB) *Server {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { st.Close() })
-	e := engine.New(engine.Options{Store: st, Name: "fuzz", Log: slog.New(slog.DiscardHandler)})
+	e := engine.New(engine.Options{Store: st, Name: "fuzz", Log: slog.New(slog.DiscardHandler), Bundle: node.Bundle{URL: "http://127.0.0.1:1/manifest.json", SHA256: strings.Repeat("0", 64)}})
 	return NewServer(e, fuzzToken, "fuzz")
 }
 

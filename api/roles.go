@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -30,6 +31,19 @@ var roles = map[string]auth.Role{
 	"POST /accounts/{name}/sweeps":     auth.Admin,
 	"GET /sweeps/{id}":                 auth.Admin,
 	"POST /backup":                     auth.Admin,
+
+	"GET /users":            auth.Admin,
+	"POST /users":           auth.Admin,
+	"GET /users/{name}":     auth.Admin,
+	"POST /users/{name}":    auth.Admin,
+	"DELETE /users/{name}":  auth.Admin,
+	"GET /tokens":           auth.Admin,
+	"POST /tokens":          auth.Admin,
+	"DELETE /tokens/{name}": auth.Admin,
+	"POST /links":           auth.Admin,
+	"GET /audit":            auth.Admin,
+	// Everybody has one.
+	"POST /me/password": auth.Viewer,
 }
 
 // roleFor is the role that an operation needs.
@@ -49,7 +63,11 @@ func permit(api huma.API) func(huma.Context, func(huma.Context)) {
 		// One that declares none is nobody's.
 		need, _ := ctx.Operation().Extensions[roleExtension].(auth.Role)
 		if p := auth.From(ctx.Context()); !p.Role.Includes(need) {
-			_ = huma.WriteErr(api, ctx, http.StatusForbidden, lacks(ctx.Operation().Summary, need, p))
+			err := errors.New(lacks(ctx.Operation().Summary, need, p))
+			if n := noteOf(ctx.Context()); n != nil {
+				n.err = err
+			}
+			_ = huma.WriteErr(api, ctx, http.StatusForbidden, err.Error())
 			return
 		}
 		next(ctx)

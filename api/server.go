@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	cfg.CreateHooks = nil // no $schema in answers
 	cfg.Transformers = []huma.Transformer{words(cfg.Components.Schemas)}
 	api := humago.New(mux, cfg)
-	api.UseMiddleware(permit(api))
+	api.UseMiddleware(s.audit, permit(api))
 	s.accounts(api)
 	s.clusters(api)
 	s.changes(api)
@@ -64,6 +65,8 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	s.nodes(api)
 	s.runs(api)
 	s.events(api)
+	s.people(api)
+	s.auditLog(api)
 	s.inner = route(mux)
 	s.signIn = s.auth.SignIn()
 	return s
@@ -115,7 +118,10 @@ func register[I, O any](api huma.API, method, path, summary string, status int, 
 	id := strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path)
 	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody, Extensions: map[string]any{roleExtension: roleFor(method, path)}},
 		func(ctx context.Context, in *I) (*O, error) {
+			n := noteOf(ctx)
+			n.begin(ctx, in)
 			out, err := f(ctx, in)
+			n.end(ctx, err)
 			if err != nil {
 				return nil, problem(err)
 			}
@@ -128,7 +134,14 @@ func problem(err error) error {
 	var p *engine.Problem
 	var fields spec.Errors
 	var ce *cloud.Error
+	var own *auth.Error
 	switch {
+	case errors.As(err, &own):
+		answer := huma.NewError(own.Status, own.Message)
+		if own.After > 0 {
+			return huma.ErrorWithHeaders(answer, http.Header{"Retry-After": {strconv.Itoa(int(own.After / time.Second))}})
+		}
+		return answer
 	case errors.As(err, &fields):
 		details := make([]error, len(fields))
 		for i, f := range fields {
@@ -371,9 +384,7 @@ func (s *Server) nodes(api huma.API) {
 	post(api, "/clusters/{name}/nodes/{node}/ssh", "Let a public key into a node for a few minutes", http.StatusOK, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
 		Node string `path:"node"`
-		Body struct {
-			PublicKey string `json:"publicKey" maxLength:"10000"`
-		}
+		Body SSHAsked
 	}) (*body[SSH], error) {
 		a, err := s.engine.Grant(ctx, in.Name, in.Node, in.Body.PublicKey)
 		if err != nil {

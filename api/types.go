@@ -207,6 +207,11 @@ type Latency struct {
 	Received int     `json:"received"`
 }
 
+// SSHAsked is the key that is to be let into a node.
+type SSHAsked struct {
+	PublicKey string `json:"publicKey" maxLength:"10000"`
+}
+
 // SSH is how to reach a node for a few minutes with the key that was sent.
 type SSH struct {
 	Name     string   `json:"name"`

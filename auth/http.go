@@ -74,7 +74,9 @@ func SignsIn(r *http.Request) bool {
 // It shows nothing by itself: what goes wrong is shown by the login form, which finds it in its address by LoginMessage.
 func (s *Service) SignIn() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+LoginPath, func(w http.ResponseWriter, r *http.Request) { s.toForm(w, r, url.Values{}, r.URL.Query().Get(NextField)) })
+	mux.HandleFunc("GET "+LoginPath, func(w http.ResponseWriter, r *http.Request) {
+		s.toForm(w, r, url.Values{}, r.URL.Query().Get(NextField))
+	})
 	mux.HandleFunc("POST "+LoginPath, s.postLogin)
 	mux.HandleFunc("POST "+LogoutPath, s.postLogout)
 	mux.HandleFunc("GET "+WelcomePath, s.getWelcome)

@@ -226,6 +226,7 @@ func TestBrowser(t *testing.T) {
 		if err := b.SignIn(w, r, "ada", "wrong"); err == nil || len(w.Result().Cookies()) > 0 {
 			t.Error("the wrong password is the right one")
 		}
+		w = httptest.NewRecorder()
 		must(t, b.SignIn(w, r, "ada", good))
 		r.AddCookie(w.Result().Cookies()[0])
 		p, in := b.Who(r)

@@ -132,7 +132,10 @@ func isSecret(text string) bool {
 // printable is a text that anybody may have made up, as it can be stored and shown.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsControl(r):
 			return utf8.RuneError
 		}
 		return r

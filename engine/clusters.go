@@ -179,6 +179,18 @@ func (e *Engine) Cluster(ctx context.Context, name string) (store.Cluster, error
 	return c, err
 }
 
+// Latest returns what was asked for last of a cluster, which may not be in force yet, and the cluster as it is.
+func (e *Engine) Latest(ctx context.Context, name string) (*spec.Cluster, store.Cluster, error) {
+	a, err := e.existing(ctx, name)
+	if err != nil {
+		return nil, store.Cluster{}, err
+	}
+	if a == nil {
+		return nil, store.Cluster{}, e.noCluster(ctx, name)
+	}
+	return a.Spec, a.queue.Cluster, nil
+}
+
 // Clusters lists the clusters that aren't deleted.
 func (e *Engine) Clusters(ctx context.Context) ([]store.Cluster, error) {
 	return e.store.ListClusters(ctx, false)
