@@ -1,6 +1,6 @@
 // Package geo knows the regions of the clouds with their places on earth, the metros that join regions of different
-// clouds, and how long a round trip between two regions takes. It is pure and knows no prices or machine types, and what
-// it says about time is for choosing: the running cluster measures.
+// clouds, how long a round trip between two regions takes, and which regions are best together. It is pure and knows no
+// prices or machine types, and what it says about time is for choosing: the running cluster measures.
 package geo
 
 import (
@@ -15,15 +15,26 @@ import (
 	"time"
 )
 
-//go:generate go run ./gen -data ${SKYWELD_DATA} -out .
+//go:generate go run ./gen -root ..
 
+// regionsCSV and rttCSV are made by the generator, from the tables beside the two that are embedded as they are.
+//
 //go:embed regions.csv
 var regionsCSV string
 
 //go:embed rtt.csv
 var rttCSV string
 
-// Place is one region of a cloud that is open to everybody.
+//go:embed fit.csv
+var fitCSV string
+
+//go:embed tables/metros.csv
+var metrosCSV string
+
+//go:embed tables/cities.csv
+var citiesCSV string
+
+// Place is one public region of a cloud.
 type Place struct {
 	// Cloud is aws, azure, digitalocean or gcp.
 	Cloud string
@@ -36,56 +47,70 @@ type Place struct {
 	Lat, Lon float64
 	// Zones are the names of its zones in order, no two of which are alike at one cloud; empty where the cloud has none.
 	Zones []string
+	// OptIn says that an account has to switch the region on before it can be used.
+	OptIn bool
+	// Restricted says that it is not open to all: only accounts that asked for it, or were there before, may use it.
+	Restricted bool
+	// Sizes are those of small, medium and large that the region has; SizesKnown is false where nobody lists that, and all
+	// are taken to be there.
+	Sizes      []string
+	SizesKnown bool
 }
 
 func (p Place) String() string { return p.Cloud + " " + p.ID }
 
-// Source says where a round-trip time is from.
-type Source string
+// Has says whether a region has a size, as far as that is known. Of a cloud's own types nothing is known here.
+func (p Place) Has(size string) bool {
+	return !p.SizesKnown || !slices.Contains(sizeNames, size) || slices.Contains(p.Sizes, size)
+}
 
-// The sources, the better one first.
-const (
-	// Measured is a published median of measurements between the two regions: rtt.csv says of when.
-	Measured Source = "measured"
-	// Estimated is computed from the distance.
-	Estimated Source = "estimated"
-)
+var sizeNames = []string{"small", "medium", "large"}
 
 type key struct{ cloud, id string }
 
-type table struct {
+type catalogue struct {
 	places []Place // by cloud and id
 	byID   map[key]int
-	rtt    map[[2]key]time.Duration
+	groups []Group
+	cities []city
+	fit    Estimator
+	// trips are between places by their indices.
+	trips [][]Trip
 }
 
-var load = sync.OnceValue(func() *table {
-	t := &table{byID: map[key]int{}, rtt: map[[2]key]time.Duration{}}
-	for _, r := range records(regionsCSV) {
-		p := Place{Cloud: r[0], ID: r[1], City: r[2], Country: r[3], Lat: number(r[4]), Lon: number(r[5])}
+var load = sync.OnceValue(func() *catalogue {
+	t := &catalogue{byID: map[key]int{}}
+	for _, r := range records(regionsCSV)[1:] {
+		p := Place{Cloud: r[0], ID: r[1], City: r[2], Country: r[3], Lat: number(r[4]), Lon: number(r[5]), OptIn: r[7] == "opt-in", Restricted: r[7] == "restricted"}
 		if r[6] != "" {
 			p.Zones = strings.Split(r[6], ";")
+		}
+		for _, name := range sizeNames {
+			if strings.Contains(r[8], name[:1]) {
+				p.Sizes = append(p.Sizes, name)
+			}
+		}
+		if p.SizesKnown = r[8] != "?"; !p.SizesKnown {
+			p.Sizes = slices.Clone(sizeNames)
 		}
 		t.byID[key{p.Cloud, p.ID}] = len(t.places)
 		t.places = append(t.places, p)
 	}
-	for _, r := range records(rttCSV) {
-		a, b := key{r[0], r[1]}, key{r[0], r[2]}
-		d := time.Duration(number(r[3]) * float64(time.Millisecond))
-		t.rtt[[2]key{a, b}], t.rtt[[2]key{b, a}] = d, d
-	}
+	t.fit = readFit()
+	t.trips = t.readTrips()
+	t.groups, t.cities = t.readGroups(), readCities()
 	return t
 })
 
-// records reads an embedded table without its header. The tables are part of the program: a bad one is a bug.
+// records reads an embedded table. The tables are part of the program: a bad one is a bug.
 func records(text string) [][]string {
 	r := csv.NewReader(strings.NewReader(text))
-	r.Comment = '#'
+	r.Comment, r.FieldsPerRecord = '#', -1
 	all, err := r.ReadAll()
 	if err != nil {
 		panic(fmt.Sprintf("geo: embedded table: %v", err))
 	}
-	return all[1:]
+	return all
 }
 
 func number(s string) float64 {
@@ -96,29 +121,43 @@ func number(s string) float64 {
 	return v
 }
 
-// Region returns the region of that id at a cloud.
-func Region(cloud, id string) (Place, bool) {
-	t := load()
-	i, ok := t.byID[key{cloud, id}]
-	if !ok {
-		return Place{}, false
-	}
-	return t.places[i].clone(), true
-}
-
-// Regions returns the regions of a cloud by their ids.
-func Regions(cloud string) []Place {
-	var out []Place
+// Clouds are the clouds' names in order.
+func Clouds() []string {
+	var out []string
 	for _, p := range load().places {
-		if p.Cloud == cloud {
-			out = append(out, p.clone())
+		if len(out) == 0 || out[len(out)-1] != p.Cloud {
+			out = append(out, p.Cloud)
 		}
 	}
 	return out
 }
 
+// Region returns the region of that id at a cloud, if there is one that is open to everybody.
+func Region(cloud, id string) (Place, bool) {
+	t := load()
+	i, ok := t.byID[key{cloud, id}]
+	if !ok || t.places[i].Restricted {
+		return Place{}, false
+	}
+	return t.places[i].clone(), true
+}
+
+// Regions returns the regions of a cloud that are open to everybody, by their ids.
+func Regions(cloud string) []Place {
+	return slices.DeleteFunc(Catalogue(), func(p Place) bool { return p.Cloud != cloud || p.Restricted })
+}
+
+// Catalogue returns every public region of all clouds, those with restricted access too, by cloud and id.
+func Catalogue() []Place {
+	var out []Place
+	for _, p := range load().places {
+		out = append(out, p.clone())
+	}
+	return out
+}
+
 func (p Place) clone() Place {
-	p.Zones = slices.Clone(p.Zones)
+	p.Zones, p.Sizes = slices.Clone(p.Zones), slices.Clone(p.Sizes)
 	return p
 }
 
@@ -126,40 +165,6 @@ func (p Place) clone() Place {
 const fibreKmPerMs = 299.792458 * 2 / 3
 
 const earthKm = 6371.0
-
-// The estimate for a way of d km is
-//
-//	sameCity + stretch·t + min(1, d/overheadKm)·(overhead − sameCity), t = 2·d/fibreKmPerMs
-//
-// stretch and overhead are the line that fits the measurements in rtt.csv best (least squares of the relative error, over
-// all pairs more than a kilometre apart; TestFit finds them again). The line's value at no distance is what the figures
-// contain beside the way: routers, detours of the first miles, the clouds' own gateways. Between two clouds in one city
-// that is far less, so the overhead comes in over the first thousand kilometres.
-const (
-	stretch    = 1.5361
-	overhead   = 6.4869 // ms
-	overheadKm = 1000.0
-	sameCity   = 1.5 // ms, as measured between clouds that meet in one city
-	sameRegion = 1.0 // ms, between zones of one region
-)
-
-// RTT returns the time of a round trip between two regions, the same in both directions, never less than light in fibre
-// needs for it.
-func RTT(a, b Place) (time.Duration, Source) {
-	if d, ok := load().rtt[[2]key{{a.Cloud, a.ID}, {b.Cloud, b.ID}}]; ok {
-		return d, Measured
-	}
-	if a.Cloud == b.Cloud && a.ID == b.ID {
-		return milliseconds(sameRegion), Estimated
-	}
-	d := Distance(a, b)
-	ms := sameCity + stretch*2*d/fibreKmPerMs + min(1, d/overheadKm)*(overhead-sameCity)
-	return milliseconds(ms), Estimated
-}
-
-func milliseconds(ms float64) time.Duration {
-	return time.Duration(ms * float64(time.Millisecond)).Round(10 * time.Microsecond)
-}
 
 // Light returns the time that light in fibre needs there and back along the great circle: no round trip is shorter.
 func Light(a, b Place) time.Duration {
