@@ -45,10 +45,14 @@ func (s *Server) events(api huma.API) {
 		}
 		var out []Event
 		for _, v := range all {
-			out = append(out, Event{ID: v.ID, Time: v.Time, Type: v.Type, Reason: v.Reason, Object: v.Object, Message: v.Message})
+			out = append(out, eventOf(v))
 		}
 		return listOf(out), err
 	})
+}
+
+func eventOf(v store.Event) Event {
+	return Event{ID: v.ID, Time: v.Time, Type: v.Type, Reason: v.Reason, Object: v.Object, Message: v.Message}
 }
 
 // newEvents returns a cluster's events after a given one, and waits while there are none.

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,6 +35,9 @@ type Server struct {
 	// ending is done when nobody is to wait any longer.
 	ending context.Context
 	end    context.CancelFunc
+	// pump is what all streams read, restored the epoch of their ids once it was asked for.
+	pump     *pump
+	restored atomic.Pointer[string]
 }
 
 // NewServer returns the API's handler. Every request must carry a token, this one or one of the store's, or be one of somebody
@@ -46,6 +50,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	if s.auth == nil {
 		s.auth = auth.New(auth.Options{Store: e.Store(), LocalToken: token})
 	}
+	s.pump = newPump(s)
 	s.ending, s.end = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	cfg := huma.DefaultConfig("Skyweld", "v1")
@@ -67,6 +72,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	s.events(api)
 	s.people(api)
 	s.auditLog(api)
+	s.stream(api)
 	s.inner = route(mux)
 	s.signIn = s.auth.SignIn()
 	return s
@@ -470,8 +476,12 @@ func runOf(r store.Run, steps []store.Step, cluster string) Run {
 		if st.State == store.StepDone {
 			v.Done++
 		}
-		v.Steps = append(v.Steps, RunStep{ID: st.ID, Action: st.Action, Kind: st.Kind, Key: st.Key, Site: st.Site, Reason: st.Reason, Phase: st.Phase, State: string(st.State), Error: st.Error, Started: st.Started, Ended: st.Ended, After: st.Depends})
+		v.Steps = append(v.Steps, stepOf(st))
 	}
 	v.CriticalPath = CriticalPath(v.Steps)
 	return v
+}
+
+func stepOf(st store.Step) RunStep {
+	return RunStep{ID: st.ID, Action: st.Action, Kind: st.Kind, Key: st.Key, Site: st.Site, Reason: st.Reason, Phase: st.Phase, State: string(st.State), Error: st.Error, Started: st.Started, Ended: st.Ended, After: st.Depends}
 }

@@ -18,13 +18,13 @@ func (e *Engine) Health(ctx context.Context, c store.Cluster) (store.Phase, []st
 	if err != nil {
 		return c.Phase, nil, err
 	}
-	phase, conditions := health(c, care.Conditions)
+	phase, conditions := HealthOf(c, care.Conditions)
 	return phase, conditions, nil
 }
 
-// health sums up: a cluster that its last run left as wanted is Degraded when something was seen to be wrong since. The
+// HealthOf sums up what a cluster's last run left and what was seen since: a cluster that its last run left as wanted is Degraded when something was seen to be wrong since. The
 // condition Ready comes first.
-func health(c store.Cluster, seen []store.Condition) (store.Phase, []store.Condition) {
+func HealthOf(c store.Cluster, seen []store.Condition) (store.Phase, []store.Condition) {
 	var wrong []string
 	var since time.Time
 	for _, cond := range seen {

@@ -149,6 +149,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.putInOrder(ctx) // before the first claim: what was missed must not all begin now
 	group.Go(func() { e.keepSchedule(ctx) })
 	group.Go(func() { e.care(ctx) })
+	group.Go(func() { e.keepHouse(ctx) })
 	free := newSlots(e.opts.Clusters)
 	for free.take(ctx) {
 		onlyAsked := free.onlyAsked()

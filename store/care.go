@@ -108,6 +108,13 @@ func (s *Store) SetCare(ctx context.Context, claim CareClaim, conditions []Condi
 	}
 	err = s.write(ctx, "care for cluster "+claim.Cluster, func(t *tx) error {
 		woken = false
+		was, err := first(t.ctx, t, scanString, "SELECT conditions FROM care WHERE cluster = $1", claim.Cluster)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if was != list { // it is written twice a minute
+			t.tellCluster(claim.Cluster)
+		}
 		n, err := t.exec("UPDATE care SET conditions = $3, memory = $4 WHERE cluster = $1 AND epoch = $2", claim.Cluster, claim.Epoch, list, document)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%w: another look at it has begun", ErrFenced)

@@ -133,9 +133,9 @@ func (t *tx) underWay(c Change) (Change, error) {
 
 // supersedeQueued ends all queued changes but deletions in favour of a deletion.
 func (t *tx) supersedeQueued(by Change) error {
-	_, err := t.exec("UPDATE changes SET state = $3, ended = $4, successor = $5, error = $6 WHERE cluster = $1 AND state = $2 AND kind <> $7",
+	return t.changedIDs(func(id int64) { t.tellChange(by.Cluster, id) },
+		"UPDATE changes SET state = $3, ended = $4, successor = $5, error = $6 WHERE cluster = $1 AND state = $2 AND kind <> $7 RETURNING id",
 		by.Cluster, string(Queued), string(Superseded), t.now, by.ID, supersededByDelete(by.ID), string(Delete))
-	return err
 }
 
 func supersededByDelete(id int64) string {
@@ -151,6 +151,7 @@ func (t *tx) addChange(c Change) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
+	t.tellChange(c.Cluster, id)
 	return first(t.ctx, t, scanChange, "INSERT INTO changes ("+changeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, 0, 0, '')
 		RETURNING `+changeColumns, id, c.Cluster, string(c.Kind), body, string(Queued), c.Who, c.Summary, t.now)
 }
@@ -191,7 +192,7 @@ func (s *Store) SetChange(ctx context.Context, fence Fence, id int64, state Chan
 		if was.final() || state == Queued || state == Cancelled {
 			return fmt.Errorf("%w: it is %s", ErrConflict, was.State)
 		}
-		return t.setChange(id, state, generation, 0, failure)
+		return t.setChange(fence.Cluster, id, state, generation, 0, failure)
 	})
 	if err == nil {
 		s.hub.notify(fence.Cluster, Changes)
@@ -210,13 +211,16 @@ func (s *Store) EndTry(ctx context.Context, fence Fence, failure string) ([]Chan
 		}
 		changed, err := query(ctx, t, scanChange, `UPDATE changes SET state = $3, ended = $4, tries = tries + CAST($5 AS BIGINT), error = $6
 			WHERE cluster = $1 AND state = $2 RETURNING `+changeColumns, fence.Cluster, string(Applying), string(state), ended, failed, failure)
+		slices.SortFunc(changed, func(a, b Change) int { return cmp.Compare(a.ID, b.ID) })
+		for _, c := range changed {
+			t.tellChange(fence.Cluster, c.ID)
+		}
 		out = changed
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(out, func(a, b Change) int { return cmp.Compare(a.ID, b.ID) })
 	if len(out) > 0 {
 		s.hub.notify(fence.Cluster, Changes)
 	}
@@ -228,7 +232,8 @@ func (t *tx) change(cluster string, id int64) (Change, error) {
 }
 
 // setChange writes a change's state; generation and successor stay as they are where 0 is given.
-func (t *tx) setChange(id int64, state ChangeState, generation, successor int64, failure string) error {
+func (t *tx) setChange(cluster string, id int64, state ChangeState, generation, successor int64, failure string) error {
+	t.tellChange(cluster, id)
 	begun, ended := int64(0), t.now
 	if state == Applying {
 		begun, ended = t.now, 0

@@ -120,6 +120,7 @@ func (t *tx) createCluster(c *spec.Cluster, who string) (Cluster, error) {
 	if err := t.setAccounts(uid, full); err != nil {
 		return Cluster{}, err
 	}
+	t.tellCluster(uid)
 	if _, err := t.exec("INSERT INTO care (cluster, due, epoch, conditions, memory) VALUES ($1, $2, 0, '[]', 'null')", uid, t.now); err != nil {
 		return Cluster{}, err
 	}
@@ -193,6 +194,7 @@ func (t *tx) updateSpec(uid string, c *spec.Cluster, who string) (int64, error) 
 	if err != nil {
 		return 0, err
 	}
+	t.tellCluster(uid)
 	if err := t.one("UPDATE clusters SET spec = $2, generation = $3 WHERE uid = $1", uid, text, full.Metadata.Generation); err != nil {
 		return 0, err
 	}
@@ -243,6 +245,13 @@ func (s *Store) SetStatus(ctx context.Context, fence Fence, phase Phase, conditi
 		return fmt.Errorf("set status of cluster %s: %w", fence.Cluster, err)
 	}
 	err = s.fenced(ctx, "set status", fence, func(t *tx) error {
+		was, err := first(t.ctx, t, scanTwo, "SELECT phase, conditions FROM clusters WHERE uid = $1", fence.Cluster)
+		if err != nil {
+			return err
+		}
+		if was != [2]string{string(phase), list} {
+			t.tellCluster(fence.Cluster)
+		}
 		return t.one(`UPDATE clusters SET conditions = $2, status = $3,
 			phase = CASE WHEN delete_requested > 0 THEN $4 ELSE $5 END WHERE uid = $1`, fence.Cluster, list, document, string(Deleting), string(phase))
 	})
@@ -278,6 +287,7 @@ func (s *Store) RequestDelete(ctx context.Context, uid string) error {
 }
 
 func (t *tx) requestDelete(uid string) error {
+	t.tellCluster(uid)
 	return t.one(`UPDATE clusters SET delete_requested = CASE WHEN delete_requested = 0 THEN $2 ELSE delete_requested END,
 		phase = $3 WHERE uid = $1`, uid, t.now, string(Deleting))
 }
@@ -307,13 +317,16 @@ func (s *Store) MarkDeleted(ctx context.Context, fence Fence, receipts ...Receip
 				return err
 			}
 		}
-		if _, err := t.exec("UPDATE changes SET state = $2, ended = $3, error = 'the cluster was deleted' WHERE cluster = $1 AND state = $4",
+		tell := func(id int64) { t.tellChange(uid, id) }
+		if err := t.changedIDs(tell, "UPDATE changes SET state = $2, ended = $3, error = 'the cluster was deleted' WHERE cluster = $1 AND state = $4 RETURNING id",
 			uid, string(Cancelled), t.now, string(Queued)); err != nil {
 			return err
 		}
-		if _, err := t.exec("UPDATE changes SET state = $2, ended = $3, error = '' WHERE cluster = $1 AND state = $4", uid, string(Applied), t.now, string(Applying)); err != nil {
+		if err := t.changedIDs(tell, "UPDATE changes SET state = $2, ended = $3, error = '' WHERE cluster = $1 AND state = $4 RETURNING id",
+			uid, string(Applied), t.now, string(Applying)); err != nil {
 			return err
 		}
+		t.tell(topic{kind: FeedDeleted, cluster: uid})
 		return t.one(`UPDATE clusters SET phase = $2, deleted = $3, lease_owner = '', lease_until = 0, paused = 0, paused_by = '', pause_reason = '',
 			delete_requested = CASE WHEN delete_requested = 0 THEN $3 ELSE delete_requested END WHERE uid = $1`, uid, string(Deleted), t.now)
 	})
@@ -322,6 +335,11 @@ func (s *Store) MarkDeleted(ctx context.Context, fence Fence, receipts ...Receip
 		s.hub.notify(uid, Changes)
 	}
 	return err
+}
+
+func scanTwo(r row) (v [2]string, err error) {
+	err = r.Scan(&v[0], &v[1])
+	return v, err
 }
 
 func scanCluster(r row) (Cluster, error) {

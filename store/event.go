@@ -42,6 +42,7 @@ func (s *Store) AddEvent(ctx context.Context, e Event) (Event, error) {
 		}
 		e.Time = fromMicros(t.now)
 		_, err = t.exec("INSERT INTO events ("+eventColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7)", e.ID, e.Cluster, t.now, e.Type, e.Reason, e.Object, e.Message)
+		t.tell(topic{kind: FeedEvent, cluster: e.Cluster, id: e.ID})
 		return err
 	})
 	if err != nil {
@@ -63,17 +64,19 @@ func (s *Store) LastEvents(ctx context.Context, cluster string, limit int) ([]Ev
 }
 
 func (s *Store) events(ctx context.Context, text string, args ...any) ([]Event, error) {
-	all, err := query(ctx, s.db, func(r row) (Event, error) {
-		var e Event
-		var at int64
-		err := r.Scan(&e.ID, &e.Cluster, &at, &e.Type, &e.Reason, &e.Object, &e.Message)
-		e.Time = fromMicros(at)
-		return e, err
-	}, text, args...)
+	all, err := query(ctx, s.db, scanEvent, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
 	return all, nil
+}
+
+func scanEvent(r row) (Event, error) {
+	var e Event
+	var at int64
+	err := r.Scan(&e.ID, &e.Cluster, &at, &e.Type, &e.Reason, &e.Object, &e.Message)
+	e.Time = fromMicros(at)
+	return e, err
 }
 
 // PruneEvents forgets all but the last keep events of a cluster, or of those about no cluster when it is empty.

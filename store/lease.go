@@ -171,6 +171,7 @@ func (s *Store) Renew(ctx context.Context, fence Fence, ttl time.Duration) (unti
 // claim.
 func (s *Store) Release(ctx context.Context, fence Fence, in time.Duration) error {
 	err := s.fenced(ctx, "release the lease", fence, func(t *tx) error {
+		t.tellCluster(fence.Cluster) // its next run
 		return t.one(`UPDATE clusters SET lease_owner = '', lease_until = 0, scheduled = $2,
 			next_run_at = CASE WHEN wakes > wakes_seen THEN CAST($2 AS BIGINT) ELSE CAST($3 AS BIGINT) END WHERE uid = $1`, fence.Cluster, t.now, t.now+in.Microseconds())
 	})

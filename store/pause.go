@@ -21,6 +21,7 @@ func (s *Store) Pause(ctx context.Context, uid, who, reason string) (Cluster, er
 		if err := t.lockCluster(uid); err != nil {
 			return err
 		}
+		t.tellCluster(uid)
 		n, err := t.exec(`UPDATE clusters SET paused = CASE WHEN paused = 0 THEN $2 ELSE paused END, paused_by = $3, pause_reason = $4
 			WHERE uid = $1 AND delete_requested = 0`, uid, t.now, who, reason)
 		if err == nil && n == 0 {
@@ -50,6 +51,7 @@ func (s *Store) Resume(ctx context.Context, uid string) (*Pause, error) {
 		if was = c.Paused; err != nil || was == nil {
 			return err
 		}
+		t.tellCluster(uid)
 		if err := t.one("UPDATE clusters SET paused = 0, paused_by = '', pause_reason = '' WHERE uid = $1", uid); err != nil {
 			return err
 		}

@@ -126,7 +126,7 @@ func (t *tx) move(cluster string, moves []Move) error {
 				return err
 			}
 		}
-		if err := t.setChange(m.ID, m.State, generation, m.Successor, m.Error); err != nil {
+		if err := t.setChange(cluster, m.ID, m.State, generation, m.Successor, m.Error); err != nil {
 			return err
 		}
 	}
@@ -162,7 +162,7 @@ func (s *Store) CancelChange(ctx context.Context, seen Queue, id int64, who stri
 		if err := t.move(cluster, moves); err != nil {
 			return err
 		}
-		if err := t.setChange(id, Cancelled, 0, 0, "by "+who); err != nil {
+		if err := t.setChange(cluster, id, Cancelled, 0, 0, "by "+who); err != nil {
 			return err
 		}
 		out, err = t.change(cluster, id)

@@ -65,11 +65,7 @@ const (
 func (s *Store) CreateRun(ctx context.Context, fence Fence, reason string, generation int64, steps []Step) (Run, error) {
 	var out Run
 	err := s.fenced(ctx, "begin a run", fence, func(t *tx) error {
-		if _, err := t.exec(`UPDATE steps SET state = $2, ended = $3, error = $4 WHERE state = $5
-			AND run IN (SELECT id FROM runs WHERE cluster = $1 AND ended = 0)`, fence.Cluster, string(StepFailed), t.now, Interrupted, string(StepRunning)); err != nil {
-			return err
-		}
-		if _, err := t.exec("UPDATE runs SET ended = $2, outcome = $3 WHERE cluster = $1 AND ended = 0", fence.Cluster, t.now, Interrupted); err != nil {
+		if err := t.interrupt(fence.Cluster); err != nil {
 			return err
 		}
 		id, err := t.id()
@@ -81,7 +77,9 @@ func (s *Store) CreateRun(ctx context.Context, fence Fence, reason string, gener
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec("UPDATE changes SET run = $2 WHERE cluster = $1 AND state = $3", fence.Cluster, id, string(Applying)); err != nil {
+		t.tellRun(fence.Cluster, id)
+		if err := t.changedIDs(func(id int64) { t.tellChange(fence.Cluster, id) },
+			"UPDATE changes SET run = $2 WHERE cluster = $1 AND state = $3 RETURNING id", fence.Cluster, id, string(Applying)); err != nil {
 			return err
 		}
 		return t.addSteps(id, steps)
@@ -93,12 +91,31 @@ func (s *Store) CreateRun(ctx context.Context, fence Fence, reason string, gener
 	return out, nil
 }
 
+// interrupt ends the run of a cluster that has no end.
+func (t *tx) interrupt(cluster string) error {
+	cut, err := query(t.ctx, t, func(r row) (Step, error) {
+		var v Step
+		err := r.Scan(&v.Run, &v.ID)
+		return v, err
+	}, `UPDATE steps SET state = $2, ended = $3, error = $4 WHERE state = $5
+		AND run IN (SELECT id FROM runs WHERE cluster = $1 AND ended = 0) RETURNING run, id`, cluster, string(StepFailed), t.now, Interrupted, string(StepRunning))
+	if err != nil {
+		return err
+	}
+	for _, step := range cut {
+		t.tellStep(cluster, step.Run, step.ID)
+	}
+	return t.changedIDs(func(id int64) { t.tellRun(cluster, id) },
+		"UPDATE runs SET ended = $2, outcome = $3 WHERE cluster = $1 AND ended = 0 RETURNING id", cluster, t.now, Interrupted)
+}
+
 // AddSteps adds steps to a run that has not ended, after those it has.
 func (s *Store) AddSteps(ctx context.Context, fence Fence, run int64, steps []Step) error {
 	err := s.fenced(ctx, fmt.Sprintf("add steps to run %d", run), fence, func(t *tx) error {
 		if err := t.openRun(fence, run); err != nil {
 			return err
 		}
+		t.tellRun(fence.Cluster, run)
 		return t.addSteps(run, steps)
 	})
 	if err == nil {
@@ -150,6 +167,7 @@ func (s *Store) SetStep(ctx context.Context, fence Fence, run int64, step string
 		if err := t.openRun(fence, run); err != nil {
 			return err
 		}
+		t.tellStep(fence.Cluster, run, step)
 		switch state {
 		case StepRunning:
 			return t.one("UPDATE steps SET state = $3, started = $4, ended = 0, error = $5 WHERE run = $1 AND id = $2", run, step, string(state), t.now, failure)
@@ -177,6 +195,7 @@ func (s *Store) EndRun(ctx context.Context, fence Fence, run int64, outcome, fai
 		if err := t.openRun(fence, run); err != nil {
 			return err
 		}
+		t.tellRun(fence.Cluster, run)
 		return t.one("UPDATE runs SET ended = $2, outcome = $3, error = $4, api_calls = $5 WHERE id = $1", run, t.now, outcome, failure, text)
 	})
 	if err == nil {

@@ -40,6 +40,7 @@ type Store struct {
 	box *secret.Box
 	dialect
 	hub hub
+	fed bell
 	// around stands around every write.
 	around func(ctx context.Context, what string, write func() error) error
 }
@@ -92,6 +93,8 @@ type tx struct {
 	s   *Store
 	ctx context.Context
 	now int64
+	// topics are what the feed is to say something of.
+	topics []topic
 }
 
 // write runs f in a transaction, again from the start when the database gave up on it because of another one. what says
@@ -123,10 +126,20 @@ func (s *Store) writeOnce(ctx context.Context, f func(*tx) error) error {
 	if err != nil {
 		return err
 	}
-	if err := f(&tx{Tx: t, s: s, ctx: ctx, now: now}); err != nil {
+	w := &tx{Tx: t, s: s, ctx: ctx, now: now}
+	if err := f(w); err != nil {
 		return err
 	}
-	return t.Commit()
+	if err := w.writeFeed(); err != nil {
+		return err
+	}
+	if err := t.Commit(); err != nil {
+		return err
+	}
+	if len(w.topics) > 0 {
+		s.fed.ring()
+	}
+	return nil
 }
 
 // fenced is write for a cluster's data, under its lease.

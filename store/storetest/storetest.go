@@ -84,6 +84,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Events", testEvents},
 		{"EventOrder", testEventOrder},
 		{"Watch", testWatch},
+		{"Feed", testFeed},
+		{"FeedOrder", testFeedOrder},
 		{"Lease", testLease},
 		{"LeaseRunsOut", testLeaseRunsOut},
 		{"Wake", testWake},
