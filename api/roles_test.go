@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -36,6 +37,11 @@ func operations(t *testing.T, s *Server) map[string]auth.Role {
 
 func ask(s *Server, method, path, token, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if strings.HasSuffix(path, "/stream") { // it has no end of its own
+		ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
 	r.Host = "127.0.0.1:1"
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
