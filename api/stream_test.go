@@ -19,8 +19,8 @@ import (
 	"github.com/skyweld/skyweld/store"
 )
 
-// newCluster stores a cluster without an engine that works on it.
-func newCluster(tb testing.TB, s *Server, name string) store.Cluster {
+// storedCluster stores a cluster without an engine that works on it.
+func storedCluster(tb testing.TB, s *Server, name string) store.Cluster {
 	tb.Helper()
 	ctx := tb.Context()
 	if err := s.engine.Store().PutAccount(ctx, cloud.Account{Name: "acc", Provider: cloud.AWS}); err != nil {
@@ -75,7 +75,7 @@ func follow(t *testing.T, c *Client, q StreamQuery, n int) (words []string, last
 // TestStream: a stream begins with now, goes on where it was cut, and is of one cluster where that is asked.
 func TestStream(t *testing.T) {
 	s := newServer(t)
-	demo, other := newCluster(t, s, "demo"), newCluster(t, s, "other")
+	demo, other := storedCluster(t, s, "demo"), storedCluster(t, s, "other")
 	c := s.As(auth.Principal{Name: "ada", Role: auth.Viewer})
 	_, begin := follow(t, c, StreamQuery{}, 1)
 	for i := range 3 {
@@ -123,7 +123,7 @@ func TestStream(t *testing.T) {
 // TestStreamResets: where nothing is certain, a stream says so before it goes on.
 func TestStreamResets(t *testing.T) {
 	s := newServer(t)
-	demo := newCluster(t, s, "demo")
+	demo := storedCluster(t, s, "demo")
 	c := s.As(auth.Principal{Name: "ada", Role: auth.Viewer})
 	_, at := follow(t, c, StreamQuery{}, 1)
 	for _, q := range []StreamQuery{{After: "0-99999"}, {After: "abc-1"}} {
@@ -149,7 +149,7 @@ func TestStreamResets(t *testing.T) {
 // TestStreamFarBehind: who is further behind than what is kept reads the rest from the database, and misses nothing.
 func TestStreamFarBehind(t *testing.T) {
 	s := newServer(t)
-	demo := newCluster(t, s, "demo")
+	demo := storedCluster(t, s, "demo")
 	c := s.As(auth.Principal{Name: "ada", Role: auth.Viewer})
 	const all = 3 * streamPage
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -188,7 +188,7 @@ func TestStreamFarBehind(t *testing.T) {
 // TestStreamEnds: the end of the engine ends its streams, and the next engine's go on from there.
 func TestStreamEnds(t *testing.T) {
 	s := newServer(t)
-	demo := newCluster(t, s, "demo")
+	demo := storedCluster(t, s, "demo")
 	var mu sync.Mutex
 	at := s
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
