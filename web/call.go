@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -36,10 +35,10 @@ type call struct {
 	outcome any
 }
 
-func (c *Console) newCall(w http.ResponseWriter, r *http.Request, who auth.Principal) *call {
-	a := &call{console: c, w: w, r: r, who: who, now: c.opts.Now()}
-	if who.Role.Valid() {
-		a.api, a.csrf = c.opts.Client(who), c.opts.SignIn.CSRF(r)
+func (c *Console) newCall(w http.ResponseWriter, r *http.Request, v auth.Session) *call {
+	a := &call{console: c, w: w, r: r, who: v.Principal, now: c.opts.Now()}
+	if a.who.Role.Valid() {
+		a.api, a.csrf = c.opts.Client(a.who), auth.CSRF(v)
 	}
 	return a
 }
@@ -63,7 +62,7 @@ func (a *call) may(role auth.Role) bool { return a.who.Role.Includes(role) }
 
 // The names of the fields that every form has.
 const (
-	csrfField = "csrf"
+	csrfField = auth.CSRFField
 	onceField = "once" // the idempotency key: a form that is sent twice does its work once
 )
 
@@ -74,24 +73,8 @@ func once() string {
 	return hex.EncodeToString(b)
 }
 
-func sameToken(given, want string) bool {
-	return want != "" && subtle.ConstantTimeCompare([]byte(given), []byte(want)) == 1
-}
-
-// strange says that a form comes from a page of another site. Browsers say so themselves.
-func strange(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "none", "same-origin":
-	default:
-		return true
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host != r.Host
-}
+// strange says that a form comes from a page of another site.
+func strange(r *http.Request) bool { return auth.SameOrigin(r) != nil }
 
 // write answers with a view. What can't be shown whole is not begun.
 func (a *call) write(status int, v view) {

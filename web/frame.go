@@ -2,9 +2,7 @@ package web
 
 import (
 	"errors"
-	"maps"
 	"net/url"
-	"slices"
 
 	"github.com/skyweld/skyweld/api"
 	"github.com/skyweld/skyweld/auth"
@@ -66,15 +64,12 @@ func errorWords(err error) string {
 
 func query(s string) string { return url.QueryEscape(s) }
 
-// fieldsOf lists a form's fields, each value with its name as the text.
-func fieldsOf(values url.Values) []link {
-	var out []link
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		for _, v := range values[name] {
-			out = append(out, link{text: name, href: v})
-		}
+// signInTone is how bad what keeps somebody from being signed in is.
+func signInTone(p signInPage) tone {
+	if p.kept {
+		return warning
 	}
-	return out
+	return bad
 }
 
 // has says that the console has a page at an address.

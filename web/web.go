@@ -15,26 +15,12 @@ import (
 	"github.com/skyweld/skyweld/auth"
 )
 
-// SignIn is what the console needs of sign-in.
-type SignIn interface {
-	// Who is who a request comes from; false when nobody is signed in.
-	Who(r *http.Request) (auth.Principal, bool)
-	// CSRF is the token that forms of this request's session carry, empty without a session. Forms without a session are
-	// held to their origin alone.
-	CSRF(r *http.Request) string
-	// SignIn begins a session: it sets the cookie. The error is for people.
-	SignIn(w http.ResponseWriter, r *http.Request, name, password string) error
-	// SignOut ends the request's session.
-	SignOut(w http.ResponseWriter, r *http.Request)
-	// External is the path that leads to another sign-in (OIDC), and what people call it; both are empty where there is none.
-	External() (path, name string)
-}
-
 // Options are what a console is made with.
 type Options struct {
 	// Client is the API as somebody who was found out already.
 	Client func(auth.Principal) *api.Client
-	SignIn SignIn
+	// OIDC is the path that leads to another sign-in, empty where there is none.
+	OIDC string
 	// Version is this program's, for people to see.
 	Version string
 	// Now is the clock; nil for the real one.
@@ -49,9 +35,11 @@ type Console struct {
 	mux  *http.ServeMux
 	// has are the paths of its pages.
 	has map[string]bool
+	// kept are forms of people whose session had ended.
+	kept keeper
 }
 
-// New makes the console.
+// New makes the console. It belongs behind api.Server.Console, which finds out who is signed in.
 func New(o Options) *Console {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -59,12 +47,10 @@ func New(o Options) *Console {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	c := &Console{opts: o, mux: http.NewServeMux(), has: map[string]bool{}}
+	c := &Console{opts: o, mux: http.NewServeMux(), has: map[string]bool{}, kept: keeper{now: o.Now}}
 	c.mux.Handle("GET /assets/", assets)
 	c.mux.HandleFunc("POST /theme", c.setTheme)
-	c.mux.HandleFunc("GET /sign-in", c.showSignIn)
-	c.mux.HandleFunc("POST /sign-in", c.signIn)
-	c.mux.HandleFunc("POST /sign-out", c.signOut)
+	c.mux.HandleFunc("GET "+auth.LoginPath, c.showSignIn)
 	for _, p := range joined(clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages) {
 		c.has[p.path] = true
 		c.mux.HandleFunc("GET "+p.path, func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) })
@@ -154,17 +140,27 @@ const everyCluster = "*"
 // link is a text that leads somewhere.
 type link struct{ text, href string }
 
+// session is somebody's who is signed in, one without a role where nobody is.
+func (c *Console) session(r *http.Request) auth.Session { return auth.SessionFrom(r.Context()) }
+
 // show answers with a page.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, p page) {
-	who, ok := c.opts.SignIn.Who(r)
-	if !ok {
+	v := c.session(r)
+	if !v.Principal.Role.Valid() {
 		c.askToSignIn(w, r)
 		return
 	}
-	a := c.newCall(w, r, who)
-	if !who.Role.Includes(p.needs) {
+	a := c.newCall(w, r, v)
+	if !a.may(p.needs) {
 		a.fail(forbidden(p.needs))
 		return
+	}
+	if f, ok := c.kept.take(w, r); ok {
+		a.input.values = f.values
+		a.input.notice = "You were signed out before the form arrived, so nothing was done. What you entered is still here: look it over and send it again."
+		if f.dropped {
+			a.input.notice += " Secrets were kept nowhere: enter them again."
+		}
 	}
 	a.page(p, http.StatusOK)
 }
@@ -193,19 +189,19 @@ func (c *Console) do(w http.ResponseWriter, r *http.Request, p page) {
 		c.refuseForm(w, r, "it was sent by a page of another site")
 		return
 	}
-	who, ok := c.opts.SignIn.Who(r)
-	if !ok {
+	v := c.session(r)
+	if !v.Principal.Role.Valid() {
 		c.askToSignIn(w, r)
 		return
 	}
-	a := c.newCall(w, r, who)
+	a := c.newCall(w, r, v)
 	a.input.values = r.PostForm
-	if !sameToken(r.PostForm.Get(csrfField), a.csrf) {
+	if !auth.CheckCSRF(v, r.PostForm.Get(csrfField)) {
 		a.input.notice = "You have signed in anew since this form was shown, so nothing was done. What you entered is still here: look it over and send it again."
 		a.page(p, http.StatusForbidden)
 		return
 	}
-	if !who.Role.Includes(p.writes) {
+	if !a.may(p.writes) {
 		a.fail(forbidden(p.writes))
 		return
 	}
@@ -224,13 +220,13 @@ func (c *Console) do(w http.ResponseWriter, r *http.Request, p page) {
 
 // download answers with a file.
 func (c *Console) download(w http.ResponseWriter, r *http.Request, d download) {
-	who, ok := c.opts.SignIn.Who(r)
-	if !ok {
+	v := c.session(r)
+	if !v.Principal.Role.Valid() {
 		c.askToSignIn(w, r)
 		return
 	}
-	a := c.newCall(w, r, who)
-	if !who.Role.Includes(d.needs) {
+	a := c.newCall(w, r, v)
+	if !a.may(d.needs) {
 		a.fail(forbidden(d.needs))
 		return
 	}
@@ -256,12 +252,12 @@ func safeName(name string) string {
 
 // nowhere answers addresses that there aren't.
 func (c *Console) nowhere(w http.ResponseWriter, r *http.Request) {
-	who, ok := c.opts.SignIn.Who(r)
-	if !ok {
+	v := c.session(r)
+	if !v.Principal.Role.Valid() {
 		c.askToSignIn(w, r)
 		return
 	}
-	a := c.newCall(w, r, who)
+	a := c.newCall(w, r, v)
 	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		http.Redirect(w, r, "/clusters", http.StatusSeeOther)
 		return

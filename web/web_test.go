@@ -64,7 +64,10 @@ func begin(filled bool) (*webtest.Scene, func(), error) {
 		s.Store.Close()
 		os.RemoveAll(dir)
 	}
-	if err = s.AddAccounts(ctx); err == nil && filled {
+	if err = s.AddUsers(ctx); err == nil {
+		err = s.AddAccounts(ctx)
+	}
+	if err == nil && filled {
 		patient, stop := context.WithTimeout(ctx, 2*time.Minute)
 		defer stop()
 		err = s.Fill(patient, ctx.Done())
@@ -90,11 +93,22 @@ func fresh(t *testing.T) *webtest.Scene {
 type browser struct {
 	t       testing.TB
 	handler http.Handler
-	role    auth.Role
+	cookies []*http.Cookie
+	csrf    string
 }
 
+// as is somebody with a role, or nobody.
 func as(t testing.TB, s *webtest.Scene, role auth.Role) *browser {
-	return &browser{t, s.Handler(), role}
+	t.Helper()
+	b := &browser{t: t, handler: s.Handler()}
+	if role != "" {
+		cookie, csrf, err := s.SignIn(context.Background(), role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.cookies, b.csrf = []*http.Cookie{cookie}, csrf
+	}
+	return b
 }
 
 // answer is a page that was got.
@@ -105,11 +119,18 @@ type answer struct {
 
 func (b *browser) send(r *http.Request) answer {
 	b.t.Helper()
-	if b.role != "" {
-		r.AddCookie(webtest.Cookie(b.role))
+	for _, c := range b.cookies {
+		r.AddCookie(c)
 	}
+	r.Host = "127.0.0.1:8420"
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		b.cookies = slices.DeleteFunc(b.cookies, func(old *http.Cookie) bool { return old.Name == c.Name })
+		if c.MaxAge >= 0 {
+			b.cookies = append(b.cookies, c)
+		}
+	}
 	a := answer{ResponseRecorder: w}
 	if strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 		page, err := html.Parse(strings.NewReader(w.Body.String()))
@@ -129,11 +150,12 @@ func (b *browser) get(path string) answer {
 // post sends a form, with the token of the session where it has none.
 func (b *browser) post(path string, form url.Values) answer {
 	b.t.Helper()
-	if !form.Has("csrf") && b.role != "" {
-		form.Set("csrf", webtest.Token(b.role))
+	if !form.Has("csrf") {
+		form.Set("csrf", b.csrf)
 	}
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	return b.send(r)
 }
 
@@ -153,10 +175,6 @@ func attr(n *html.Node, name string) string {
 		}
 	}
 	return ""
-}
-
-func has(n *html.Node, name string) bool {
-	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
 func text(n *html.Node) string {
@@ -195,7 +213,7 @@ func TestEveryPage(t *testing.T) {
 				}
 				each(a.page, func(n *html.Node) {
 					to, _, _ := strings.Cut(attr(n, "href"), "#")
-					if n.Data != "a" || to == "" || !strings.HasPrefix(to, "/") || seen[to] || to == "/oidc" {
+					if n.Data != "a" || to == "" || !strings.HasPrefix(to, "/") || seen[to] {
 						return
 					}
 					seen[to] = true
@@ -286,7 +304,7 @@ func flaws(a answer) []string {
 				wrong("<%s name=%q> has no label", n.Data, attr(n, "name"))
 			}
 		case "form":
-			if attr(n, "method") != "post" || attr(n, "action") == "/theme" || attr(n, "action") == "/sign-in" || has(n, "data-go-on") {
+			if attr(n, "method") != "post" || attr(n, "action") == "/theme" || attr(n, "action") == "/login" {
 				return
 			}
 			token := false
@@ -325,7 +343,7 @@ func flaws(a answer) []string {
 // TestHeaders holds what every page is sent with.
 func TestHeaders(t *testing.T) {
 	s := scene(t)
-	for _, path := range []string{"/clusters", "/nowhere", "/sign-in", "/clusters/nobody"} {
+	for _, path := range []string{"/clusters", "/nowhere", "/login", "/clusters/nobody"} {
 		a := as(t, s, auth.Viewer).get(path)
 		policy := a.Header().Get("Content-Security-Policy")
 		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") {
@@ -340,37 +358,81 @@ func TestHeaders(t *testing.T) {
 // TestSignIn leads whoever isn't signed in to the page for it and back again.
 func TestSignIn(t *testing.T) {
 	s := scene(t)
-	nobody := as(t, s, "")
-	a := nobody.get("/clusters/shop")
-	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/sign-in?then=%2Fclusters%2Fshop" {
+	b := as(t, s, "")
+	a := b.get("/clusters/shop?x=1")
+	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/login?next=%2Fclusters%2Fshop%3Fx%3D1" {
 		t.Fatalf("%d %s", a.Code, a.Header().Get("Location"))
 	}
-	if a = nobody.get(a.Header().Get("Location")); a.Code != http.StatusOK || len(flaws(a)) > 0 {
+	if a = b.get(a.Header().Get("Location")); a.Code != http.StatusOK || len(flaws(a)) > 0 {
 		t.Fatalf("%d %v", a.Code, flaws(a))
 	}
-	if a = nobody.post("/sign-in", url.Values{"name": {"viewer"}, "password": {"wrong"}, "then": {"/clusters/shop"}}); a.Code != http.StatusUnauthorized || !strings.Contains(a.Body.String(), "The name or the password is wrong") {
-		t.Errorf("%d %s", a.Code, firstWords(a))
+	a = b.post("/login", url.Values{"name": {"viewer"}, "password": {"wrong"}, "next": {"/clusters/shop"}})
+	if a = b.get(a.Header().Get("Location")); a.Code != http.StatusUnauthorized || len(flaws(a)) > 0 || !strings.Contains(a.Body.String(), "The name or the password is wrong.") || !strings.Contains(a.Body.String(), `value="viewer"`) {
+		t.Errorf("%d %s %v", a.Code, firstWords(a), flaws(a))
 	}
-	for then, want := range map[string]string{"/clusters/shop": "/clusters/shop", "//evil.example/": "/clusters", "https://evil.example": "/clusters", "/\\evil.example": "/clusters", "": "/clusters"} {
-		a = nobody.post("/sign-in", url.Values{"name": {"viewer"}, "password": {"viewer"}, "then": {then}})
-		if a.Code != http.StatusSeeOther || a.Header().Get("Location") != want {
-			t.Errorf("then %q: %d %s", then, a.Code, a.Header().Get("Location"))
-		}
+	a = b.post("/login", url.Values{"name": {"viewer"}, "password": {webtest.Password}, "next": {"/clusters/shop"}})
+	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/clusters/shop" {
+		t.Fatalf("%d %s", a.Code, a.Header().Get("Location"))
+	}
+	if a = b.get("/clusters/shop"); a.Code != http.StatusOK {
+		t.Errorf("signed in: %d", a.Code)
+	}
+	if a = b.post("/logout", url.Values{}); a.Code != http.StatusSeeOther || b.get("/clusters/shop").Code != http.StatusSeeOther {
+		t.Errorf("signing out: %d", a.Code)
 	}
 }
 
-// TestStrangers refuses forms of other sites' pages.
+// TestKeptForm sends a form whose session is over: after signing in it is shown again with what was entered, and nothing of
+// it was done before.
+func TestKeptForm(t *testing.T) {
+	s := scene(t)
+	b := as(t, s, "")
+	a := b.post("/clusters/shop/pause", url.Values{"reason": {"moving <b>house</b>"}, "secret.key": {"canary-secret"}})
+	if a.Code != http.StatusSeeOther || !strings.HasPrefix(a.Header().Get("Location"), "/login?") {
+		t.Fatalf("%d %s", a.Code, a.Header().Get("Location"))
+	}
+	a = b.get(a.Header().Get("Location"))
+	if len(flaws(a)) > 0 || !strings.Contains(a.Body.String(), "Nothing of your form was done yet") || strings.Contains(a.Body.String(), "canary") {
+		t.Fatalf("%v %s", flaws(a), a.Body)
+	}
+	a = b.post("/login", url.Values{"name": {"operator"}, "password": {webtest.Password}, "next": {"/clusters/shop/pause"}})
+	a = b.get(a.Header().Get("Location"))
+	if a.Code != http.StatusOK || !strings.Contains(a.Body.String(), `value="moving &lt;b&gt;house&lt;/b&gt;"`) || !strings.Contains(a.Body.String(), "What you entered is still here") || strings.Contains(a.Body.String(), "canary") {
+		t.Fatalf("%d %s", a.Code, a.Body)
+	}
+	if a = b.get("/clusters/shop/pause"); strings.Contains(a.Body.String(), "moving") {
+		t.Error("the form is shown twice")
+	}
+	if c, err := s.Store.GetCluster(t.Context(), "shop"); err != nil || c.Paused != nil {
+		t.Errorf("the cluster is paused: %v %v", c.Paused, err)
+	}
+}
+
+// TestStrangers refuses forms of other sites' pages, and of other sessions.
 func TestStrangers(t *testing.T) {
 	s := scene(t)
-	for _, header := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}} {
-		for _, path := range []string{"/sign-in", "/theme"} {
-			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("name=viewer&password=viewer&theme=dark"))
+	for _, header := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}, {"X-Nothing", ""}} {
+		for _, path := range []string{"/theme", "/clusters/shop/pause"} {
+			b := as(t, s, auth.Operator)
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("theme=dark&reason=evil&csrf="+b.csrf))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.Header.Set(header[0], header[1])
-			if a := as(t, s, "").send(r); len(a.Result().Cookies()) > 0 {
+			if a := b.send(r); len(a.Result().Cookies()) > 0 {
 				t.Errorf("%s with %v set %v", path, header, a.Result().Cookies())
 			}
 		}
+	}
+	for _, token := range []string{"", "x", as(t, s, auth.Operator).csrf} {
+		a := as(t, s, auth.Operator).post("/clusters/shop/pause", url.Values{"reason": {"evil"}, "csrf": {token}})
+		if a.Code != http.StatusForbidden || !strings.Contains(a.Body.String(), `value="evil"`) {
+			t.Errorf("token %q: %d", token, a.Code)
+		}
+	}
+	if a := as(t, s, auth.Viewer).post("/clusters/shop/pause", url.Values{"reason": {"evil"}}); a.Code != http.StatusForbidden || !strings.Contains(firstWords(a), "operator") {
+		t.Errorf("a viewer: %d %s", a.Code, firstWords(a))
+	}
+	if c, err := s.Store.GetCluster(t.Context(), "shop"); err != nil || c.Paused != nil {
+		t.Errorf("the cluster is paused: %v %v", c.Paused, err)
 	}
 }
 

@@ -52,7 +52,6 @@ type Scene struct {
 	Store   *store.Store
 	API     *api.Server
 	Console *web.Console
-	Users   *Users
 	Clouds  map[cloud.Provider]*cloudtest.Cloud
 
 	mu     sync.Mutex
@@ -61,7 +60,7 @@ type Scene struct {
 
 // New makes a scene. Run lets its engine begin.
 func New(ctx context.Context, o Options) (*Scene, error) {
-	s := &Scene{Clouds: map[cloud.Provider]*cloudtest.Cloud{}, worlds: map[string]*enginetest.World{}, Users: NewUsers()}
+	s := &Scene{Clouds: map[cloud.Provider]*cloudtest.Cloud{}, worlds: map[string]*enginetest.World{}}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -96,7 +95,8 @@ func New(ctx context.Context, o Options) (*Scene, error) {
 		Every: time.Hour, Parallel: 8, Clusters: 8, Name: "engine", Nodeside: s.nodeside(), Log: o.Log, ListLag: time.Millisecond, FirstContact: 10 * time.Second,
 	})
 	s.API = api.NewServer(s.Engine, "webtest", "v0.0.0-webtest")
-	s.Console = web.New(web.Options{Client: s.API.As, SignIn: s.Users, Version: "v0.0.0-webtest", Log: o.Log})
+	s.Console = web.New(web.Options{Client: s.API.As, Version: "v0.0.0-webtest", Log: o.Log})
+	s.API.Console(s.Console)
 	return s, nil
 }
 
@@ -112,12 +112,7 @@ func (s *Scene) AddAccounts(ctx context.Context) error {
 }
 
 // Handler serves console and API as the engine does.
-func (s *Scene) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.API.ServeHTTP(w, r) })
-	mux.Handle("/", s.Console)
-	return mux
-}
+func (s *Scene) Handler() http.Handler { return s.API }
 
 // World is the inside of a cluster.
 func (s *Scene) World(cluster string) *enginetest.World {

@@ -1,5 +1,5 @@
 // Command serve serves the console over clouds in memory, for looking at it while working on it: no account, no lab, no
-// root. Sign in as viewer, operator or admin, each with its name as the password.
+// root. Sign in as viewer, operator or admin, each with the password "correct horse battery staple".
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"time"
 
+	"github.com/skyweld/skyweld/auth"
 	"github.com/skyweld/skyweld/web/webtest"
 )
 
@@ -45,6 +46,9 @@ func serve(ctx context.Context, listen string, none bool, slow, boot time.Durati
 	served := make(chan error, 2)
 	go func() { served <- server.ListenAndServe() }()
 	go func() { served <- s.Engine.Run(ctx) }()
+	if err := s.AddUsers(ctx); err != nil {
+		return err
+	}
 	if !none {
 		if err := s.AddAccounts(ctx); err != nil {
 			return err
@@ -53,6 +57,13 @@ func serve(ctx context.Context, listen string, none bool, slow, boot time.Durati
 		if err := s.Fill(ctx, ctx.Done()); err != nil {
 			return err
 		}
+	}
+	for _, role := range auth.Roles { // for programs that take pictures
+		cookie, _, err := s.SignIn(ctx, role)
+		if err != nil {
+			return err
+		}
+		fmt.Println("session", role, cookie.Name, cookie.Value)
 	}
 	fmt.Println("http://" + listen + " is ready")
 	select {
