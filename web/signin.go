@@ -20,8 +20,8 @@ type signInPage struct {
 	name, next, problem string
 	// kept says that a form waits for whoever signs in.
 	kept bool
-	// external is the path of another sign-in, empty for none.
-	external string
+	// external is the path of another sign-in and elsewhere its name, both empty for none.
+	external, elsewhere string
 }
 
 // askToSignIn leads to the page for signing in, and from there back again; a form that was sent is kept meanwhile.
@@ -32,11 +32,11 @@ func (c *Console) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost:
 		http.Redirect(w, r, auth.LoginURL(r.URL.RequestURI()), http.StatusSeeOther)
 	default:
-		q := url.Values{auth.NextField: {r.URL.Path}, "error": {"expired"}}
+		q := url.Values{auth.NextField: {r.URL.Path}, "problem": {"expired"}}
 		if !strange(r) {
 			c.kept.put(w, r)
 		}
-		http.Redirect(w, r, auth.LoginPath+"?"+q.Encode(), http.StatusSeeOther)
+		http.Redirect(w, r, auth.FormPath+"?"+q.Encode(), http.StatusSeeOther)
 	}
 }
 
@@ -46,7 +46,10 @@ func (c *Console) showSignIn(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, auth.SafeNext(q.Get(auth.NextField)), http.StatusSeeOther)
 		return
 	}
-	p := signInPage{name: q.Get(auth.NameField), next: auth.SafeNext(q.Get(auth.NextField)), problem: auth.LoginMessage(q), kept: c.kept.has(r), external: c.opts.OIDC}
+	p := signInPage{name: q.Get(auth.NameField), next: auth.SafeNext(q.Get(auth.NextField)), problem: auth.LoginMessage(q), kept: c.kept.has(r)}
+	if c.opts.Elsewhere != nil {
+		p.external, p.elsewhere = c.opts.Elsewhere()
+	}
 	status := http.StatusOK
 	if p.problem != "" && !p.kept {
 		status = http.StatusUnauthorized
@@ -85,7 +88,7 @@ func (c *Console) setTheme(w http.ResponseWriter, r *http.Request) {
 
 // inside is an address of this console, the first page's for any other.
 func inside(to string) string {
-	if to == auth.LoginPath || strings.HasPrefix(to, auth.LoginPath+"?") {
+	if to == auth.FormPath || strings.HasPrefix(to, auth.FormPath+"?") {
 		return to
 	}
 	return auth.SafeNext(to)

@@ -19,8 +19,8 @@ import (
 type Options struct {
 	// Client is the API as somebody who was found out already.
 	Client func(auth.Principal) *api.Client
-	// OIDC is the path that leads to another sign-in, empty where there is none.
-	OIDC string
+	// Elsewhere is the path that leads to another sign-in, and its name; both are empty where there is none.
+	Elsewhere func() (path, name string)
 	// Version is this program's, for people to see.
 	Version string
 	// Now is the clock; nil for the real one.
@@ -50,7 +50,7 @@ func New(o Options) *Console {
 	c := &Console{opts: o, mux: http.NewServeMux(), has: map[string]bool{}, kept: keeper{now: o.Now}}
 	c.mux.Handle("GET /assets/", assets)
 	c.mux.HandleFunc("POST /theme", c.setTheme)
-	c.mux.HandleFunc("GET "+auth.LoginPath, c.showSignIn)
+	c.mux.HandleFunc("GET "+auth.FormPath, c.showSignIn)
 	for _, p := range joined(clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages) {
 		c.has[p.path] = true
 		c.mux.HandleFunc("GET "+p.path, func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) })

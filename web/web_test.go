@@ -304,7 +304,7 @@ func flaws(a answer) []string {
 				wrong("<%s name=%q> has no label", n.Data, attr(n, "name"))
 			}
 		case "form":
-			if attr(n, "method") != "post" || attr(n, "action") == "/theme" || attr(n, "action") == "/login" {
+			if attr(n, "method") != "post" || attr(n, "action") == "/theme" || attr(n, "action") == auth.LoginPath {
 				return
 			}
 			token := false
@@ -343,7 +343,7 @@ func flaws(a answer) []string {
 // TestHeaders holds what every page is sent with.
 func TestHeaders(t *testing.T) {
 	s := scene(t)
-	for _, path := range []string{"/clusters", "/nowhere", "/login", "/clusters/nobody"} {
+	for _, path := range []string{"/clusters", "/nowhere", auth.FormPath, "/clusters/nobody"} {
 		a := as(t, s, auth.Viewer).get(path)
 		policy := a.Header().Get("Content-Security-Policy")
 		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") {
@@ -360,24 +360,24 @@ func TestSignIn(t *testing.T) {
 	s := scene(t)
 	b := as(t, s, "")
 	a := b.get("/clusters/shop?x=1")
-	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/login?next=%2Fclusters%2Fshop%3Fx%3D1" {
+	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != auth.LoginURL("/clusters/shop?x=1") {
 		t.Fatalf("%d %s", a.Code, a.Header().Get("Location"))
 	}
 	if a = b.get(a.Header().Get("Location")); a.Code != http.StatusOK || len(flaws(a)) > 0 {
 		t.Fatalf("%d %v", a.Code, flaws(a))
 	}
-	a = b.post("/login", url.Values{"name": {"viewer"}, "password": {"wrong"}, "next": {"/clusters/shop"}})
+	a = b.post(auth.LoginPath, url.Values{"name": {"viewer"}, "password": {"wrong"}, auth.NextField: {"/clusters/shop"}})
 	if a = b.get(a.Header().Get("Location")); a.Code != http.StatusUnauthorized || len(flaws(a)) > 0 || !strings.Contains(a.Body.String(), "The name or the password is wrong.") || !strings.Contains(a.Body.String(), `value="viewer"`) {
 		t.Errorf("%d %s %v", a.Code, firstWords(a), flaws(a))
 	}
-	a = b.post("/login", url.Values{"name": {"viewer"}, "password": {webtest.Password}, "next": {"/clusters/shop"}})
+	a = b.post(auth.LoginPath, url.Values{"name": {"viewer"}, "password": {webtest.Password}, auth.NextField: {"/clusters/shop"}})
 	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/clusters/shop" {
 		t.Fatalf("%d %s", a.Code, a.Header().Get("Location"))
 	}
 	if a = b.get("/clusters/shop"); a.Code != http.StatusOK {
 		t.Errorf("signed in: %d", a.Code)
 	}
-	if a = b.post("/logout", url.Values{}); a.Code != http.StatusSeeOther || b.get("/clusters/shop").Code != http.StatusSeeOther {
+	if a = b.post(auth.LogoutPath, url.Values{}); a.Code != http.StatusSeeOther || b.get("/clusters/shop").Code != http.StatusSeeOther {
 		t.Errorf("signing out: %d", a.Code)
 	}
 }
@@ -388,14 +388,14 @@ func TestKeptForm(t *testing.T) {
 	s := scene(t)
 	b := as(t, s, "")
 	a := b.post("/clusters/shop/pause", url.Values{"reason": {"moving <b>house</b>"}, "secret.key": {"canary-secret"}})
-	if a.Code != http.StatusSeeOther || !strings.HasPrefix(a.Header().Get("Location"), "/login?") {
+	if a.Code != http.StatusSeeOther || !strings.HasPrefix(a.Header().Get("Location"), auth.FormPath+"?") {
 		t.Fatalf("%d %s", a.Code, a.Header().Get("Location"))
 	}
 	a = b.get(a.Header().Get("Location"))
 	if len(flaws(a)) > 0 || !strings.Contains(a.Body.String(), "Nothing of your form was done yet") || strings.Contains(a.Body.String(), "canary") {
 		t.Fatalf("%v %s", flaws(a), a.Body)
 	}
-	a = b.post("/login", url.Values{"name": {"operator"}, "password": {webtest.Password}, "next": {"/clusters/shop/pause"}})
+	a = b.post(auth.LoginPath, url.Values{"name": {"operator"}, "password": {webtest.Password}, auth.NextField: {"/clusters/shop/pause"}})
 	a = b.get(a.Header().Get("Location"))
 	if a.Code != http.StatusOK || !strings.Contains(a.Body.String(), `value="moving &lt;b&gt;house&lt;/b&gt;"`) || !strings.Contains(a.Body.String(), "What you entered is still here") || strings.Contains(a.Body.String(), "canary") {
 		t.Fatalf("%d %s", a.Code, a.Body)

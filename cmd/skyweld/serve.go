@@ -34,6 +34,7 @@ import (
 	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/secret"
 	"github.com/skyweld/skyweld/store"
+	"github.com/skyweld/skyweld/web"
 )
 
 // drivers are the clouds the engine can speak to, sources how their accounts are read from the environment.
@@ -151,6 +152,7 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	}
 	people := auth.New(auth.Options{Store: st, LocalToken: token, Log: log})
 	handler := api.NewServer(e, token, version, api.Auth(people))
+	handler.Console(web.New(web.Options{Client: handler.As, Elsewhere: people.Browser().External, Version: version, Log: log}))
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	server.RegisterOnShutdown(handler.EndWaits)
 	served := make(chan error, 1)

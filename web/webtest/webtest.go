@@ -95,7 +95,7 @@ func New(ctx context.Context, o Options) (*Scene, error) {
 		Every: time.Hour, Parallel: 8, Clusters: 8, Name: "engine", Nodeside: s.nodeside(), Log: o.Log, ListLag: time.Millisecond, FirstContact: 10 * time.Second,
 	})
 	s.API = api.NewServer(s.Engine, "webtest", "v0.0.0-webtest")
-	s.Console = web.New(web.Options{Client: s.API.As, Version: "v0.0.0-webtest", Log: o.Log})
+	s.Console = web.New(web.Options{Client: s.API.As, Elsewhere: s.API.Auth().Browser().External, Version: "v0.0.0-webtest", Log: o.Log})
 	s.API.Console(s.Console)
 	return s, nil
 }
