@@ -17,6 +17,7 @@ type section struct {
 // sections are those there are, with the right that it takes to see each.
 var sections = []section{
 	{"Clusters", "/clusters", auth.Viewer},
+	{"Accounts", "/accounts", auth.Viewer},
 	{"Receipts", "/receipts", auth.Viewer},
 }
 

@@ -51,14 +51,14 @@ func New(o Options) *Console {
 	c.mux.Handle("GET /assets/", assets)
 	c.mux.HandleFunc("POST /theme", c.setTheme)
 	c.mux.HandleFunc("GET "+auth.FormPath, c.showSignIn)
-	for _, p := range joined(clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages) {
+	for _, p := range joined(clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages, accountPages) {
 		c.has[p.path] = true
 		c.mux.HandleFunc("GET "+p.path, func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) })
 		if p.do != nil {
 			c.mux.HandleFunc("POST "+p.path, func(w http.ResponseWriter, r *http.Request) { c.do(w, r, p) })
 		}
 	}
-	for _, d := range joined(actionDownloads) {
+	for _, d := range joined(actionDownloads, accountDownloads) {
 		c.mux.HandleFunc("GET "+d.path, func(w http.ResponseWriter, r *http.Request) { c.download(w, r, d) })
 	}
 	c.mux.HandleFunc("/", c.nowhere)
