@@ -47,6 +47,9 @@ func (s *Server) Console(h http.Handler) { s.console = h }
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w, r)
+	if s.operates(w, r) {
+		return
+	}
 	if !s.ours(r.Host) {
 		refuse(w, http.StatusMisdirectedRequest, s.notOurs(r.Host))
 		return
@@ -55,7 +58,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case auth.SignsIn(r):
 		s.signIn.ServeHTTP(w, r)
 	case s.console == nil, strings.HasPrefix(r.URL.Path, "/api/"), strings.HasPrefix(r.URL.Path, "/openapi"):
-		s.guard(w, r)
+		s.known(s.inner).ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, "/assets/"):
 		s.console.ServeHTTP(w, r)
 	default:
@@ -66,8 +69,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// guard lets only requests of somebody through, and none from a page of a stranger.
-func (s *Server) guard(w http.ResponseWriter, r *http.Request) {
+// known lets only requests of somebody through, and none from a page of a stranger.
+func (s *Server) known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.guard(next, w, r) })
+}
+
+func (s *Server) guard(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if u, err := url.Parse(origin); err != nil || !s.ours(u.Host) {
 			refuse(w, http.StatusForbidden, fmt.Sprintf("the request comes from a page of another host: its Origin is %q", origin))
@@ -76,7 +83,7 @@ func (s *Server) guard(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, err := s.identify(r)
 	if err == nil {
-		s.inner.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r.WithContext(ctx))
 		return
 	}
 	own, ok := errors.AsType[*auth.Error](err)

@@ -32,6 +32,8 @@ type Server struct {
 	hosts []string
 	// inner is the API for who has been found out, signIn what lets people in, console all else; nil while there is none.
 	inner, signIn, console http.Handler
+	// metrics answers Prometheus; nil for nobody.
+	metrics http.Handler
 	// ending is done when nobody is to wait any longer.
 	ending context.Context
 	end    context.CancelFunc

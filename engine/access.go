@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -109,7 +110,24 @@ func (e *Engine) Latency(ctx context.Context, cluster string) ([]RoundTrip, erro
 	for _, r := range rows {
 		out = append(out, r...)
 	}
+	s.meterRoundTrips(out)
 	return out, nil
+}
+
+// meterRoundTrips tells the meter how far the sites are from each other: the middle one of what their nodes measured.
+func (s *survey) meterRoundTrips(all []RoundTrip) {
+	type way struct{ from, to string }
+	ways := map[way][]int64{}
+	for _, r := range all {
+		if from, to := s.sites[r.FromSite], s.sites[r.ToSite]; from != nil && to != nil && r.FromSite != r.ToSite && r.Received > 0 {
+			w := way{string(from.account.Provider) + " " + from.spec.Region, string(to.account.Provider) + " " + to.spec.Region}
+			ways[w] = append(ways[w], r.P50)
+		}
+	}
+	for w, measured := range ways {
+		slices.Sort(measured)
+		s.e.opts.Meter.RoundTrip(w.from, w.to, time.Duration(measured[len(measured)/2])*time.Microsecond)
+	}
 }
 
 // measure asks one node for the round trips to all others.

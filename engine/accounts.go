@@ -50,6 +50,7 @@ func (e *Engine) open(ctx context.Context, account cloud.Account, t *traffic.Acc
 	if factory == nil {
 		return nil, Invalidf("provider", "%q is not supported; want one of %s", account.Provider, strings.Join(e.Providers(), ", "))
 	}
+	t.Tell(func(family, outcome string) { e.opts.Meter.Call(account.Provider, family, outcome) })
 	d, err := factory(ctx, account, t.Transport())
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", account.Name, err)

@@ -99,7 +99,7 @@ func (e *Engine) lookAfter(ctx context.Context, claim store.CareClaim, afterRun 
 		}
 		return
 	}
-	m.Silent = seen.silent
+	m.Silent, m.Nodes = seen.silent, seen.nodes
 	conditions, changed := m.judge(claim.Conditions, seen.verdicts, claim.Now, afterRun)
 	var wake []string
 	if m.noteTrouble(seen.verdicts, conditions, claim.Now, e.opts.Every); mayWake(c) && !afterRun {
@@ -182,6 +182,8 @@ type careMemory struct {
 	Trouble map[string]trouble `json:"trouble,omitempty"`
 	// Silent are nodes that did not let the engine in at the last look.
 	Silent []string `json:"silent,omitempty"`
+	// Nodes is how many were Ready at the last look.
+	Nodes NodeCount `json:"nodes,omitzero"`
 }
 
 // streak is how many looks in a row said of a condition that it has another status.

@@ -40,6 +40,7 @@ type sight struct {
 	verdicts []verdict
 	// silent are the nodes that didn't let the engine in; the next look asks them again.
 	silent []string
+	nodes  NodeCount
 }
 
 // see looks at a cluster: its API servers and their certificates, its nodes as Kubernetes has them, and some of its machines;
@@ -57,7 +58,7 @@ func (e *Engine) see(ctx context.Context, c store.Cluster, turn int64, silent []
 	agents := verdict{}
 	var group sync.WaitGroup
 	group.Go(func() { agents, out.silent = s.knock(ctx, turn, silent) })
-	nodes := s.seeNodes(ctx, endpoints)
+	nodes := s.seeNodes(ctx, endpoints, &out.nodes)
 	group.Wait()
 	out.verdicts = []verdict{seeAPI(endpoints), nodes, s.seeCertificates(endpoints, time.Now()), agents}
 	return out, ctx.Err()
@@ -124,9 +125,10 @@ func wayTrouble(err error) string {
 }
 
 // seeNodes asks Kubernetes for its nodes, by one of the API servers that answered.
-func (s *survey) seeNodes(ctx context.Context, endpoints []endpoint) verdict {
+func (s *survey) seeNodes(ctx context.Context, endpoints []endpoint, count *NodeCount) verdict {
 	members, err := s.listNodes(ctx, endpoints)
 	if err != nil {
+		count.Unknown = len(s.nodes)
 		return verdict{kind: nodesReady, status: conditionUnknown, reason: "KubernetesSilent", message: "Kubernetes can't be asked for its nodes: " + wayTrouble(err)}
 	}
 	var bad, wrong []string
@@ -147,6 +149,7 @@ func (s *survey) seeNodes(ctx context.Context, endpoints []endpoint) verdict {
 		bad = append(bad, strings.TrimSuffix(n.Name+" ("+why+")", " ()"))
 		wrong = append(wrong, "node "+n.Name)
 	}
+	count.Ready, count.NotReady = len(s.nodes)-len(bad), len(bad)
 	text := fmt.Sprintf("%d of %d nodes are Ready", len(s.nodes)-len(bad), len(s.nodes))
 	if len(bad) == 0 {
 		return verdict{kind: nodesReady, status: conditionTrue, reason: "NodesReady", message: text}

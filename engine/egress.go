@@ -43,7 +43,7 @@ func (s *survey) egress(ctx context.Context, st *site) ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("account %s: the address from which the engine reaches the internet could not be found out (%w): set it with 'skyweld account update %s --egress', or with --egress of 'skyweld serve'",
 				st.account.Name, err, st.account.Name)
 		}
-		s.e.log.Warn("the engine's address on the internet could not be found out; the last known one stays", "account", st.account.Name, "egress", found, "err", err)
+		s.e.log.Warn("the engine's address on the internet could not be found out; the last known one stays", "cluster", s.spec.Metadata.Name, "account", st.account.Name, "egress", found, "err", err)
 	}
 	s.found[st.account.Name] = found
 	known := maps.Clone(s.status.Egress)

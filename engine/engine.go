@@ -51,6 +51,10 @@ type Options struct {
 	// Name tells this engine from others that share the store.
 	Name string
 	Log  *slog.Logger
+	// Meter is told what the engine does; nil for nobody.
+	Meter Meter
+	// Grace is how long steps that are going on may take to come to their end when the engine stops; 0 breaks them off.
+	Grace time.Duration
 	// Nodeside is how what runs on machines is reached; the zero value is SSH and HTTPS.
 	Nodeside Nodeside
 }
@@ -61,6 +65,7 @@ type Engine struct {
 	store *store.Store
 	log   *slog.Logger
 
+	life      liveness
 	patience  patience
 	deletions deletions
 	creations creations
@@ -81,6 +86,9 @@ type Engine struct {
 // New makes an engine; Run starts it.
 func New(opts Options) *Engine {
 	opts.Nodeside = opts.Nodeside.orReal()
+	if opts.Meter == nil {
+		opts.Meter = unmetered{}
+	}
 	if opts.FindEgress == nil {
 		opts.FindEgress = FindEgress
 	}
@@ -116,16 +124,19 @@ type Status struct {
 // work does one run of a claimed cluster and gives it back with the time of the next.
 func (e *Engine) work(ctx context.Context, claim *store.Claim) {
 	name, engine := claim.Current.Name, ctx
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// The lease is held for as long as there is work, be it what an engine that is stopping brings to its end.
+	held, letGo := context.WithCancel(context.WithoutCancel(ctx))
+	defer letGo()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.keepLease(ctx, cancel, claim.Fence)
+		e.keepLease(held, func() { cancel(store.ErrFenced) }, claim.Fence)
 	}()
 	next, err := e.reconcile(ctx, claim)
 	e.tellAccounts(context.WithoutCancel(ctx), claim.Current)
-	cancel()
+	letGo()
 	<-done
 	switch {
 	case errors.Is(err, store.ErrFenced):
@@ -143,6 +154,22 @@ func (e *Engine) work(ctx context.Context, claim *store.Claim) {
 	if err := e.store.Release(context.WithoutCancel(ctx), claim.Fence, time.Until(next)); err != nil {
 		e.log.Warn("the lease could not be given back", "cluster", name, "err", err)
 	}
+}
+
+// firmly returns a context for what has begun when ctx ends: it may come to its end, for as long as the engine's grace lasts. A
+// lease that was lost ends it at once.
+func (e *Engine) firmly(ctx context.Context) (context.Context, context.CancelFunc) {
+	firm, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		why := context.Cause(ctx)
+		if e.opts.Grace <= 0 || errors.Is(why, store.ErrFenced) {
+			cancel(why)
+			return
+		}
+		patient := time.AfterFunc(e.opts.Grace, func() { cancel(why) })
+		context.AfterFunc(firm, func() { patient.Stop() })
+	})
+	return firm, func() { stop(); cancel(nil) }
 }
 
 func (e *Engine) keepLease(ctx context.Context, stop context.CancelFunc, fence store.Fence) {
@@ -325,6 +352,6 @@ func (e *Engine) recall(ctx context.Context, c store.Cluster) (*factsMap, Status
 // event tells people what happened. One that can't be written is logged: nothing else depends on it.
 func (e *Engine) event(ctx context.Context, cluster, kind, reason, object, message string) {
 	if _, err := e.store.AddEvent(context.WithoutCancel(ctx), store.Event{Cluster: cluster, Type: kind, Reason: reason, Object: object, Message: message}); err != nil {
-		e.log.Warn("an event could not be written", "reason", reason, "object", object, "err", err)
+		e.log.Warn("an event could not be written", "cluster", cluster, "reason", reason, "object", object, "err", err)
 	}
 }

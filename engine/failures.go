@@ -64,7 +64,7 @@ func (r *run) failed(ctx context.Context, name, machine string, contact bool, me
 		}
 		f.Failure = &failure
 	}); err != nil {
-		r.e.log.Warn("a machine's failure could not be recorded", "node", name, "err", err)
+		r.e.log.Warn("a machine's failure could not be recorded", "cluster", r.spec.Metadata.Name, "run", r.id, "node", name, "err", err)
 	}
 	if r.spec.Spec.Repair.FailedMachines == spec.ReplaceFailed && failure.Before >= maxRemakes {
 		r.warn(ctx, "MachineKept", name, fmt.Sprintf("%d machines in a row failed for this node, so the last one, %s, is kept to be looked into: %s", failure.Before+1, machine, message))

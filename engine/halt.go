@@ -83,7 +83,7 @@ func (r *run) haltable(ctx context.Context) (context.Context, context.CancelFunc
 		return ctx, func() { cancel(nil) }
 	}
 	stop := context.AfterFunc(r.halt, func() {
-		if why := context.Cause(r.halt); !errors.Is(why, errPaused) {
+		if why := context.Cause(r.halt); errors.Is(why, errDeleteAsked) {
 			cancel(why)
 		}
 	})

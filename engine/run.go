@@ -108,11 +108,30 @@ func (r *run) execute(ctx context.Context, reason string) error {
 			outcome, text = OutcomeFailed, r.scrubber.clean(err.Error())
 		}
 	}
+	r.e.opts.Meter.Run(outcome, time.Since(started))
 	r.e.log.Info("run ended", "cluster", r.spec.Metadata.Name, "run", r.id, "outcome", outcome, "steps", len(r.graph.Steps), "calls", r.calls.Total(), "took", time.Since(started).Round(time.Millisecond))
 	if e := r.e.store.EndRun(end, r.fence, r.id, outcome, text, r.calls.Counts()); e != nil {
 		return errors.Join(err, e)
 	}
 	return errors.Join(err, r.tidy(end))
+}
+
+// waits are the actions that wait for a machine, for minutes, and have nothing half done: an engine that stops breaks them off.
+var waits = map[plan.Action]bool{plan.Prepare: true}
+
+// metered does a step and tells the meter.
+func (r *run) metered(ctx context.Context, s plan.Step) error {
+	started := time.Now()
+	err := r.step(ctx, s)
+	outcome := "done"
+	switch {
+	case err != nil && (ctx.Err() != nil || halted(err) != nil):
+		outcome = "stopped"
+	case err != nil:
+		outcome = "failed"
+	}
+	r.e.opts.Meter.Step(string(s.Action), string(s.Kind), outcome, time.Since(started))
+	return err
 }
 
 // errNotBegun is why steps are skipped when the accounts would refuse a part of the plan.
@@ -129,7 +148,14 @@ func (r *run) walk(ctx context.Context) error {
 		}
 		todo = plan.Access(r.graph, kinds)
 	}
-	err := plan.Walk(ctx, todo, r.e.opts.Parallel, r.step, func(s plan.Step, st plan.State, stepErr error) { r.record(ctx, s, st, stepErr) })
+	firm, cancel := r.e.firmly(ctx)
+	defer cancel()
+	err := plan.Walk(ctx, todo, r.e.opts.Parallel, func(ctx context.Context, s plan.Step) error {
+		if !waits[s.Action] {
+			ctx = firm
+		}
+		return r.metered(ctx, s)
+	}, func(s plan.Step, st plan.State, stepErr error) { r.record(ctx, s, st, stepErr) })
 	if r.refused == nil || ctx.Err() != nil {
 		return err
 	}
@@ -158,7 +184,7 @@ func (r *run) record(ctx context.Context, s plan.Step, st plan.State, stepErr er
 		r.doneMu.Unlock()
 	}
 	if err := r.e.store.SetStep(ctx, r.fence, r.id, s.ID, store.StepState(st), text); err != nil {
-		r.e.log.Warn("a step's state could not be recorded", "run", r.id, "step", s.ID, "err", err)
+		r.e.log.Warn("a step's state could not be recorded", "cluster", r.spec.Metadata.Name, "run", r.id, "step", s.ID, "err", err)
 	}
 	switch {
 	case st == plan.Failed && !brokenOff && r.obstacle(s, stepErr, text):

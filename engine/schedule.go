@@ -139,21 +139,26 @@ func (s *slots) use(claim *store.Claim) (release func()) {
 	}
 }
 
-// Run works on clusters that are due, and looks after all, until ctx is done; it returns when the runs under way have stopped
-// at the next step.
+// Run works on clusters that are due, and looks after all, until ctx is done; it returns when the steps under way have come to
+// their end, or the engine's grace has, and gives back the clusters it worked on.
 func (e *Engine) Run(ctx context.Context) error {
 	watch := e.store.Watch()
 	defer watch.Close()
+	defer context.AfterFunc(ctx, func() { e.life.stopping.Store(true) })()
 	var group sync.WaitGroup
 	defer group.Wait()
 	e.putInOrder(ctx) // before the first claim: what was missed must not all begin now
 	group.Go(func() { e.keepSchedule(ctx) })
 	group.Go(func() { e.care(ctx) })
 	group.Go(func() { e.keepHouse(ctx) })
+	e.life.running.Store(true)
 	free := newSlots(e.opts.Clusters)
 	for free.take(ctx) {
 		onlyAsked := free.onlyAsked()
 		claim, err := e.claim(ctx, onlyAsked)
+		if ctx.Err() == nil {
+			e.life.claimed(err)
+		}
 		if claim != nil {
 			release := free.use(claim)
 			group.Go(func() {

@@ -33,7 +33,11 @@ func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() { cancel(bySignal{(<-signals).(syscall.Signal)}) }()
+	go func() {
+		first := <-signals
+		signal.Stop(signals) // a second one ends the program as it is
+		cancel(bySignal{first.(syscall.Signal)})
+	}()
 	os.Exit(Main(ctx, os.Args[1:]))
 }
 

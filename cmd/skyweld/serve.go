@@ -31,6 +31,7 @@ import (
 	"github.com/skyweld/skyweld/cloud/digitalocean"
 	"github.com/skyweld/skyweld/cloud/gcp"
 	"github.com/skyweld/skyweld/engine"
+	"github.com/skyweld/skyweld/metrics"
 	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/secret"
 	"github.com/skyweld/skyweld/store"
@@ -60,18 +61,20 @@ var (
 
 // serveFlags are the engine's own settings.
 type serveFlags struct {
-	listen, database, bundle, bundleSum, egress, logLevel string
-	every, firstContact                                   time.Duration
-	parallel                                              int
+	listen, metricsListen, database, bundle, bundleSum, egress, logLevel string
+	every, firstContact                                                  time.Duration
+	parallel                                                             int
 }
 
 func serveCommand(s *settings) *cobra.Command {
 	f := &serveFlags{}
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the engine", Args: args(), SuggestFor: []string{"start", "run", "server", "engine", "daemon"},
-		Long: `Run the engine: it makes, repairs and deletes clusters, and answers this command line. It runs until Ctrl-C or SIGTERM and logs to standard error; clusters go on without it, but nothing repairs them. What it was doing it takes up again when it is started anew, and the hourly checks that were missed it makes up one cluster after another.
+		Long: `Run the engine: it makes, repairs and deletes clusters, and answers this command line. It runs until Ctrl-C or SIGTERM and logs to standard error; steps that are going on then come to their end, for half a minute at most, and a second signal ends it at once. Clusters go on without it, but nothing repairs them. What it was doing it takes up again when it is started anew, and the hourly checks that were missed it makes up one cluster after another.
 
 It serves loopback only; the token that requests must carry lies in its folder, which one engine at a time can use. Everything it knows is in the folder too, secrets encrypted with the key in master.key: keep a copy of that key elsewhere.
+
+It answers /healthz while it lives, /readyz while it is at work, and /metrics for Prometheus to programs on this machine; elsewhere metrics want a token, or --metrics-listen.
 
 Machines install Kubernetes from the bundle: the manifest at --bundle must be reachable from the machines. Without it the engine runs, but makes no clusters.`,
 		Example: `  skyweld serve --bundle https://example.com/manifest.json --bundle-sha256 "$(sha256sum < manifest.json | cut -c 1-64)"
@@ -80,6 +83,7 @@ Machines install Kubernetes from the bundle: the manifest at --bundle must be re
 		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), s, f) },
 	}
 	c.Flags().StringVar(&f.listen, "listen", defaultListen, "loopback `ADDRESS` and port to serve on; port 0 takes a free one")
+	c.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "`ADDRESS` and port to serve /metrics, /healthz and /readyz on to everybody who reaches it, beside --listen (default: none)")
 	c.Flags().StringVar(&f.database, "database", "", "PostgreSQL `URL`, or a SQLite file (default: skyweld.db in the folder)")
 	c.Flags().StringVar(&f.bundle, "bundle", os.Getenv("SKYWELD_BUNDLE"), "`URL` of the manifest of node programs, as machines reach it (default: $SKYWELD_BUNDLE)")
 	c.Flags().StringVar(&f.bundleSum, "bundle-sha256", os.Getenv("SKYWELD_BUNDLE_SHA256"), "`DIGEST` of the manifest, SHA-256 in 64 hexadecimal digits (default: $SKYWELD_BUNDLE_SHA256)")
@@ -127,11 +131,13 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	if err := st.Abandon(ctx, name); err != nil {
 		return err
 	}
+	figures := metrics.New(version)
 	e := engine.New(engine.Options{
 		Store: st, Drivers: drivers, Agent: self, Bundle: node.Bundle{URL: f.bundle, SHA256: f.bundleSum}, Egress: egress,
 		Every: f.every, Parallel: f.parallel, Clusters: 4, Name: name, Log: log,
-		FirstContact: f.firstContact,
+		FirstContact: f.firstContact, Meter: figures, Grace: grace,
 	})
+	figures.Of(e)
 	token, err := api.LocalToken(filepath.Join(s.dir, tokenFile))
 	if err != nil {
 		return err
@@ -151,12 +157,17 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 		return fmt.Errorf("the engine's folder: %w", err)
 	}
 	people := auth.New(auth.Options{Store: st, LocalToken: token, Log: log})
-	handler := api.NewServer(e, token, version, api.Auth(people))
+	handler := api.NewServer(e, token, version, api.Auth(people), api.Metrics(figures.Handler()))
 	handler.Console(web.New(web.Options{Client: handler.As, Elsewhere: people.Browser().External, Version: version, Log: log}))
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	server.RegisterOnShutdown(handler.EndWaits)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
+	unmeter, err := serveMetrics(f.metricsListen, handler.Operating(), log)
+	if err != nil {
+		return err
+	}
+	defer unmeter()
 	log.Info("the engine is ready", "address", address, "dir", s.dir, "version", version)
 	if err := sayFirstLink(ctx, people, address); err != nil {
 		log.Warn("no link to sign in with can be made; 'skyweld open' makes one", "error", err)
@@ -165,12 +176,16 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { ran <- e.Run(ctx) }()
+	tell(log, "READY=1")
+	context.AfterFunc(ctx, func() {
+		log.Info("stopping: what is going on comes to its end", "within", grace)
+		tell(log, "STOPPING=1")
+	})
 	select {
 	case err = <-served:
 		cancel()
 		<-ran
 	case err = <-ran:
-		log.Info("stopping")
 		end, stop := context.WithTimeout(context.Background(), 5*time.Second)
 		defer stop()
 		err = errors.Join(err, server.Shutdown(end))

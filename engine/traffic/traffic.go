@@ -37,6 +37,7 @@ type Account struct {
 	last   error
 	lastAt time.Time
 	shown  Condition
+	tell   func(family, outcome string)
 }
 
 type laneID struct{ region, family string }
@@ -51,6 +52,23 @@ type lane struct {
 // New is the traffic of an account of which nothing is known.
 func New() *Account {
 	return &Account{refused: newCircuit(refusal), lanes: map[laneID]*lane{}}
+}
+
+// Tell has a function hear of every call that was made: "ok", or the class of what came of it.
+func (t *Account) Tell(f func(family, outcome string)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tell = f
+}
+
+// told says how a call ended.
+func (t *Account) told(l *lane, outcome string) {
+	t.mu.Lock()
+	f := t.tell
+	t.mu.Unlock()
+	if f != nil {
+		f(l.scope.Family, outcome)
+	}
 }
 
 // Reset forgets what was learned of the account's credentials and of services that didn't answer: somebody has done
@@ -226,6 +244,7 @@ func words(err error) string {
 func (t *Account) unanswered(ctx context.Context, l *lane, p passage, err error) {
 	now := time.Now()
 	why := cloud.Unanswered(err)
+	t.told(l, "unanswered")
 	if ctx.Err() != nil && (context.Cause(ctx) != context.DeadlineExceeded || now.Sub(p.began) < hung) || why.Class != cloud.Unavailable { //nolint:errorlint // the bare error is meant
 		t.leave(l, p)
 		return
@@ -241,6 +260,11 @@ func (t *Account) unanswered(ctx context.Context, l *lane, p passage, err error)
 // answered learns from an answer: verdict is what its driver makes of one that is no success.
 func (t *Account) answered(l *lane, p passage, verdict *cloud.Error) {
 	now := time.Now()
+	if verdict == nil {
+		t.told(l, "ok")
+	} else {
+		t.told(l, string(verdict.Class))
+	}
 	switch {
 	case verdict != nil && verdict.NoRegion: // the account's other regions may be well
 		t.refused.dropped(p.probeAll)

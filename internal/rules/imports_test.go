@@ -53,6 +53,7 @@ var mayImport = []struct {
 	{"docs/accounts", ""},
 	{"web", "api auth cloud docs/accounts geo plan price spec"},
 	{"web/webtest", everything},
+	{"metrics", "cloud engine store"},
 	{"lab", "geo lab/world lab/fault lab/fabric lab/machine lab/ec2 lab/gce lab/arm lab/digitalocean"},
 	{"lab/world", ""},
 	{"lab/internal", "lab/world"},
