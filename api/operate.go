@@ -77,18 +77,18 @@ func fromHere(r *http.Request) bool {
 }
 
 // health says that the process is alive: it answers.
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "alive") }
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") }
 
 // ready says whether the engine is at work, and if not, why.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if why := s.engine.NotReady(r.Context()); len(why) > 0 {
-		say(w, http.StatusServiceUnavailable, strings.Join(why, "\n"))
+		plain(w, http.StatusServiceUnavailable, strings.Join(why, "\n"))
 		return
 	}
-	say(w, http.StatusOK, "ready")
+	plain(w, http.StatusOK, "ready")
 }
 
-func say(w http.ResponseWriter, status int, text string) {
+func plain(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -103,7 +103,7 @@ func (e *Engine) figure(ctx context.Context, f *Figures, c store.Cluster, now ti
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	phase, _ := health(c, care.Conditions)
+	phase, _ := HealthOf(c, care.Conditions)
 	f.Clusters[phase]++
 	leased := c.Lease.Owner != "" && c.Lease.Until.After(now)
 	switch {

@@ -153,19 +153,19 @@ func TestLife(t *testing.T) {
 	}
 	for _, base := range []string{"http://" + address, "http://" + figures} {
 		for path, want := range map[string]string{"/healthz": "alive\n", "/metrics": "skyweld_ready 1"} {
-			if status, text, err := get(base+path); err != nil || status != 200 || !strings.Contains(text, want) {
+			if status, text, err := get(base + path); err != nil || status != 200 || !strings.Contains(text, want) {
 				t.Errorf("%s%s is answered %d, %v: %.200s", base, path, status, err, text)
 			}
 		}
 		within(t, 10*time.Second, "it becomes ready", func() error {
-			status, text, err := get(base+"/readyz")
+			status, text, err := get(base + "/readyz")
 			if err == nil && (status != 200 || text != "ready\n") {
 				err = fmt.Errorf("%d: %s", status, text)
 			}
 			return err
 		})
 	}
-	if status, _, err := get("http://"+figures+"/api/v1/clusters"); err != nil || status != 404 {
+	if status, _, err := get("http://" + figures + "/api/v1/clusters"); err != nil || status != 404 {
 		t.Errorf("the API is answered where only metrics are: %d, %v", status, err)
 	}
 	token, err := os.ReadFile(filepath.Join(dir, "engine", "token"))
@@ -284,7 +284,7 @@ func TestInstalled(t *testing.T) {
 		}
 	}
 	within(t, 20*time.Second, "it becomes ready", func() error {
-		status, text, err := get("http://"+listen+"/readyz")
+		status, text, err := get("http://" + listen + "/readyz")
 		if err == nil && status != 200 {
 			err = fmt.Errorf("%d: %s", status, text)
 		}
