@@ -55,11 +55,11 @@ func (s *Server) changes(api huma.API) {
 		}
 		return listOf(out), err
 	})
-	get(api, "/changes/{id}", "Get a change", func(ctx context.Context, in *byID) (*body[Change], error) {
+	get(api, "/changes/{id}", "Get a change", func(ctx context.Context, in *byID) (*accepted, error) {
 		c, err := s.engine.Change(ctx, in.ID)
 		return s.change(ctx, c, err)
 	})
-	remove(api, "/changes/{id}", "Cancel a change that is queued", http.StatusOK, func(ctx context.Context, in *byID) (*body[Change], error) {
+	remove(api, "/changes/{id}", "Cancel a change that is queued", http.StatusOK, func(ctx context.Context, in *byID) (*accepted, error) {
 		c, err := s.engine.Cancel(ctx, in.ID, who(ctx))
 		return s.change(ctx, c, err)
 	})
@@ -69,15 +69,21 @@ type byID struct {
 	ID int64 `path:"id"`
 }
 
-func (s *Server) change(ctx context.Context, c store.Change, err error) (*body[Change], error) {
+// accepted is a change with where to follow it.
+type accepted struct {
+	Location string `header:"Location" doc:"the change"`
+	Body     Change
+}
+
+func (s *Server) change(ctx context.Context, c store.Change, err error) (*accepted, error) {
 	if err != nil {
-		return nil, err
+		return nil, s.stale(ctx, err)
 	}
 	at, err := s.engine.Store().GetClusterByUID(ctx, c.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	return &body[Change]{changeOf(at, c)}, nil
+	return &accepted{"/api/v1" + changePath(c.ID), changeOf(at, c)}, nil
 }
 
 func changeOf(at store.Cluster, c store.Change) Change {

@@ -26,32 +26,28 @@ type Client struct {
 	// Who is asking, for people to see.
 	Who  string
 	HTTP *http.Client
+
+	// ifMatch, ifNew and key are what its writes are bound to.
+	ifMatch, key string
+	ifNew        bool
 }
 
 // ErrNoEngine is in the chain when nothing answers at the engine's address.
 var ErrNoEngine = errors.New("no engine answers")
 
-// Problem is an answer of the engine that says no (RFC 9457).
-type Problem struct {
-	Status int    `json:"status"`
-	Title  string `json:"title"`
-	Detail string `json:"detail"`
-	Errors []struct {
-		Message  string `json:"message"`
-		Location string `json:"location"`
-	} `json:"errors"`
-}
-
 func (p *Problem) Error() string {
-	if len(p.Errors) == 0 {
-		return p.Detail
-	}
 	lines := []string{p.Detail + ":"}
 	for _, e := range p.Errors {
+		if strings.HasSuffix(p.Detail, e.Message) || p.Status == http.StatusPreconditionFailed {
+			continue // it is said already
+		}
 		if e.Location != "" && !strings.Contains(e.Message, e.Location) {
 			e.Message = e.Location + ": " + e.Message
 		}
 		lines = append(lines, "  "+e.Message)
+	}
+	if len(lines) == 1 {
+		return p.Detail
 	}
 	return strings.Join(lines, "\n")
 }
@@ -98,7 +94,22 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 	req.Header.Set("Authorization", "Bearer "+c.Token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set(whoHeader, c.Who)
+	if method != http.MethodGet {
+		c.bind(req.Header)
+	}
 	return req, nil
+}
+
+// bind binds a write to what is asked of it, and gives it a key: the request may then be sent again when the connection
+// breaks before its answer.
+func (c *Client) bind(h http.Header) {
+	h.Set(keyHeader, cmp.Or(c.key, newKey()))
+	if c.ifMatch != "" {
+		h.Set("If-Match", c.ifMatch)
+	}
+	if c.ifNew {
+		h.Set("If-None-Match", "*")
+	}
 }
 
 // strange says that an answer is of a kind that the engine never gives.

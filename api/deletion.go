@@ -71,7 +71,12 @@ func (s *Server) deletion(api huma.API) {
 	remove(api, "/clusters/{name}", "Delete a cluster", http.StatusAccepted, func(ctx context.Context, in *struct {
 		Name    string   `path:"name"`
 		Abandon []string `query:"abandon" doc:"sites that are given up, because their accounts are lost"`
-	}) (*body[Change], error) {
+		Conditional
+	}) (*accepted, error) {
+		ctx, err := in.bind(ctx)
+		if err != nil {
+			return nil, err
+		}
 		c, err := s.engine.Delete(ctx, in.Name, who(ctx), in.Abandon...)
 		return s.change(ctx, c, err)
 	})

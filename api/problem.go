@@ -20,11 +20,97 @@ import (
 // maxBody is the size of the largest request, in bytes: a cluster file as a JSON string may be twice as long as it is.
 const maxBody = 2 << 20
 
+// Problem is an answer that says no (RFC 9457).
+type Problem struct {
+	// Type names the sort of problem; docs/api.md has them all.
+	Type   string `json:"type" format:"uri" doc:"the sort of problem; docs/api.md lists them" example:"https://skyweld.dev/problems/invalid"`
+	Title  string `json:"title" doc:"the sort of problem in words" example:"Unprocessable Entity"`
+	Status int    `json:"status" doc:"the HTTP status" example:"422"`
+	Detail string `json:"detail" doc:"what is wrong, for people" example:"the request is not valid"`
+	// Instance is the path that was asked for.
+	Instance string       `json:"instance,omitempty" format:"uri-reference" doc:"the path that was asked for"`
+	Errors   []FieldError `json:"errors,omitempty" doc:"each thing that is wrong, where that can be told"`
+	// Edits are, of a cluster that isn't as it was, what was asked of it since.
+	Edits []Edit `json:"edits,omitempty" doc:"of a cluster that isn't as it was: what was asked of it since"`
+}
+
+// FieldError is what is wrong with one field.
+type FieldError struct {
+	Message string `json:"message"`
+	// Location is a path like "body.count", "query.limit" or, in a cluster file, "spec.sites[0].region".
+	Location string `json:"location,omitempty" example:"spec.sites[0].region"`
+	// Pointer is the field's JSON pointer (RFC 6901) in the body or the cluster file; empty for what is in neither.
+	Pointer string `json:"pointer,omitempty" example:"/spec/sites/0/region"`
+
+	// value is what was found; it may be a secret, and is in no answer.
+	value any
+}
+
+// problemTypes name the sorts of problems by status.
+var problemTypes = map[int]string{
+	http.StatusBadRequest: "bad-request", http.StatusUnauthorized: "unauthenticated", http.StatusForbidden: "forbidden", http.StatusNotFound: "not-found",
+	http.StatusMethodNotAllowed: "method-not-allowed", http.StatusNotAcceptable: "not-acceptable", http.StatusRequestTimeout: "too-slow", http.StatusConflict: "conflict",
+	http.StatusPreconditionFailed: "stale", http.StatusRequestEntityTooLarge: "too-large", http.StatusUnsupportedMediaType: "media-type",
+	http.StatusMisdirectedRequest: "misdirected", http.StatusUnprocessableEntity: "invalid", http.StatusTooManyRequests: "throttled",
+	http.StatusInternalServerError: "internal", http.StatusBadGateway: "cloud", http.StatusServiceUnavailable: "unavailable", http.StatusInsufficientStorage: "full",
+}
+
+// newProblem makes a problem; errors that are about a field become part of it.
+func newProblem(status int, detail string, errs ...error) *Problem {
+	p := &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+	if name := problemTypes[status]; name != "" {
+		p.Type = "https://skyweld.dev/problems/" + name
+	}
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		e := FieldError{Message: err.Error()}
+		if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+			e = FieldError{Message: d.Message, Location: d.Location, value: d.Value}
+		}
+		p.Errors = append(p.Errors, e)
+	}
+	return p
+}
+
+// The framework makes its errors by this variable.
+func init() {
+	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
+		return newProblem(status, detail, errs...)
+	}
+}
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (*Problem) ContentType(string) string { return "application/problem+json" }
+
+// pointerTo is the JSON pointer of a location, empty for one that isn't in a document.
+func pointerTo(location string) string {
+	rest, body := strings.CutPrefix(location, "body.")
+	for _, where := range []string{"query.", "path.", "header.", "cookie."} {
+		if strings.HasPrefix(location, where) {
+			return ""
+		}
+	}
+	if rest == "" || !body && (rest == "body" || rest == "abandon") {
+		return ""
+	}
+	var b strings.Builder
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	for _, part := range strings.FieldsFunc(rest, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		b.WriteString("/" + escape.Replace(part))
+	}
+	return b.String()
+}
+
 // refuse writes a problem (RFC 9457) for requests that don't get as far as an operation.
 func refuse(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
+	_ = json.NewEncoder(w).Encode(newProblem(status, detail))
 }
 
 // route answers paths and methods that no operation has with a problem, in place of the mux's plain text.
@@ -69,11 +155,13 @@ func shown(proxy string) string {
 // the values that it repeats: they may be secrets.
 func words(schemas huma.Registry) huma.Transformer {
 	return func(ctx huma.Context, _ string, v any) (any, error) {
-		m, ok := v.(*huma.ErrorModel)
+		m, ok := v.(*Problem)
 		if !ok {
 			return v, nil
 		}
 		out := *m
+		at := ctx.URL()
+		out.Instance = at.EscapedPath()
 		switch {
 		case out.Detail == "validation failed":
 			out.Detail = "the request is not valid"
@@ -84,7 +172,9 @@ func words(schemas huma.Registry) huma.Transformer {
 		}
 		out.Errors = nil
 		for _, e := range m.Errors {
-			out.Errors = append(out.Errors, inWords(schemas, ctx.Operation(), e))
+			e = inWords(schemas, ctx.Operation(), e)
+			e.Pointer = pointerTo(e.Location)
+			out.Errors = append(out.Errors, e)
 		}
 		return &out, nil
 	}
@@ -104,13 +194,13 @@ var typeNames = map[string]string{
 	"string": "a string", "integer": "a whole number", "number": "a number", "boolean": "true or false", "array": "a list", "object": "an object",
 }
 
-func inWords(schemas huma.Registry, op *huma.Operation, e *huma.ErrorDetail) *huma.ErrorDetail {
+func inWords(schemas huma.Registry, op *huma.Operation, e FieldError) FieldError {
 	at, msg := e.Location, e.Message
 	switch {
 	case required.MatchString(msg):
-		return &huma.ErrorDetail{Location: at + "." + required.FindStringSubmatch(msg)[1], Message: "missing"}
+		return FieldError{Location: at + "." + required.FindStringSubmatch(msg)[1], Message: "missing"}
 	case msg == "unexpected property":
-		return &huma.ErrorDetail{Location: at, Message: "unknown field" + knownFields(schemas, op, at)}
+		return FieldError{Location: at, Message: "unknown field" + knownFields(schemas, op, at)}
 	case wantMore.MatchString(msg):
 		msg = "want " + wantMore.FindStringSubmatch(msg)[1] + " or more"
 	case wantLess.MatchString(msg):
@@ -126,10 +216,10 @@ func inWords(schemas huma.Registry, op *huma.Operation, e *huma.ErrorDetail) *hu
 	case at == "body" && strings.HasPrefix(msg, "json: cannot unmarshal number "):
 		msg = "a number is too large"
 	case at == "body" && strings.Contains(msg, "JSON"), at == "body" && strings.HasPrefix(msg, "invalid character"):
-		text, _ := e.Value.(string)
+		text, _ := e.value.(string)
 		msg = notJSON(text)
 	}
-	return &huma.ErrorDetail{Location: at, Message: msg}
+	return FieldError{Location: at, Message: msg}
 }
 
 // notJSON says where a body stops being JSON.

@@ -21,7 +21,7 @@ type Snapshot struct {
 }
 
 func (s *Server) recovery(api huma.API) {
-	post(api, "/clusters/{name}/approve", "Reconcile a cluster now, and make a lost control plane again of what is left of it", http.StatusAccepted, func(ctx context.Context, in *byName) (*body[Change], error) {
+	post(api, "/clusters/{name}/approve", "Reconcile a cluster now, and make a lost control plane again of what is left of it", http.StatusAccepted, func(ctx context.Context, in *byName) (*accepted, error) {
 		c, err := s.engine.Approve(ctx, in.Name, who(ctx))
 		return s.change(ctx, c, err)
 	})

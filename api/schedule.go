@@ -38,7 +38,7 @@ func pauseOf(p *store.Pause) *Pause {
 }
 
 func (s *Server) schedule(api huma.API) {
-	post(api, "/clusters/{name}/reconcile", "Reconcile a cluster now", http.StatusAccepted, func(ctx context.Context, in *byName) (*body[Change], error) {
+	post(api, "/clusters/{name}/reconcile", "Reconcile a cluster now", http.StatusAccepted, func(ctx context.Context, in *byName) (*accepted, error) {
 		c, err := s.engine.Reconcile(ctx, in.Name, who(ctx))
 		return s.change(ctx, c, err)
 	})

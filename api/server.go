@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -75,7 +76,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	s.people(api)
 	s.auditLog(api)
 	s.stream(api)
-	s.inner = route(mux)
+	s.inner = s.once(mux, api, route(mux))
 	s.signIn = s.auth.SignIn()
 	return s
 }
@@ -144,6 +145,8 @@ func problem(err error) error {
 	var ce *cloud.Error
 	var own *auth.Error
 	switch {
+	case errors.As(err, new(*Problem)):
+		return err
 	case errors.As(err, &own):
 		answer := huma.NewError(own.Status, own.Message)
 		if own.After > 0 {
@@ -158,9 +161,14 @@ func problem(err error) error {
 		return huma.Error422UnprocessableEntity("the cluster file is not valid", details...)
 	case errors.As(err, &p):
 		status := map[engine.ProblemKind]int{engine.BadInput: 422, engine.Missing: 404, engine.Taken: 409, engine.NotNow: 409}[p.Kind]
-		return huma.NewError(status, p.Error())
+		if p.Field == "" {
+			return newProblem(status, p.Error())
+		}
+		return newProblem(status, p.Error(), &huma.ErrorDetail{Location: p.Field, Message: p.Message})
 	case errors.As(err, new(*engine.Refused)):
 		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, store.ErrKeyLost):
+		return newProblem(http.StatusConflict, "this took so long that the same request, with the same key, was begun again: that one's answer counts")
 	case errors.Is(err, store.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrConflict):
@@ -234,7 +242,14 @@ func (s *Server) clusters(api huma.API) {
 			return planned(s.engine.PlanDelete(ctx, in.Name, in.Body.Abandon...))
 		}
 	})
-	post(api, "/clusters", "Apply a cluster file", http.StatusAccepted, func(ctx context.Context, in *body[File]) (*body[Change], error) {
+	post(api, "/clusters", "Apply a cluster file", http.StatusAccepted, func(ctx context.Context, in *struct {
+		Creating
+		Body File
+	}) (*accepted, error) {
+		ctx, err := in.bind(ctx)
+		if err != nil {
+			return nil, err
+		}
 		c, err := s.engine.Apply(ctx, []byte(in.Body.Cluster), who(ctx))
 		return s.change(ctx, c, err)
 	})
@@ -250,13 +265,13 @@ func (s *Server) clusters(api huma.API) {
 		}
 		return listOf(out), err
 	})
-	get(api, "/clusters/{name}", "Get a cluster", func(ctx context.Context, in *byName) (*body[Cluster], error) {
+	get(api, "/clusters/{name}", "Get a cluster", func(ctx context.Context, in *byName) (*tagged, error) {
 		c, err := s.engine.Cluster(ctx, in.Name)
 		if err != nil {
 			return nil, err
 		}
 		v, err := s.cluster(ctx, c, true)
-		return &body[Cluster]{v}, err
+		return &tagged{v.ETag, v}, err
 	})
 	get(api, "/clusters/{name}/kubeconfig", "Get a kubeconfig", func(ctx context.Context, in *struct {
 		Name  string `path:"name"`
@@ -279,13 +294,24 @@ func planned(p engine.Planned, err error) (*body[Plan], error) {
 	return &body[Plan]{Plan{Cluster: p.Spec.Metadata.Name, New: p.New, Steps: steps, Notes: p.Graph.Notes, More: p.Graph.More, Spec: string(text), Cost: p.Cost}}, err
 }
 
+// tagged is a cluster with its version.
+type tagged struct {
+	ETag string `header:"ETag"`
+	Body Cluster
+}
+
 func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Cluster, error) {
+	asked, version, latest, err := s.engine.Asked(ctx, c.UID)
+	if err != nil {
+		return Cluster{}, err
+	}
+	c = asked.Cluster
 	phase, conditions, err := s.engine.Health(ctx, c)
 	if err != nil {
 		return Cluster{}, err
 	}
 	v := Cluster{
-		Name: c.Name, UID: c.UID, Phase: string(phase), Generation: c.Generation, Version: c.Spec.Spec.KubernetesVersion, Created: c.Created,
+		Name: c.Name, UID: c.UID, Phase: string(phase), Generation: c.Generation, Version: c.Spec.Spec.KubernetesVersion, Created: c.Created, ETag: etag(version),
 		Conditions: conditions, Paused: pauseOf(c.Paused),
 	}
 	if c.Paused == nil || !c.DeleteRequested.IsZero() {
@@ -294,11 +320,7 @@ func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Clus
 	for _, site := range c.Spec.Spec.Sites {
 		v.Sites = append(v.Sites, site.Name+" ("+site.Region+")")
 	}
-	pending, err := s.engine.Store().ListChanges(ctx, c.UID, store.Queued, store.Applying)
-	if err != nil {
-		return v, err
-	}
-	for _, ch := range pending {
+	for _, ch := range slices.Concat(asked.Applying, asked.Waiting) {
 		one := changeOf(c, ch)
 		one.Held = "" // Paused says it
 		v.PendingChanges = append(v.PendingChanges, one)
@@ -322,6 +344,13 @@ func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Clus
 		return v, nil
 	}
 	v.Estimate = &costs.Cluster
+	if version.Change != 0 {
+		text, err := spec.Marshal(latest)
+		if err != nil {
+			return v, err
+		}
+		v.Latest = string(text)
+	}
 	doc := c.Spec.Clone()
 	doc.Status = clusterStatus{Phase: v.Phase, Nodes: v.Nodes, Ready: v.Ready, Paused: v.Paused, PendingChanges: v.PendingChanges, Conditions: v.Conditions}
 	text, err := spec.Marshal(doc)
@@ -370,11 +399,16 @@ func (s *Server) nodes(api huma.API) {
 	})
 	post(api, "/clusters/{name}/nodes", "Add workers", http.StatusAccepted, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
+		Conditional
 		Body struct {
 			Group string `json:"group"`
 			Count int    `json:"count" minimum:"1" maximum:"100" default:"1"`
 		}
-	}) (*body[Change], error) {
+	}) (*accepted, error) {
+		ctx, err := in.bind(ctx)
+		if err != nil {
+			return nil, err
+		}
 		c, names, err := s.engine.AddNodes(ctx, in.Name, in.Body.Group, in.Body.Count, who(ctx))
 		out, err := s.change(ctx, c, err)
 		if err == nil {
@@ -385,7 +419,12 @@ func (s *Server) nodes(api huma.API) {
 	remove(api, "/clusters/{name}/nodes/{node}", "Remove a worker", http.StatusAccepted, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
 		Node string `path:"node"`
-	}) (*body[Change], error) {
+		Conditional
+	}) (*accepted, error) {
+		ctx, err := in.bind(ctx)
+		if err != nil {
+			return nil, err
+		}
 		c, err := s.engine.RemoveNode(ctx, in.Name, in.Node, who(ctx))
 		return s.change(ctx, c, err)
 	})

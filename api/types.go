@@ -92,6 +92,10 @@ type Cluster struct {
 	// Cost is what there is of it now costs; Estimate is that line by line, where one cluster is asked for.
 	Cost     price.Sum       `json:"cost"`
 	Estimate *price.Estimate `json:"estimate,omitempty"`
+	// ETag is the version of what is asked of it, for If-Match.
+	ETag string `json:"etag"`
+	// Latest is the cluster file as it will be when all pending changes are done; missing where that is File.
+	Latest string `json:"latest,omitempty"`
 	// File is the cluster file with its defaults and status; what is printed can be applied again.
 	File string `json:"file,omitempty"`
 }

@@ -53,6 +53,9 @@ func (e *Engine) Apply(ctx context.Context, file []byte, who string) (store.Chan
 		if err != nil {
 			return store.Change{}, fmt.Errorf("cluster %s: %w", c.Metadata.Name, err)
 		}
+		if old == nil && store.TermsOf(ctx).Exists {
+			return store.Change{}, &store.Stale{Asked: store.TermsOf(ctx).Match}
+		}
 		change := store.Change{Kind: store.Apply, Body: body, Who: who, Summary: spec.Summary(nil, c)}
 		if old != nil {
 			change.Cluster, change.Summary = old.UID, spec.Summary(old.Spec, c)
@@ -189,6 +192,77 @@ func (e *Engine) Latest(ctx context.Context, name string) (*spec.Cluster, store.
 		return nil, store.Cluster{}, e.noCluster(ctx, name)
 	}
 	return a.Spec, a.queue.Cluster, nil
+}
+
+// Asked is what is asked of a cluster at one moment, with its version, which everything that brings another spec changes, and
+// the latest spec.
+func (e *Engine) Asked(ctx context.Context, uid string) (store.Queue, store.Version, *spec.Cluster, error) {
+	q, err := e.store.GetQueue(ctx, uid)
+	if err != nil {
+		return q, store.Version{}, nil, err
+	}
+	latest, err := latestSpec(q)
+	return q, versionOf(q), latest, err
+}
+
+// versionOf is the version of a cluster that a queue shows.
+func versionOf(q store.Queue) store.Version {
+	v := store.Version{Generation: q.Cluster.Generation}
+	for _, ch := range q.Waiting {
+		if carriesSpec(ch) {
+			v.Change = ch.ID
+		}
+	}
+	return v
+}
+
+// Edit is one thing that was asked of a cluster since a version of it.
+type Edit struct {
+	// Generation is the spec's that it led to, 0 for one that waits; Change is the one that waits.
+	Generation, Change int64
+	Who                string
+	When               time.Time
+	Summary            string
+	Before, After      *spec.Cluster
+}
+
+// EditsSince lists what was asked of a cluster after a version, the newest last.
+func (e *Engine) EditsSince(ctx context.Context, uid string, v store.Version) ([]Edit, error) {
+	q, err := e.store.GetQueue(ctx, uid)
+	if err != nil {
+		return nil, err
+	}
+	before, err := e.store.GetRevision(ctx, uid, v.Generation)
+	if err != nil && !errors.Is(err, store.ErrNotFound) { // of one that never was, nothing can be compared with
+		return nil, err
+	}
+	var out []Edit
+	last := before.Spec
+	for g := v.Generation + 1; last != nil && g <= q.Cluster.Generation; g++ {
+		r, err := e.store.GetRevision(ctx, uid, g)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Edit{Generation: g, Who: r.Who, When: r.Made, Summary: spec.Summary(last, r.Spec), Before: last, After: r.Spec})
+		last = r.Spec
+	}
+	if last == nil {
+		last = q.Cluster.Spec
+	}
+	for _, ch := range q.Waiting {
+		next, err := bodyOf(ch)
+		if err != nil {
+			return nil, err
+		}
+		if next == nil {
+			continue
+		}
+		if ch.ID != v.Change {
+			out = append(out, Edit{Change: ch.ID, Who: ch.Who, When: ch.Created, Summary: ch.Summary, Before: last, After: next})
+		}
+		last = next
+	}
+	return out, nil
 }
 
 // Clusters lists the clusters that aren't deleted.

@@ -69,7 +69,7 @@ const changeColumns = "id, cluster, kind, body, state, who, summary, created, be
 // AddChange queues a change and wakes the cluster. One of kind Delete marks the cluster for deletion in the same moment, so
 // that no run takes the one without the other, and takes the place of all that are queued; where one is under way already
 // that is what it returns. Nothing else can be asked of a cluster that is to be deleted: the error wraps ErrConflict. Of
-// the argument only Cluster, Kind, Body, Who and Summary are used.
+// the argument only Cluster, Kind, Body, Who and Summary are used. The Terms of the context hold.
 func (s *Store) AddChange(ctx context.Context, c Change) (Change, error) {
 	return s.queueChange(ctx, c, func(*tx) error { return nil })
 }
@@ -81,13 +81,22 @@ func (s *Store) queueChange(ctx context.Context, c Change, may func(*tx) error) 
 		if err := t.lockCluster(c.Cluster); err != nil {
 			return err
 		}
+		if err := t.holds(c.Cluster); err != nil {
+			return err
+		}
 		if err := may(t); err != nil {
 			return err
 		}
-		if out, err = t.underWay(c); err != nil || out.ID != 0 {
+		if out, err = t.underWay(c); err != nil {
 			return err
 		}
+		if out.ID != 0 {
+			return t.noteKeyed(out.ID)
+		}
 		if out, err = t.addChange(c); err != nil {
+			return err
+		}
+		if err := t.noteKeyed(out.ID); err != nil {
 			return err
 		}
 		if c.Kind == Delete {

@@ -82,16 +82,21 @@ func (s *Store) CreateCluster(ctx context.Context, c *spec.Cluster, who string) 
 }
 
 // CreateClusterBy is CreateCluster together with the change that asks for it, so that the first run finds the change. Of
-// the change only Kind, Body and Who are used.
+// the change only Kind, Body and Who are used. The Terms of the context hold.
 func (s *Store) CreateClusterBy(ctx context.Context, c *spec.Cluster, by Change) (Cluster, Change, error) {
 	var out Cluster
 	err := s.write(ctx, "create cluster "+c.Metadata.Name, func(t *tx) (err error) {
+		if err := t.holdsWithout(); err != nil {
+			return err
+		}
 		if out, err = t.createCluster(c, by.Who); err != nil {
 			return err
 		}
 		by.Cluster = out.UID
-		by, err = t.addChange(by)
-		return err
+		if by, err = t.addChange(by); err != nil {
+			return err
+		}
+		return t.noteKeyed(by.ID)
 	})
 	if err != nil {
 		return Cluster{}, Change{}, err

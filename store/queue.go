@@ -165,6 +165,9 @@ func (s *Store) CancelChange(ctx context.Context, seen Queue, id int64, who stri
 		if err := t.setChange(cluster, id, Cancelled, 0, 0, "by "+who); err != nil {
 			return err
 		}
+		if err := t.noteKeyed(id); err != nil {
+			return err
+		}
 		out, err = t.change(cluster, id)
 		return err
 	})

@@ -200,10 +200,7 @@ func (in *input) take(err error) bool {
 // wrong notes a problem of one field, and is the error that shows the form again.
 func (in *input) wrong(field, message string) error {
 	p := &api.Problem{Status: http.StatusUnprocessableEntity, Title: "Unprocessable Entity", Detail: "Something is missing or wrong"}
-	p.Errors = append(p.Errors, struct {
-		Message  string `json:"message"`
-		Location string `json:"location"`
-	}{message, field})
+	p.Errors = append(p.Errors, api.FieldError{Message: message, Location: field})
 	return p
 }
 

@@ -165,3 +165,111 @@ func testFeedOrder(t *testing.T, d Database) {
 		t.Errorf("a reader that followed the ids saw %d of %d lines", seen, writers*each)
 	}
 }
+
+// testTerms: what a write is bound to is looked at in the transaction that takes it on.
+func testTerms(t *testing.T, d Database) {
+	s, ctx := open(t, d), t.Context()
+	fence := claimed(t, s, "demo")
+	bound := func(terms store.Terms) error {
+		_, err := s.AddChange(store.WithTerms(ctx, terms), store.Change{Cluster: fence.Cluster, Kind: store.Reconcile})
+		return err
+	}
+	is := func(vs ...store.Version) store.Terms { return store.Terms{Match: vs} }
+	must(t, bound(store.Terms{}))
+	must(t, bound(store.Terms{Exists: true}))
+	must(t, bound(is(store.Version{Generation: 1})))
+	wantError(t, bound(is(store.Version{Generation: 2})), store.ErrStale, "generation 1")
+	wantError(t, bound(store.Terms{New: true}), store.ErrStale)
+	ch := queued(t, s, fence.Cluster, "ada", store.Apply, withWorkers(2))
+	with := store.Version{Generation: 1, Change: ch.ID}
+	wantError(t, bound(is(store.Version{Generation: 1})), store.ErrStale)
+	must(t, bound(is(with)))
+	must(t, bound(is(store.Version{Generation: 9}, with)))
+	get[store.Queue](t)(s.TakeChanges(ctx, fence, get[store.Queue](t)(s.GetQueue(ctx, fence.Cluster)), []store.Move{{ID: ch.ID, State: store.Applying, Spec: withWorkers(2)}}))
+	must(t, bound(is(with)))
+	must(t, bound(is(store.Version{Generation: 2})))
+	wantError(t, bound(is(store.Version{Generation: 1})), store.ErrStale)
+	second := queued(t, s, fence.Cluster, "ada", store.Apply, withWorkers(3))
+	q := get[store.Queue](t)(s.GetQueue(ctx, fence.Cluster))
+	get[store.Change](t)(s.CancelChange(ctx, q, second.ID, "ada", nil))
+	wantError(t, bound(is(store.Version{Generation: 2, Change: second.ID})), store.ErrStale)
+	_, _, err := s.CreateClusterBy(store.WithTerms(ctx, store.Terms{Exists: true}), wanted("other", "acme"), store.Change{Kind: store.Apply})
+	wantError(t, err, store.ErrStale)
+	_, _, err = s.CreateClusterBy(store.WithTerms(ctx, store.Terms{New: true}), wanted("other", "acme"), store.Change{Kind: store.Apply})
+	must(t, err)
+}
+
+// testKeyed: a keyed write is done once.
+func testKeyed(t *testing.T, d Database) {
+	s, ctx := open(t, d), t.Context()
+	fence := claimed(t, s, "demo")
+	k := store.Keyed{Principal: "ada", Key: "k", Digest: "d"}
+	begin := func(k store.Keyed, patience time.Duration) (store.Try, *store.Recorded, error) {
+		return s.BeginKeyed(ctx, k, patience, time.Hour)
+	}
+	try, done, err := begin(k, time.Minute)
+	must(t, err)
+	if done != nil {
+		t.Fatalf("it was done: %+v", done)
+	}
+	_, _, err = begin(k, time.Minute)
+	wantError(t, err, store.ErrKeyBusy)
+	_, _, err = begin(store.Keyed{Principal: "ada", Key: "k", Digest: "other"}, time.Minute)
+	wantError(t, err, store.ErrKeyUsed)
+	_, _, err = begin(store.Keyed{Principal: "bob", Key: "k", Digest: "other"}, time.Minute)
+	must(t, err)
+	must(t, s.EndKeyed(ctx, try, 0, "")) // it was refused
+	try, done, err = begin(k, -time.Minute)
+	must(t, err)
+	if done != nil {
+		t.Errorf("what was refused is on record: %+v", done)
+	}
+	// Its engine is gone, as far as anybody knows; the next try is what counts.
+	late := try
+	try, done, err = begin(k, time.Minute)
+	must(t, err)
+	if done != nil || try.Token == late.Token {
+		t.Errorf("%+v, %+v", try, done)
+	}
+	ask := func(try store.Try) (store.Change, error) {
+		return s.AddChange(store.WithTerms(ctx, store.Terms{Try: &try}), store.Change{Cluster: fence.Cluster, Kind: store.Reconcile})
+	}
+	_, err = ask(late)
+	wantError(t, err, store.ErrKeyLost)
+	wantError(t, s.RenewKeyed(ctx, late, time.Minute), store.ErrKeyLost)
+	must(t, s.RenewKeyed(ctx, try, -time.Minute))
+	ch := get[store.Change](t)(ask(try))
+	_, done, err = begin(k, time.Minute)
+	must(t, err)
+	if done == nil || done.Change != ch.ID || done.Status != 0 {
+		t.Errorf("after a stop: %+v", done)
+	}
+	must(t, s.EndKeyed(ctx, try, 0, "")) // its answer failed
+	must(t, s.EndKeyed(ctx, late, 500, "late"))
+	_, done, err = begin(k, time.Minute)
+	must(t, err)
+	if done == nil || done.Change != ch.ID {
+		t.Errorf("what queued a change is forgotten: %+v", done)
+	}
+	must(t, s.EndKeyed(ctx, try, 202, "answer"))
+	_, done, err = begin(k, time.Minute)
+	must(t, err)
+	if done == nil || done.Status != 202 || done.Answer != "answer" {
+		t.Errorf("on record is %+v", done)
+	}
+	if n := len(get[[]store.Change](t)(s.ListChanges(ctx, fence.Cluster))); n != 1 {
+		t.Errorf("%d changes were queued", n)
+	}
+	must(t, s.PruneKeyed(ctx, time.Hour))
+	_, done, err = begin(k, time.Minute)
+	must(t, err)
+	if done == nil {
+		t.Error("what is young was forgotten")
+	}
+	must(t, s.PruneKeyed(ctx, -time.Second))
+	_, done, err = begin(k, time.Minute)
+	must(t, err)
+	if done != nil {
+		t.Errorf("what is old is on record: %+v", done)
+	}
+}

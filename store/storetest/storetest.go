@@ -86,6 +86,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Watch", testWatch},
 		{"Feed", testFeed},
 		{"FeedOrder", testFeedOrder},
+		{"Terms", testTerms},
+		{"Keyed", testKeyed},
 		{"Lease", testLease},
 		{"LeaseRunsOut", testLeaseRunsOut},
 		{"Wake", testWake},
