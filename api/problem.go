@@ -95,7 +95,7 @@ func pointerTo(location string) string {
 			return ""
 		}
 	}
-	if rest == "" || !body && (rest == "body" || rest == "abandon") {
+	if rest == "" || rest == "body" {
 		return ""
 	}
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,6 +139,9 @@ func register[I, O any](api huma.API, method, path, summary string, status int, 
 		})
 }
 
+// places are where fields of the engine's problems are in requests, as far as they have other names there.
+var places = map[string]string{"egress": "settings.egress", "abandon": "query.abandon"}
+
 // problem translates an error of the engine into an RFC 9457 problem.
 func problem(err error) error {
 	var p *engine.Problem
@@ -164,7 +168,7 @@ func problem(err error) error {
 		if p.Field == "" {
 			return newProblem(status, p.Error())
 		}
-		return newProblem(status, p.Error(), &huma.ErrorDetail{Location: p.Field, Message: p.Message})
+		return newProblem(status, p.Error(), &huma.ErrorDetail{Location: cmp.Or(places[p.Field], p.Field), Message: p.Message})
 	case errors.As(err, new(*engine.Refused)):
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, store.ErrKeyLost):

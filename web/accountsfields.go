@@ -159,10 +159,7 @@ func lacking(id string, values url.Values, secrets bool) error {
 
 // fieldProblem adds what is wrong with a field.
 func fieldProblem(p *api.Problem, field, message string) {
-	p.Errors = append(p.Errors, struct {
-		Message  string `json:"message"`
-		Location string `json:"location"`
-	}{message, field})
+	p.Errors = append(p.Errors, api.FieldError{Message: message, Location: field})
 }
 
 // aboutField finds the word that a problem of an account begins with.
