@@ -89,7 +89,7 @@ func (*Problem) ContentType(string) string { return "application/problem+json" }
 
 // pointerTo is the JSON pointer of a location, empty for one that isn't in a document.
 func pointerTo(location string) string {
-	rest, body := strings.CutPrefix(location, "body.")
+	rest := strings.TrimPrefix(location, "body.")
 	for _, where := range []string{"query.", "path.", "header.", "cookie."} {
 		if strings.HasPrefix(location, where) {
 			return ""
