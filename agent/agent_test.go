@@ -327,7 +327,18 @@ func TestBootstrap(t *testing.T) {
 	run("again though it was done", false, reset, join)
 	b.Again = false
 	b.Action = "init"
-	run("another action", false, reset, "kubeadm init --config /run/skyweld/kubeadm.yaml --skip-token-print --skip-certificate-key-print --ignore-preflight-errors SystemVerification")
+	run("another action, of a member", false)
+	if _, err := d.machine.Remove(kubeletAuth); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.machine.Write(etcdData+"/member/wal", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run("a member with a part of etcd that lost its kubelet's credentials", true)
+	if _, err := d.machine.Remove(etcdData + "/member"); err != nil {
+		t.Fatal(err)
+	}
+	run("a member without one", false, reset, "kubeadm init --config /run/skyweld/kubeadm.yaml --skip-token-print --skip-certificate-key-print --ignore-preflight-errors SystemVerification")
 }
 
 func TestBootstrapRefuses(t *testing.T) {

@@ -29,10 +29,11 @@ const (
 var fileFolders = []string{"/etc/kubernetes/", host.StateDir + "/"}
 
 // traces are what kubeadm leaves when it doesn't end.
-var traces = []string{kubeletAuth, "/etc/kubernetes/bootstrap-kubelet.conf", "/etc/kubernetes/admin.conf", kubeletConfigFile, "/var/lib/etcd/member"}
+var traces = []string{kubeletAuth, "/etc/kubernetes/bootstrap-kubelet.conf", "/etc/kubernetes/admin.conf", kubeletConfigFile, etcdData + "/member"}
 
-// bootstrap makes the machine a member of its cluster. Doing it again after it has worked does nothing; after it was
-// interrupted, it starts anew.
+// bootstrap makes the machine a member of its cluster. After it was interrupted, it starts anew. A machine that is a member
+// stays one, however it became that: what kubeadm did is undone, and the machine's part of etcd with it, only when that is
+// asked for.
 func (d *daemon) bootstrap(ctx context.Context, b node.Bootstrap, output io.Writer) error {
 	if err := checkBootstrap(b); err != nil {
 		return err
@@ -50,10 +51,15 @@ func (d *daemon) bootstrap(ctx context.Context, b node.Bootstrap, output io.Writ
 		}
 		return m.RestartService(ctx, kubeletService)
 	}
-	if done == b.Action && m.Exists(kubeletAuth) && !b.Again {
-		// A kubelet registers its Node when it starts, and not again when somebody deletes that.
-		fmt.Fprintf(output, "kubeadm %s was done before: the kubelet is started again\n", b.Action)
-		return m.RestartService(ctx, kubeletService)
+	if done != "" && !b.Again {
+		if m.Exists(kubeletAuth) {
+			// A kubelet registers its Node when it starts, and not again when somebody deletes that.
+			fmt.Fprintf(output, "kubeadm %s was done before: the kubelet is started again\n", done)
+			return m.RestartService(ctx, kubeletService)
+		}
+		if m.Exists(etcdData + "/member") {
+			return fmt.Errorf("kubeadm %s was done before, and the machine has a part of etcd, but %s is gone: put it back, or delete the machine", done, kubeletAuth)
+		}
 	}
 	if done != "" || slices.ContainsFunc(traces, m.Exists) {
 		if err := d.startAnew(ctx, output); err != nil {
