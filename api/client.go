@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -143,6 +144,9 @@ func (c *Client) unanswered(method string, err error) error {
 		return fmt.Errorf("%w at %s", ErrNoEngine, c.Base)
 	case broken:
 		return fmt.Errorf("the engine at %s ended before it answered, and may have taken the request on; 'skyweld get events CLUSTER' shows it: %w", c.Base, err)
+	}
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the certificate of the engine at %s is not trusted: %w; --ca names a file with it", c.Base, bad.Err)
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return c.stranger()

@@ -61,6 +61,8 @@ What a command answers goes to standard output, all else to standard error: prog
 | --- | --- |
 | ` + "`SKYWELD_DIR`" + ` | the engine's folder, in place of ` + "`--dir`" + ` |
 | ` + "`XDG_DATA_HOME`" + ` | where the engine's folder is without the two, as ` + "`$XDG_DATA_HOME/skyweld`" + `; without it too: ` + "`~/.local/share/skyweld`" + ` |
+| ` + "`SKYWELD_TOKEN`" + ` | the token to show the engine, in place of the one in its folder; ` + "`--token-file`" + ` goes before it |
+| ` + "`SKYWELD_OIDC_CLIENT_SECRET`" + ` | for ` + "`serve`" + `, in place of ` + "`--oidc-client-secret-file`" + ` |
 | ` + "`SKYWELD_LAB_DIR`" + ` | the lab's folder, in place of ` + "`skyweld lab --dir`" + ` |
 | ` + "`SKYWELD_BUNDLE`, `SKYWELD_BUNDLE_SHA256`" + ` | for ` + "`serve`" + `, in place of ` + "`--bundle`" + ` and ` + "`--bundle-sha256`" + ` |
 | ` + "`SKYWELD_EGRESS`, `SKYWELD_PROXY`" + ` | for ` + "`account add`" + `, in place of ` + "`--egress`" + ` and ` + "`--proxy`" + ` |
@@ -78,6 +80,8 @@ What a command answers goes to standard output, all else to standard error: prog
 | ` + "`master.key`" + ` | the key that secrets are encrypted with; without it they are lost |
 | ` + "`token`" + ` | what the command line shows the engine: who can read it may do everything |
 | ` + "`address`" + ` | where the engine serves |
+| ` + "`tls.crt`, `tls.key`" + ` | off loopback: the engine's own certificate and its key; when they are removed, others are made at the next start |
+| ` + "`certificate`" + ` | off loopback: the certificate that the engine serves with, by which this command line knows it |
 | ` + "`name`" + ` | the engine's own name, locked while it runs |
 
 The command line keeps no files of its own.

@@ -117,6 +117,12 @@ func (s *settings) advice(err error) string {
 		return "interrupted"
 	}
 	if p, ok := errors.AsType[*api.Problem](err); ok && p.Status == 401 {
+		switch {
+		case s.tokenFile != "":
+			return fmt.Sprintf("the engine does not know the token in %s, or it has expired", s.tokenFile)
+		case os.Getenv(tokenVariable) != "":
+			return fmt.Sprintf("the engine does not know the token in $%s, or it has expired", tokenVariable)
+		}
 		return fmt.Sprintf("the engine does not know the token in %s: use --dir with the folder the engine was started with", s.dir)
 	}
 	return err.Error()
@@ -126,6 +132,8 @@ func (s *settings) advice(err error) string {
 type settings struct {
 	dir       string
 	engine    string
+	tokenFile string
+	ca        string
 	color     colorMode
 	output    form
 	noHeaders bool
@@ -166,6 +174,8 @@ An engine does the work ('skyweld serve', which keeps running); all other comman
 	flags.StringVar(&s.dir, "dir", defaultDir(), "`FOLDER` of the engine's data, with its token and address")
 	flags.Lookup("dir").DefValue = "$SKYWELD_DIR, else $XDG_DATA_HOME/skyweld, else ~/.local/share/skyweld"
 	flags.StringVar(&s.engine, "engine", "", "`ADDRESS` of the engine, like http://127.0.0.1:8420 (default: what it wrote into its folder)")
+	flags.StringVar(&s.tokenFile, "token-file", "", "`FILE` with the token to show the engine (default: $SKYWELD_TOKEN, else the one in the engine's folder)")
+	flags.StringVar(&s.ca, "ca", "", "`FILE` with the certificate of the engine at --engine, or of who issued it, in PEM (default: those this machine trusts)")
 	flags.Var(&s.color, "color", "colours: auto (in a terminal, unless NO_COLOR is set or TERM is dumb), never or always")
 	complete(root, "dir", folders)
 	complete(root, "color", fixed("auto", "never", "always"))
@@ -189,7 +199,7 @@ An engine does the work ('skyweld serve', which keeps running); all other comman
 	}
 	add(groupClusters, explainCommand(s), planCommand(s), applyCommand(s), nodeCommand(s), reconcileCommand(s), deleteCommand(s), waitCommand(s), cancelCommand(s))
 	add(groupLooking, getCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s), receiptCommand(s))
-	add(groupParts, accountCommand(s), inventoryCommand(s), sweepCommand(s), serveCommand(s), backupCommand(s), restoreCommand(s), labCommand())
+	add(groupParts, accountCommand(s), inventoryCommand(s), sweepCommand(s), serveCommand(s), openCommand(s), userCommand(s), tokenCommand(s), auditCommand(s), backupCommand(s), restoreCommand(s), labCommand())
 	add(groupOther, completionCommand(), versionCommand(s))
 	root.SetHelpCommand(helpCommand())
 	root.SetHelpCommandGroupID(groupOther)

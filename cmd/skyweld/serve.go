@@ -16,7 +16,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -61,9 +60,11 @@ var (
 
 // serveFlags are the engine's own settings.
 type serveFlags struct {
-	listen, metricsListen, database, bundle, bundleSum, egress, logLevel string
-	every, firstContact                                                  time.Duration
-	parallel                                                             int
+	listening
+	oidcFlags
+	metricsListen, database, bundle, bundleSum, egress, logLevel string
+	every, firstContact                                          time.Duration
+	parallel                                                     int
 }
 
 func serveCommand(s *settings) *cobra.Command {
@@ -72,17 +73,25 @@ func serveCommand(s *settings) *cobra.Command {
 		Use: "serve", Short: "Run the engine", Args: args(), SuggestFor: []string{"start", "run", "server", "engine", "daemon"},
 		Long: `Run the engine: it makes, repairs and deletes clusters, and answers this command line. It runs until Ctrl-C or SIGTERM and logs to standard error; steps that are going on then come to their end, for half a minute at most, and a second signal ends it at once. Clusters go on without it, but nothing repairs them. What it was doing it takes up again when it is started anew, and the hourly checks that were missed it makes up one cluster after another.
 
-It serves loopback only; the token that requests must carry lies in its folder, which one engine at a time can use. Everything it knows is in the folder too, secrets encrypted with the key in master.key: keep a copy of that key elsewhere.
+It serves this machine alone, unless --listen names another address: then it serves TLS, with a certificate of its own in its folder, whose fingerprint it logs, or with --tls-cert and --tls-key, and answers by addresses, this machine's name and those given with --host.
+
+Who has the token in its folder is an admin; one engine at a time can use the folder. Others sign in to the console as users ('skyweld user add', or by OpenID Connect with --oidc-issuer), or ask with API tokens ('skyweld token add'). While there is no user it prints a link at its start that signs in once. Everything the engine knows is in the folder too, secrets encrypted with the key in master.key: keep a copy of that key elsewhere.
 
 It answers /healthz while it lives, /readyz while it is at work, and /metrics for Prometheus to programs on this machine; elsewhere metrics want a token, or --metrics-listen.
 
 Machines install Kubernetes from the bundle: the manifest at --bundle must be reachable from the machines. Without it the engine runs, but makes no clusters.`,
 		Example: `  skyweld serve --bundle https://example.com/manifest.json --bundle-sha256 "$(sha256sum < manifest.json | cut -c 1-64)"
   eval "$(sudo -E skyweld lab env)" && skyweld serve        # for the lab
-  skyweld serve --listen 127.0.0.1:0 --dir ~/second-engine`,
+  skyweld serve --listen 127.0.0.1:0 --dir ~/second-engine
+  skyweld serve --listen 0.0.0.0:443 --host engine.example.com --tls-cert engine.crt --tls-key engine.key
+  skyweld serve --listen :8420 --oidc-issuer https://id.example.com --oidc-client-id skyweld --oidc-client-secret-file secret`,
 		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), s, f) },
 	}
-	c.Flags().StringVar(&f.listen, "listen", defaultListen, "loopback `ADDRESS` and port to serve on; port 0 takes a free one")
+	c.Flags().StringVar(&f.listen, "listen", defaultListen, "`ADDRESS` and port to serve on; port 0 takes a free one, and no address all of this machine's")
+	c.Flags().StringSliceVar(&f.hosts, "host", nil, "`NAMES` that the engine is reached by from elsewhere, by commas; beside addresses and this machine's name")
+	c.Flags().StringVar(&f.cert, "tls-cert", "", "`FILE` with the certificate to serve with and those above it, in PEM")
+	c.Flags().StringVar(&f.key, "tls-key", "", "`FILE` with its private key, in PEM")
+	f.oidcFlags.flags(c)
 	c.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "`ADDRESS` and port to serve /metrics, /healthz and /readyz on to everybody who reaches it, beside --listen (default: none)")
 	c.Flags().StringVar(&f.database, "database", "", "PostgreSQL `URL`, or a SQLite file (default: skyweld.db in the folder)")
 	c.Flags().StringVar(&f.bundle, "bundle", os.Getenv("SKYWELD_BUNDLE"), "`URL` of the manifest of node programs, as machines reach it (default: $SKYWELD_BUNDLE)")
@@ -103,6 +112,10 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 		return err
 	}
 	if err := f.check(); err != nil {
+		return err
+	}
+	elsewhere, err := f.oidc()
+	if err != nil {
 		return err
 	}
 	var egress []netip.Prefix
@@ -152,24 +165,38 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 		}
 		return fmt.Errorf("--listen: %s can't be listened on: %w", f.listen, err)
 	}
-	address := "http://" + listener.Addr().String()
+	secure, err := f.tls(s.dir, log)
+	if err != nil {
+		return err
+	}
+	address := f.address(listener.Addr(), secure != nil)
 	if err := os.WriteFile(filepath.Join(s.dir, addressFile), []byte(address+"\n"), 0o600); err != nil {
 		return fmt.Errorf("the engine's folder: %w", err)
 	}
-	people := auth.New(auth.Options{Store: st, LocalToken: token, Log: log})
-	handler := api.NewServer(e, token, version, api.Auth(people), api.Metrics(figures.Handler()))
+	people := auth.New(auth.Options{Store: st, LocalToken: token, Log: log, OIDC: elsewhere})
+	options := []api.Option{api.Auth(people), api.Metrics(figures.Handler())}
+	if !f.loopback() || len(f.hosts) > 0 {
+		options = append(options, api.Hosts(f.answersTo()...))
+	}
+	handler := api.NewServer(e, token, version, options...)
 	handler.Console(web.New(web.Options{Client: handler.As, Elsewhere: people.Browser().External, Version: version, Log: log}))
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	server := &http.Server{Handler: handler, TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	server.RegisterOnShutdown(handler.EndWaits)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() {
+		if secure != nil {
+			served <- server.ServeTLS(listener, "", "")
+			return
+		}
+		served <- server.Serve(listener)
+	}()
 	unmeter, err := serveMetrics(f.metricsListen, handler.Operating(), log)
 	if err != nil {
 		return err
 	}
 	defer unmeter()
 	log.Info("the engine is ready", "address", address, "dir", s.dir, "version", version)
-	if err := sayFirstLink(ctx, people, address); err != nil {
+	if err := sayFirstLink(ctx, people, f.public(address)); err != nil {
 		log.Warn("no link to sign in with can be made; 'skyweld open' makes one", "error", err)
 	}
 	ran := make(chan error, 1)
@@ -232,7 +259,7 @@ func engineName(dir string) (name string, unlock func(), err error) {
 
 // check finds the flags that make no sense, before anything is opened.
 func (f *serveFlags) check() error {
-	if err := loopbackOnly(f.listen); err != nil {
+	if err := f.listening.check(); err != nil {
 		return err
 	}
 	if (f.bundle == "") != (f.bundleSum == "") {
@@ -307,21 +334,6 @@ func databaseOf(dir, named string) (where string, fresh bool) {
 	}
 	info, err := os.Stat(named)
 	return named, errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
-}
-
-// loopbackOnly refuses to serve the network: who may do what is not told apart yet.
-func loopbackOnly(listen string) error {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return usageError{fmt.Errorf("--listen: found %q: want an address and port like %s", listen, defaultListen)}
-	}
-	if a, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !a.IsLoopback()) {
-		return usageError{fmt.Errorf("--listen: found %q: want a loopback address like %s", listen, defaultListen)}
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return usageError{fmt.Errorf("--listen: found %q: want a port from 0 to 65535", listen)}
-	}
-	return nil
 }
 
 func newLog(level string) (*slog.Logger, error) {
