@@ -99,12 +99,14 @@ func (s *Server) guard(next http.Handler, w http.ResponseWriter, r *http.Request
 	refuse(w, own.Status, own.Message)
 }
 
+var errNoToken = &auth.Error{Status: http.StatusUnauthorized, Message: "the request has no token; want the header Authorization: Bearer, with what is in the file token of the engine's folder"}
+
 // identify finds out who asks: by a token, or by the cookie of a session.
 func (s *Server) identify(r *http.Request) (context.Context, error) {
 	if given := r.Header.Get("Authorization"); given != "" {
 		token, ok := strings.CutPrefix(given, "Bearer ")
 		if !ok {
-			return nil, &auth.Error{Status: http.StatusUnauthorized, Message: "the header Authorization is of another kind; want Bearer and a token"}
+			return nil, errNoToken
 		}
 		name, err := whoOf(r)
 		if err != nil {
@@ -114,7 +116,7 @@ func (s *Server) identify(r *http.Request) (context.Context, error) {
 		return auth.With(r.Context(), p), err
 	}
 	if _, err := r.Cookie(auth.SessionCookie); err != nil {
-		return nil, &auth.Error{Status: http.StatusUnauthorized, Message: "the request has no token; want the header Authorization: Bearer, with what is in the file token of the engine's folder"}
+		return nil, errNoToken
 	}
 	v, err := s.auth.Session(r)
 	if err != nil {

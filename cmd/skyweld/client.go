@@ -55,7 +55,7 @@ func (s *settings) client() (*api.Client, error) {
 	u, err := url.Parse(base)
 	switch {
 	case base != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == ""):
-		return nil, usageError{fmt.Errorf("--engine: found %q: want an address like http://%s, or https:// and one elsewhere", base, defaultListen)}
+		return nil, usageError{fmt.Errorf("--engine: found %q: want an address like http://%s", base, defaultListen)}
 	case base != "" && u.Scheme == "http" && !here(u.Hostname()):
 		return nil, usageError{fmt.Errorf("--engine: found %q: everybody on the way could read the token: want https://", base)}
 	case base == "" && s.ca != "":
