@@ -51,7 +51,7 @@ var mayImport = []struct {
 	{"auth", "store"},
 	{"api", "auth cloud engine plan price spec store"},
 	{"docs/accounts", ""},
-	{"web", "api auth cloud docs/accounts geo plan price spec"},
+	{"web", "api auth cloud docs/accounts geo plan price sizes spec"},
 	{"web/webtest", everything},
 	{"metrics", "cloud engine store"},
 	{"lab", "geo lab/world lab/fault lab/fabric lab/machine lab/ec2 lab/gce lab/arm lab/digitalocean"},

@@ -143,3 +143,35 @@ if (main) {
 	setInterval(happened, 30000); // what nobody tells of: the next run, nodes as Kubernetes has them
 	addEventListener("pagehide", () => stream.close());
 }
+
+// A form that makes something shows it while it is filled in. The server makes it, as it does for the button.
+const maker = document.querySelector("form[data-preview]");
+if (maker) {
+	let timer, asking = false, more = false;
+	const made = async () => {
+		if (asking) { more = true; return; }
+		asking = true;
+		more = false;
+		try {
+			const answer = await fetch(maker.action, { method: "POST", headers: { "Skyweld-Live": "1" }, body: new URLSearchParams(new FormData(maker)) });
+			if (answer.status === 401) status("You are signed out: the form is kept when you send it, and shown again once you are signed in.");
+			else if (answer.ok && !more) {
+				status("");
+				const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+				for (const part of maker.querySelectorAll("[data-made]")) {
+					const now = page.getElementById(part.id);
+					if (now) morph(part, now);
+				}
+				const text = page.getElementById("made");
+				if (text) morph(document.getElementById("made"), text);
+			}
+		} catch { status("The engine doesn't answer; what is shown beside the form is older than it."); }
+		asking = false;
+		if (more) made();
+	};
+	maker.addEventListener("input", (e) => {
+		if (e.target.name === "file") return;
+		clearTimeout(timer);
+		timer = setTimeout(made, e.target.type === "text" ? 400 : 0);
+	});
+}
