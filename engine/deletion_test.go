@@ -429,3 +429,27 @@ func TestCopiesAreInTheReceipt(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestAbandonBesideAnother gives up one of two sites in the same region of an account: the inventory that is taken for the other
+// shows what was left there.
+func TestAbandonBesideAnother(t *testing.T) {
+	s := newScene(t, cloudtest.Options{})
+	uid := s.apply(strings.Replace(smallFile, "account: acc-gcp, region: us-east4", "account: acc-aws, region: us-east-1", 1))
+	s.ready(uid)
+	c, subnet := s.find(uid, "two-subnet")
+	foreign := c.Foreign(cloudtest.KindMachine, "us-east-1", &cloudtest.MachineSpec{
+		Subnet: subnet.ID, Address: strings.Replace(subnet.Spec.(*cloudtest.SubnetSpec).CIDR, "0.0/16", "200.200", 1), Zone: "us-east-1a", Type: "t2", DiskGiB: 10,
+	})
+	s.askDelete()
+	s.failed(uid)
+	there := c.Objects(uid)
+	s.askDelete("two")
+	s.until(uid, "Deleted", func(c store.Cluster) bool { return c.Phase == store.Deleted })
+	r := s.receipt(uid, ReceiptAbandoned, "acc-aws added abandoned network", "acc-aws added abandoned subnet", "acc-aws added others machine")
+	if len(r.Abandoned) != 1 || len(r.Abandoned[0].Items) != len(there) || len(there) != 2 {
+		t.Errorf("abandoned: %+v, there were %v", r.Abandoned, there)
+	}
+	c.Terminate(foreign)
+	s.sweep("acc-aws", uid)
+	s.asBefore()
+}

@@ -138,7 +138,7 @@ func (r *run) recordInventory(ctx context.Context, s plan.Step) error {
 	if st == nil {
 		return fmt.Errorf("the cluster has no site %s", s.Site)
 	}
-	made, err := r.e.madeBy(ctx, r.cluster, r.account)
+	made, left, err := r.e.madeFor(ctx, r.cluster, r.forsaken)
 	if err != nil {
 		return err
 	}
@@ -150,21 +150,21 @@ func (r *run) recordInventory(ctx context.Context, s plan.Step) error {
 		if err != nil {
 			return err
 		}
-		ours := attribution{uid: r.cluster.UID, account: st.account.Name, made: made}
+		ours := attribution{uid: r.cluster.UID, account: st.account.Name, made: made, left: left}
 		ours.look(items)
 		if !r.deleting { // what is left of a beginning that was broken off was not there before the cluster
 			items = slices.DeleteFunc(items, func(i cloud.Item) bool { return ours.of(i) == ByThis || i.Cluster == r.cluster.UID })
 			return r.keepInventory(ctx, st, store.Before, items)
 		}
-		left, waiting := r.lingering(ours, items)
+		lingers, waiting := r.lingering(ours, items)
 		if !waiting {
 			return r.keepInventory(ctx, st, store.After, items)
 		}
 		if time.Now().After(end) {
-			if len(left) == 0 { // marked, and never made by us: the receipt names it
+			if len(lingers) == 0 { // marked, and never made by us: the receipt names it
 				return r.keepInventory(ctx, st, store.After, items)
 			}
-			return fmt.Errorf("account %s still shows %s, which this cluster made and has deleted: another look is taken later", st.account.Name, strings.Join(left, ", "))
+			return fmt.Errorf("account %s still shows %s, which this cluster made and has deleted: another look is taken later", st.account.Name, strings.Join(lingers, ", "))
 		}
 		if err := cloud.Pause(ctx, pauses.Next(0)); err != nil {
 			return err
@@ -207,17 +207,22 @@ func (r *run) keepInventory(ctx context.Context, st *site, m store.Moment, items
 	return nil
 }
 
-// madeBy is everything that was ever made for a cluster. account tells the account of a site.
-func (e *Engine) madeBy(ctx context.Context, c store.Cluster, account func(site string) string) (map[identity]bool, error) {
+// madeFor is everything that was ever made for a cluster; left is what of it was made at sites that were given up.
+func (e *Engine) madeFor(ctx context.Context, c store.Cluster, forsaken func(site string) bool) (made, left map[identity]bool, err error) {
 	all, err := e.store.ListMade(ctx, c.UID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := map[identity]bool{}
+	account := accountOf(c.Spec)
+	made, left = map[identity]bool{}, map[identity]bool{}
 	for _, m := range all {
-		out[identity{account(m.Site), cloud.Kind(m.Kind), m.ID}] = true
+		of := made
+		if forsaken(m.Site) {
+			of = left
+		}
+		of[identity{account(m.Site), cloud.Kind(m.Kind), m.ID}] = true
 	}
-	return out, nil
+	return made, left, nil
 }
 
 // accountOf tells the account of each of a cluster's sites.
@@ -301,9 +306,16 @@ func (e *Engine) receiptAccounts(ctx context.Context, c store.Cluster, r *Receip
 	if err != nil {
 		return err
 	}
-	made, err := e.madeBy(ctx, c, accountOf(c.Spec))
+	made, left, err := e.madeFor(ctx, c, func(site string) bool {
+		return slices.ContainsFunc(r.Abandoned, func(a AbandonedSite) bool { return a.Site == site })
+	})
 	if err != nil {
 		return err
+	}
+	for _, a := range r.Abandoned { // the ledger, which is forgotten by now, had what came along with machines, too
+		for _, i := range a.Items {
+			left[identity{a.Account, cloud.Kind(i.Kind), i.ID}] = true
+		}
 	}
 	for _, name := range c.Spec.Accounts() {
 		a := ReceiptAccount{Name: name}
@@ -325,7 +337,7 @@ func (e *Engine) receiptAccounts(ctx context.Context, c store.Cluster, r *Receip
 			return err
 		}
 		if a.Before != nil && a.After != nil {
-			by := attribution{uid: c.UID, account: name, made: made, kubernetes: r.Kubernetes, name: c.Name}
+			by := attribution{uid: c.UID, account: name, made: made, left: left, kubernetes: r.Kubernetes, name: c.Name}
 			a.Differences = by.differences(a.Before.Items, a.After.Items)
 		}
 		r.Accounts = append(r.Accounts, a)
@@ -367,20 +379,27 @@ func joined(all []store.Inventory, account string, m store.Moment) (*ReceiptInve
 
 // summary is a receipt in one line.
 func (r Receipt) summary() string {
-	things, differences := 0, map[By]int{}
+	things, compared, differences := 0, false, map[By]int{}
+	var blind []string // accounts of which nobody knows what they held before
 	for _, a := range r.Accounts {
-		if a.Before != nil {
-			things += len(a.Before.Items)
+		switch {
+		case a.Before == nil:
+			blind = append(blind, a.Name)
+		case a.After != nil || r.State == ReceiptOpen:
+			things, compared = things+len(a.Before.Items), true
 		}
 		for _, d := range a.Differences {
-			differences[d.By]++
+			if d.By != ByAbandoned {
+				differences[d.By]++
+			}
 		}
 	}
 	if r.State == ReceiptOpen {
 		return fmt.Sprintf("the accounts held %d things before the cluster; what they hold after it is added when it is deleted", things)
 	}
 	text := fmt.Sprintf("nothing of the cluster is left, and the accounts hold the same %d things as before it", things)
-	if len(differences) > 0 {
+	switch {
+	case len(differences) > 0:
 		var parts []string
 		for _, by := range allBy {
 			if n := differences[by]; n > 0 {
@@ -388,6 +407,11 @@ func (r Receipt) summary() string {
 			}
 		}
 		text = fmt.Sprintf("nothing that the cluster made is left; beside the %d things from before it there are differences: %s", things, strings.Join(parts, ", "))
+	case !compared:
+		text = "nothing of the cluster is left"
+	}
+	if len(blind) > 0 {
+		text += "; from before it there is no inventory of " + strings.Join(blind, ", ") + " to compare with"
 	}
 	if len(r.Abandoned) > 0 {
 		var sites []string

@@ -318,3 +318,29 @@ func TestSweep(t *testing.T) {
 	s.asBefore()
 	s.sweep("acc-aws", uid) // nothing is left
 }
+
+// TestSummary wants a receipt to claim of no account that it holds the same as before when that isn't known.
+func TestSummary(t *testing.T) {
+	held := func(n int) *ReceiptInventory { return &ReceiptInventory{Items: make([]cloud.Item, n)} }
+	for _, c := range []struct {
+		receipt Receipt
+		want    string
+	}{
+		{Receipt{State: ReceiptClean, Accounts: []ReceiptAccount{{Name: "a", Before: held(3), After: held(3)}}},
+			"nothing of the cluster is left, and the accounts hold the same 3 things as before it"},
+		{Receipt{State: ReceiptClean, Accounts: []ReceiptAccount{{Name: "a", Before: held(3), After: held(3)}, {Name: "b"}}},
+			"nothing of the cluster is left, and the accounts hold the same 3 things as before it; from before it there is no inventory of b to compare with"},
+		{Receipt{State: ReceiptClean, Accounts: []ReceiptAccount{{Name: "a"}}},
+			"nothing of the cluster is left; from before it there is no inventory of a to compare with"},
+		{Receipt{State: ReceiptAbandoned, Accounts: []ReceiptAccount{{Name: "a", Before: held(3), After: held(3)}, {Name: "b", Before: held(5)}}, Abandoned: []AbandonedSite{{Site: "two", Items: make([]LeftItem, 2)}}},
+			"2 things are left at what was abandoned (two); elsewhere nothing of the cluster is left, and the accounts hold the same 3 things as before it"},
+		{Receipt{State: ReceiptAbandoned, Accounts: []ReceiptAccount{{Name: "b", Before: held(5)}}, Abandoned: []AbandonedSite{{Site: "two", Items: make([]LeftItem, 2)}}},
+			"2 things are left at what was abandoned (two); elsewhere nothing of the cluster is left"},
+		{Receipt{State: ReceiptOpen, Accounts: []ReceiptAccount{{Name: "a", Before: held(3)}, {Name: "b", Before: held(4)}}},
+			"the accounts held 7 things before the cluster; what they hold after it is added when it is deleted"},
+	} {
+		if got := c.receipt.summary(); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+}

@@ -16,6 +16,8 @@ type By string
 const (
 	// ByThis is what this cluster made and didn't remove. No receipt is closed with it.
 	ByThis By = "this-cluster"
+	// ByAbandoned is what is left of a site that a user gave up.
+	ByAbandoned By = "abandoned"
 	// ByKubernetes is what controllers made in a cloud that ran in a Kubernetes, by its name this cluster's or another's.
 	ByKubernetes By = "kubernetes"
 	// ByCopy is what bears this cluster's mark and was never made by it.
@@ -28,9 +30,9 @@ const (
 	ByOthers By = "others"
 )
 
-var allBy = []By{ByThis, ByKubernetes, ByCopy, ByCloud, ByOther, ByOthers}
+var allBy = []By{ByThis, ByAbandoned, ByKubernetes, ByCopy, ByCloud, ByOther, ByOthers}
 
-// differencesBy says in a summary who is behind a difference.
+// differencesBy says in a summary who is behind a difference. What is abandoned is counted there anyway.
 var differencesBy = map[By]string{
 	ByThis: "by this cluster", ByKubernetes: "by controllers in a Kubernetes", ByCopy: "under its mark that it never made", ByCloud: "by a cloud of its own accord",
 	ByOther: "by other clusters", ByOthers: "by others",
@@ -60,12 +62,15 @@ type Difference struct {
 // attribution tells whose things are.
 type attribution struct {
 	uid, name, account string
-	// made is everything that was ever made for the cluster.
-	made       map[identity]bool
+	// made is everything that was ever made for the cluster, left what of it was at sites that were given up.
+	made, left map[identity]bool
 	kubernetes []kube.Leftover
 	// parts are the clusters of things by id and name: what comes along with a thing names it in its detail.
 	parts map[string]string
 }
+
+// givenUp stands among parts for the cluster of what is left at a site that was given up.
+const givenUp = "given up"
 
 // look learns what belongs to which cluster in an inventory.
 func (a *attribution) look(items []cloud.Item) {
@@ -74,7 +79,10 @@ func (a *attribution) look(items []cloud.Item) {
 	}
 	for _, i := range items {
 		cluster := i.Cluster
-		if a.made[identity{a.account, i.Kind, i.ID}] {
+		switch id := (identity{a.account, i.Kind, i.ID}); {
+		case a.left[id]:
+			cluster = givenUp
+		case a.made[id]:
 			cluster = a.uid
 		}
 		if cluster == "" {
@@ -94,8 +102,10 @@ func (a *attribution) of(i cloud.Item) By {
 }
 
 func (a *attribution) why(i cloud.Item) (By, string) {
-	switch {
-	case a.made[identity{a.account, i.Kind, i.ID}]:
+	switch id := (identity{a.account, i.Kind, i.ID}); {
+	case a.left[id]:
+		return ByAbandoned, "it is of a site that was given up"
+	case a.made[id]:
 		return ByThis, "this cluster's ledger had it"
 	case i.Cluster == a.uid:
 		return ByCopy, "it bears this cluster's mark, and is not on record as made for it: a copy, or what outlived a machine"
@@ -110,6 +120,8 @@ func (a *attribution) why(i cloud.Item) (By, string) {
 		case "":
 		case a.uid:
 			return ByThis, "it came along with " + word + " of this cluster"
+		case givenUp:
+			return ByAbandoned, "it came along with " + word + " of a site that was given up"
 		default:
 			return ByOther, "it came along with " + word + " of cluster " + cluster
 		}

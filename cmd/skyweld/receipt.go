@@ -162,7 +162,7 @@ func differences(w io.Writer, list []engine.Difference) {
 func beforeAndAfter(a engine.ReceiptAccount) string {
 	switch {
 	case a.Before == nil:
-		return "nothing was ever made there"
+		return "no inventory from before; Skyweld takes one before it makes the first thing there"
 	case a.After == nil:
 		return counted(len(a.Before.Items), "thing") + " before; not looked at afterwards"
 	case len(a.Differences) == 0:
