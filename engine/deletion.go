@@ -166,8 +166,10 @@ func (r *run) clearKubernetes(ctx context.Context) error {
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		r.warn(ctx, "KubernetesGone", "cluster "+r.cluster.Name, "its Kubernetes stopped answering while it removed what it had made: "+err.Error())
 	}
-	r.status.Leftovers = merged(r.status.Leftovers, left)
-	r.status.Cleared = err == nil
+	if r.status.Cleared = err == nil; !r.status.Cleared {
+		left = merged(r.status.Leftovers, left) // what it didn't come to tell of may still be there
+	}
+	r.status.Leftovers = left
 	return r.e.saveStatus(ctx, r.fence, store.Deleting, r.survey)
 }
 
