@@ -108,7 +108,7 @@ func (e *Engine) bury(ctx context.Context, fence store.Fence, c store.Cluster, s
 	if err != nil {
 		return err
 	}
-	if !quiet || s.status.EmptySince.IsZero() {
+	if !quiet || s.status.EmptySince.IsZero() || s.status.EmptySince.After(s.now) { // or the clock was set back since
 		s.status.EmptySince = s.now
 	}
 	wait := notYet{left: s.status.EmptySince.Add(e.patience.listLag).Sub(s.now)}

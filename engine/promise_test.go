@@ -40,6 +40,21 @@ func TestDeleteWaitsForLateCalls(t *testing.T) {
 	}
 }
 
+// TestDeleteWaitsBySetBackClock sets the database's clock back while a deletion waits for what may still land: it begins to wait
+// anew, and not until the clock is where it was.
+func TestDeleteWaitsBySetBackClock(t *testing.T) {
+	s := newScene(t, cloudtest.Options{})
+	uid := s.apply(smallFile)
+	s.ready(uid)
+	s.sql("INSERT INTO intents (id, cluster, key, kind, site, region, action, token, state, created, resolved, object_id) VALUES (-1, ?, 'two-x', 'network', 'two', 'us-east4', 'create', 'x', 'open', 1, 0, '')", uid)
+	s.engine.patience.listLag = time.Second
+	s.askDelete()
+	s.until(uid, "Settling", func(c store.Cluster) bool { return conditionOf(c, readyType).Reason == "Settling" })
+	s.sql(`UPDATE clusters SET status = json_set(status, '$.emptySince', '2999-01-01T00:00:00Z') WHERE uid = ?`, uid)
+	s.gone(uid)
+	s.asBefore()
+}
+
 // TestAnEmptyListProvesNothing lets a cloud list nothing at all for a while.
 func TestAnEmptyListProvesNothing(t *testing.T) {
 	s := newScene(t, cloudtest.Options{})
