@@ -195,8 +195,9 @@ func (s *Store) Wake(ctx context.Context, uid string) error {
 	return err
 }
 
+// wake leaves what tells that a lease was taken by a later clock.
 func (t *tx) wake(uid string) error {
-	return t.one(`UPDATE clusters SET wakes = wakes + 1, scheduled = $2,
+	return t.one(`UPDATE clusters SET wakes = wakes + 1, scheduled = CASE WHEN lease_until > 0 AND scheduled > $2 THEN scheduled ELSE $2 END,
 		next_run_at = CASE WHEN next_run_at < $2 THEN next_run_at ELSE $2 END WHERE uid = $1 AND deleted = 0`, uid, t.now)
 }
 

@@ -178,6 +178,7 @@ func testClockSetBack(t *testing.T, d Database) {
 	d.Exec(t, "UPDATE clusters SET next_run_at = next_run_at + "+day+", lease_until = lease_until + "+day+", scheduled = scheduled + "+day)
 	_, _, err := s.Renew(ctx, alive, ttl)
 	must(t, err)
+	must(t, s.Wake(ctx, dead.Cluster)) // which says nothing of the lease
 	get[int](t)(s.Reschedule(ctx, func(time.Time, []store.Waiting) map[string]time.Time { return nil }))
 	for name, fence := range map[string]store.Fence{"dead": dead, "alive": alive} {
 		c := get[store.Cluster](t)(s.GetCluster(ctx, name))
