@@ -79,12 +79,27 @@ func inOrder(list []store.Waiting) {
 	})
 }
 
-// keepSchedule brings the schedule in order, now and then, until ctx is done.
+// How much of its history is kept of a cluster: a run an hour are six weeks of it, and one that fails for long makes a dozen
+// an hour. Of all clusters what is older goes some minutes after the engine's start, and every hour.
+const (
+	historyRuns    = 1000
+	historyEvents  = 10000
+	historyIntents = 1000
+	forgetFirst    = 10 * time.Minute
+	forgetEvery    = time.Hour
+)
+
+// keepSchedule brings the schedule in order, now and then, until ctx is done, and forgets what is old.
 func (e *Engine) keepSchedule(ctx context.Context) {
 	tick := time.NewTicker(min(time.Minute, max(time.Second, e.opts.Every/lateAfter)))
 	defer tick.Stop()
+	forget := time.Now().Add(forgetFirst)
 	for {
 		e.putInOrder(ctx)
+		if time.Now().After(forget) {
+			forget = time.Now().Add(forgetEvery)
+			e.forgetHistory(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -102,6 +117,12 @@ func (e *Engine) putInOrder(ctx context.Context) {
 		e.log.Error("the schedule could not be looked through", "err", err)
 	case moved > 1:
 		e.log.Info("runs were missed, or laid down by another clock or interval: they follow one after another", "clusters", moved)
+	}
+}
+
+func (e *Engine) forgetHistory(ctx context.Context) {
+	if err := e.store.Prune(ctx, historyRuns, historyEvents, historyIntents); err != nil && ctx.Err() == nil {
+		e.log.Error("old history could not be forgotten", "err", err)
 	}
 }
 

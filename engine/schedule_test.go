@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/skyweld/skyweld/cloud/cloudtest"
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
@@ -358,4 +359,22 @@ func TestSharedSchedule(t *testing.T) {
 	if least := 20 * time.Second / catchUp * (clusters - 2) / clusters; took < least {
 		t.Errorf("all were run within %v, in a burst; want them spread over %v", took, least)
 	}
+}
+
+// TestForgetsHistory has an engine forget, some minutes after its start, what is old of a cluster's history.
+func TestForgetsHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, cloudtest.Options{})
+		uid := s.apply(smallFile)
+		s.sql("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 10100) INSERT INTO events SELECT n - 20000, ?, 0, 'Normal', 'Old', '', '' FROM c", uid)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.engine.keepSchedule(ctx) }()
+		time.Sleep(forgetFirst + 2*time.Minute)
+		cancel()
+		<-done
+		if left, err := s.engine.store.LastEvents(t.Context(), uid, 20000); err != nil || len(left) != historyEvents {
+			t.Errorf("%d events are left, %v; want %d", len(left), err, historyEvents)
+		}
+	})
 }

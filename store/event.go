@@ -81,9 +81,5 @@ func scanEvent(r row) (Event, error) {
 
 // PruneEvents forgets all but the last keep events of a cluster, or of those about no cluster when it is empty.
 func (s *Store) PruneEvents(ctx context.Context, cluster string, keep int) error {
-	return s.write(ctx, "prune events of cluster "+cluster, func(t *tx) error {
-		_, err := t.exec(`DELETE FROM events WHERE cluster = $1 AND id NOT IN
-			(SELECT id FROM events WHERE cluster = $1 ORDER BY id DESC LIMIT $2)`, cluster, keep)
-		return err
-	})
+	return s.prune(ctx, oldEvents, cluster, keep)
 }

@@ -137,11 +137,7 @@ func (s *Store) ListOpenIntents(ctx context.Context, cluster string) ([]Intent, 
 // PruneIntents forgets all but the last keep resolved intents of a cluster, and those that made something: receipts go by
 // them.
 func (s *Store) PruneIntents(ctx context.Context, cluster string, keep int) error {
-	return s.write(ctx, "prune intents of cluster "+cluster, func(t *tx) error {
-		_, err := t.exec(`DELETE FROM intents WHERE cluster = $1 AND state <> 'open' AND NOT (action = 'create' AND state = 'done') AND id NOT IN
-			(SELECT id FROM intents WHERE cluster = $1 AND state <> 'open' ORDER BY id DESC LIMIT $2)`, cluster, keep)
-		return err
-	})
+	return s.prune(ctx, oldIntents, cluster, keep)
 }
 
 // PutResource writes a line of the ledger in place of one with the same key.

@@ -228,11 +228,7 @@ func (s *Store) GetRun(ctx context.Context, id int64) (Run, []Step, error) {
 
 // PruneRuns forgets all but the last keep runs of a cluster that have ended, with their steps.
 func (s *Store) PruneRuns(ctx context.Context, cluster string, keep int) error {
-	return s.write(ctx, "prune runs of cluster "+cluster, func(t *tx) error {
-		_, err := t.exec(`DELETE FROM runs WHERE cluster = $1 AND ended > 0 AND id NOT IN
-			(SELECT id FROM runs WHERE cluster = $1 ORDER BY id DESC LIMIT $2)`, cluster, keep)
-		return err
-	})
+	return s.prune(ctx, oldRuns, cluster, keep)
 }
 
 func scanRun(r row) (Run, error) {

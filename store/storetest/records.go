@@ -230,6 +230,43 @@ func testEvents(t *testing.T, d Database) {
 	}
 }
 
+// testPrune: of every cluster only the end of its history is kept, however much there is, and all that receipts go by.
+func testPrune(t *testing.T, d Database) {
+	s, ctx := open(t, d), t.Context()
+	fence := claimed(t, s, "demo")
+	const old, keep = 1203, 3 // more than goes in one piece
+	insert := func(n int, into, values string) {
+		d.Exec(t, fmt.Sprintf("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < %d) INSERT INTO %s SELECT %s FROM c", n, into, values))
+	}
+	const events = "events (id, cluster, time, type, reason, object, message)"
+	insert(old, events, "n - 5000, '"+fence.Cluster+"', 0, 'Normal', 'R', '', ''")
+	insert(keep, events, "n - 9000, 'short', 0, 'Normal', 'R', '', ''")
+	insert(old, "runs (id, cluster, reason, generation, owner, started, ended, outcome, error, api_calls)", "n - 5000, '"+fence.Cluster+"', 'r', 1, '', 1, 1, 'done', '', '{}'")
+	d.Exec(t, "INSERT INTO steps (run, seq, id, key, kind, site, action, reason, depends, state, started, ended, error) SELECT id, 1, 'x', '', '', '', '', '', '[]', 'done', 1, 1, '' FROM runs")
+	const intents = "intents (id, cluster, key, kind, site, region, action, token, state, created, resolved, object_id)"
+	insert(old, intents, "n - 9000, '"+fence.Cluster+"', 'k', 'k', 's', 'r', 'create', '', 'done', 1, 1, 'i' || n")
+	insert(old, intents, "n - 7000, '"+fence.Cluster+"', 'k' || n, 'k', 's', 'r', 'create', '', 'open', 1, 0, ''")
+	insert(old, intents, "n - 5000, '"+fence.Cluster+"', 'k', 'k', 's' || n, 'r', 'delete', '', 'done', 1, 1, ''")
+	left := func() (out [6]int) {
+		out[0] = len(get[[]store.Run](t)(s.ListRuns(ctx, fence.Cluster, 10000)))
+		out[1] = len(get[[]store.Event](t)(s.ListEvents(ctx, fence.Cluster, -10000, 10000)))
+		out[2] = len(get[[]store.Event](t)(s.ListEvents(ctx, "short", -10000, 10000)))
+		out[3] = len(get[[]store.Made](t)(s.ListMade(ctx, fence.Cluster)))
+		out[4] = len(get[[]store.Intent](t)(s.ListOpenIntents(ctx, fence.Cluster)))
+		out[5] = len(get[map[string]time.Time](t)(s.LastRemovals(ctx, fence.Cluster)))
+		return out
+	}
+	must(t, s.RequestDelete(ctx, fence.Cluster))
+	must(t, s.Prune(ctx, keep, keep, keep))
+	equal(t, "left of a cluster that is being deleted", left(), [6]int{keep, keep, keep, old, old, old})
+	d.Exec(t, "UPDATE clusters SET delete_requested = 0")
+	must(t, s.Prune(ctx, keep, keep, keep))
+	equal(t, "left", left(), [6]int{keep, keep, keep, old, old, keep})
+	if runs := get[[]store.Run](t)(s.ListRuns(ctx, fence.Cluster, 10)); runs[0].ID != old-5000 {
+		t.Errorf("the newest run is %d", runs[0].ID)
+	}
+}
+
 // testEventOrder: whoever has seen an id has seen all smaller ones.
 func testEventOrder(t *testing.T, d Database) {
 	s, ctx := open(t, d), t.Context()

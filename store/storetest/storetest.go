@@ -83,6 +83,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"AuditStays", testAuditStays},
 		{"Events", testEvents},
 		{"EventOrder", testEventOrder},
+		{"Prune", testPrune},
 		{"Watch", testWatch},
 		{"Feed", testFeed},
 		{"FeedOrder", testFeedOrder},
