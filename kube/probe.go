@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,10 +26,16 @@ type Endpoint struct {
 // certificate the cluster's authority signed. A certificate that has run out is no error but told, for the server serves all
 // the same, and whoever minds has to know why.
 func Probe(ctx context.Context, c Cluster, authority KeyPair, b Backend, now time.Time) (Endpoint, error) {
-	var seen Endpoint
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(authority.Cert)) {
-		return seen, errors.New("the cluster's authority is not PEM")
+		return Endpoint{}, errors.New("the cluster's authority is not PEM")
+	}
+	var notAfter atomic.Pointer[time.Time] // a handshake goes on for a moment when nobody waits for it any more
+	seen := func() (e Endpoint) {
+		if at := notAfter.Load(); at != nil {
+			e.NotAfter = *at
+		}
+		return e
 	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -39,7 +46,7 @@ func Probe(ctx context.Context, c Cluster, authority KeyPair, b Backend, now tim
 			InsecureSkipVerify: true, // in favour of the following, which is as strict but for the time
 			VerifyConnection: func(s tls.ConnectionState) error {
 				leaf := s.PeerCertificates[0]
-				seen.NotAfter = leaf.NotAfter
+				notAfter.Store(&leaf.NotAfter)
 				at := now
 				if at.After(leaf.NotAfter) {
 					at = leaf.NotAfter.Add(-time.Second)
@@ -55,21 +62,21 @@ func Probe(ctx context.Context, c Cluster, authority KeyPair, b Backend, now tim
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://%s:%d/readyz", c.APIHost(), APIPort), nil)
 	if err != nil {
-		return seen, err
+		return seen(), err
 	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
-		return seen, err
+		return seen(), err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 500 { // who is refused as a stranger was answered, too
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 2000)) // what it says is only for people
-		return seen, fmt.Errorf("it is not ready (%s)%s", resp.Status, failedChecks(string(text)))
+		return seen(), fmt.Errorf("it is not ready (%s)%s", resp.Status, failedChecks(string(text)))
 	}
-	return seen, nil
+	return seen(), nil
 }
 
 // failedChecks are the lines of a readyz answer that say what is wrong: "[-]etcd failed: reason withheld".
