@@ -129,7 +129,7 @@ func (s *survey) connect(ctx context.Context, f *Facts, patience time.Duration) 
 func (s *survey) kubeClient() (Kubernetes, error) {
 	var backends []kube.Backend
 	for _, f := range s.facts.all() {
-		if f.Role != spec.RoleControlPlane || !f.Public.IsValid() || s.sites[f.Site] == nil || s.strange(f.Name) || s.expelled(f) {
+		if f.Role != spec.RoleControlPlane || !f.Public.IsValid() || s.sites[f.Site] == nil || s.voiceless(f) {
 			continue
 		}
 		b, err := s.backend(f)

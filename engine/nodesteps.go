@@ -480,19 +480,20 @@ func (r *run) drainNode(ctx context.Context, name string) error {
 
 // forgetNode takes a node out of Kubernetes: the etcd member first, then the Node object.
 func (r *run) forgetNode(ctx context.Context, name string) error {
-	client, err := r.kubeClient()
-	if err != nil {
-		return err
-	}
 	if f := r.facts.get(name); f != nil && f.Role == spec.RoleControlPlane {
 		if err := r.removeEtcdMember(ctx, name); err != nil {
 			return err
 		}
+		r.unseated.Store(name, true)
 		if err := r.changeFacts(ctx, name, func(f *Facts) { f.Seat, f.Joined = "", false }); err != nil {
 			return err
 		}
 	}
 	if err := r.mayGoOn(ctx); err != nil {
+		return err
+	}
+	client, err := r.kubeClient() // not before: the API server of a member that was taken out answers nothing any more
+	if err != nil {
 		return err
 	}
 	_, err = retryPlain(ctx, time.Minute, func(ctx context.Context) (struct{}, error) {

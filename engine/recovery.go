@@ -166,6 +166,7 @@ func (r *run) seatOnly(ctx context.Context, name string) error {
 
 // takeSeat records, before kubeadm makes it so, that etcd counts a node's machine as a member.
 func (r *run) takeSeat(ctx context.Context, name string) error {
+	r.unseated.Delete(name)
 	return r.changeFacts(ctx, name, func(f *Facts) { f.Seat = f.Machine })
 }
 

@@ -226,6 +226,12 @@ func (s *survey) expelled(f *Facts) bool {
 	return s.council != nil && !slices.ContainsFunc(s.council.Members, func(m kube.EtcdMember) bool { return m.Name == f.Name })
 }
 
+// voiceless says that the API server on a node has no etcd beside it that it could ask: it may take connections all the same.
+func (s *survey) voiceless(f *Facts) bool {
+	_, unseated := s.unseated.Load(f.Name)
+	return unseated || s.strange(f.Name) || s.expelled(f) || s.silent(f.Name)
+}
+
 // lost says how a member of the control plane lost its part in etcd though its machine runs. A majority must say so, or
 // its own silence must have lasted.
 func (s *survey) lost(n spec.Node, f *Facts) string {

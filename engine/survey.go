@@ -54,6 +54,8 @@ type survey struct {
 	// sights are what machines say of themselves, by node; council is what etcd's majority says, nil when it didn't.
 	sights  map[string]machineSight
 	council *kube.EtcdState
+	// unseated are the names of nodes whose members of etcd were taken out since.
+	unseated sync.Map
 	// loss is how the control plane was lost, nil when it wasn't; snapshot is the last one of etcd then.
 	loss     *plan.Loss
 	snapshot store.Snapshot

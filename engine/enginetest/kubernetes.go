@@ -22,12 +22,12 @@ type Kubernetes struct {
 // host and port, where an API server listens; without addresses at one that is well.
 func (w *World) Kubernetes(addresses ...string) Kubernetes { return Kubernetes{w, addresses} }
 
-// deaf says that the API server that takes the connection has no etcd beside it that is a member.
+// deaf says that the API server that takes the connection has no etcd beside it that is a member and answers.
 func (k Kubernetes) deaf() bool {
 	for _, address := range k.at {
 		for _, m := range k.w.Machines() {
 			if h := k.w.hosts[m.ProviderID]; strings.HasPrefix(address, m.Public.String()+":") && h != nil && h.joined != "" {
-				return k.w.Members[m.Name] != m.ProviderID
+				return k.w.Members[m.Name] != m.ProviderID || k.w.Silent[m.Name]
 			}
 		}
 	}
