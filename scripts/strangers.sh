@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Puts programs of others that judge the lab into the cache folder, and prints where they are. Quick when they are there.
+# Puts programs of others that tests need into the cache folder, and prints where they are. Quick when they are there.
 #
-# strangers.sh      the JavaScript clients (test/strangers/package.json); needs node 20 or newer, and npm
-# strangers.sh az   Azure's command line as Debian packages it, unpacked and not installed; needs apt
+# strangers.sh           the clouds' JavaScript clients (test/strangers/package.json); needs node 20 or newer, and npm
+# strangers.sh browser   what drives Chromium (test/console/browser/package.json); needs the same
+# strangers.sh az        Azure's command line as Debian packages it, unpacked and not installed; needs apt
 #
 # One folder for each version of what is wanted.
 set -euo pipefail
@@ -34,18 +35,23 @@ keep() {
 	mv -T "$new" "$1" 2>/dev/null || [[ -d $1 ]]
 }
 
-javascript() {
-	local wanted=test/strangers/package.json digest
+# packages FILE WHAT: the npm packages of a package.json.
+packages() {
+	local wanted=$1 digest
 	digest=$(sha256sum "$wanted")
 	dir=$cache/${digest:0:16}
 	[[ ! -d $dir ]] || return 0
-	need node npm "the JavaScript clients of the lab's tests need node 20 or newer, and npm"
+	need node npm "$2 need node 20 or newer, and npm"
 	fresh
 	cp "$wanted" "$new/"
 	# No scripts of packages: these have none that they need. No lock file: it would name the registry.
 	npm install --prefix "$new" --no-package-lock --ignore-scripts --omit=dev --no-audit --no-fund --loglevel=error >&2
 	keep "$dir"
 }
+
+javascript() { packages test/strangers/package.json "the JavaScript clients of the lab's tests"; }
+
+browser() { packages test/console/browser/package.json "the console's tests in a browser"; }
 
 # The version of az that the tests know. Others lack the profile that it needs here, or want other questions answered.
 az_version=2.45.0
@@ -73,9 +79,9 @@ az() {
 }
 
 case ${1:-javascript} in
-javascript | az) "${1:-javascript}" ;;
+javascript | browser | az) "${1:-javascript}" ;;
 *)
-	echo "Usage: scripts/strangers.sh [az]" >&2
+	echo "Usage: scripts/strangers.sh [browser|az]" >&2
 	exit 2
 	;;
 esac

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +66,9 @@ func New(o Options) *Console {
 	c.mux.HandleFunc("/", c.nowhere)
 	return c
 }
+
+// Pages are the patterns of the addresses that show a page, in their order.
+func (c *Console) Pages() []string { return slices.Sorted(maps.Keys(c.has)) }
 
 // longestForm is the size of the largest form, in bytes: a cluster file, and what is around it.
 const longestForm = 3 << 20
