@@ -55,6 +55,7 @@ up() {
 	cat "$base/phases"
 
 	next_commands
+	console_link
 	[[ $failed == 0 ]] || die "pods did not reach each other as they should: see above"
 }
 
@@ -163,6 +164,18 @@ next_commands() {
 		  aws ec2 describe-instances
 		  make demo-down
 	END
+}
+
+# console_link signs in with a link as a browser does, wants the page of the cluster, and ends with a link for people.
+console_link() {
+	local link page jar=$base/console.jar
+	title "The console"
+	link=$(skyweld open --print)
+	page=$(curl -sS -L --fail-with-body -c "$jar" -b "$jar" "$link" && curl -sS --fail-with-body -b "$jar" "${link%/welcome*}/clusters/$cluster") || page=
+	rm -f "$jar"
+	verdict "$page" "*<h1*$cluster*" "signed in by a link" "the page of $cluster is ${#page} bytes" || die "the console doesn't show $cluster"
+	say "Once, within an hour ('$SKYWELD open' makes others):"
+	say "  $(skyweld open --print)"
 }
 
 down() {
