@@ -76,7 +76,9 @@ func (e *Engine) AddAccount(ctx context.Context, account cloud.Account) (cloud.R
 	if err := usable(account); err != nil {
 		return cloud.Report{}, err
 	}
-	if _, err := e.store.GetAccount(ctx, account.Name); err == nil {
+	if _, err := e.store.GetAccount(ctx, account.Name); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return cloud.Report{}, err
+	} else if err == nil {
 		return cloud.Report{}, &Problem{Kind: Taken, Message: fmt.Sprintf("an account named %s exists already: choose another name, or remove it first with 'skyweld account remove %s'", account.Name, account.Name)}
 	}
 	d, err := e.open(ctx, account, traffic.New())

@@ -213,8 +213,12 @@ func TestCredentialsRevoked(t *testing.T) {
 		s.turn(uid)
 		s.point = nil
 		s.sent(cloud.GCP)
+		var text string
 		for range 30 {
 			s.turn(uid)
+			if now := s.condition(uid); strings.Contains(now, "have been refused since") { // not in a run that asked once more
+				text = now
+			}
 			time.Sleep(time.Minute)
 		}
 		if n := s.sent(cloud.GCP); n > 12 {
@@ -223,7 +227,7 @@ func TestCredentialsRevoked(t *testing.T) {
 		if a := s.state("acc-gcp"); a.Condition.State != traffic.Refused {
 			t.Errorf("the account's state is %+v", a.State)
 		}
-		if text := s.condition(uid); !strings.Contains(text, "skyweld account update acc-gcp") || !strings.Contains(text, "have been refused since") {
+		if !strings.Contains(text, "skyweld account update acc-gcp") {
 			t.Errorf("the condition says %q", text)
 		}
 		gcp.Revoke(false)
