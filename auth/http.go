@@ -80,6 +80,8 @@ func (s *Service) SignIn() http.Handler {
 	mux.HandleFunc("POST "+LoginPath, s.postLogin)
 	mux.HandleFunc("POST "+LogoutPath, s.postLogout)
 	mux.HandleFunc("GET "+WelcomePath, s.getWelcome)
+	mux.HandleFunc("GET "+oidcPath, s.getOIDC)
+	mux.HandleFunc("GET "+callbackPath, s.getCallback)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		mux.ServeHTTP(w, r)

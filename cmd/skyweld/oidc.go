@@ -15,7 +15,7 @@ import (
 // oidcFlags say where people may sign in beside the engine itself.
 type oidcFlags struct {
 	issuer, client, secretFile, roleClaim, otherRole string
-	roles                                            []string
+	roles, scopes                                    []string
 }
 
 // secretVariable is where the client's secret may be, too.
@@ -25,8 +25,9 @@ func (f *oidcFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.issuer, "oidc-issuer", "", "`URL` of an OpenID Connect server that people sign in at; it sends them back to /login/oidc/callback")
 	c.Flags().StringVar(&f.client, "oidc-client-id", "", "`ID` of this engine at that server")
 	c.Flags().StringVar(&f.secretFile, "oidc-client-secret-file", "", "`FILE` with the secret that belongs to the id (default: $SKYWELD_OIDC_CLIENT_SECRET; none for a public client)")
+	c.Flags().StringSliceVar(&f.scopes, "oidc-scope", []string{"profile", "email"}, "`SCOPES` to ask for beside openid, by commas")
 	c.Flags().StringVar(&f.roleClaim, "oidc-role-claim", "", "`CLAIM` that says the role, like groups or realm_access.roles; it then counts at every sign-in")
-	c.Flags().StringSliceVar(&f.roles, "oidc-role", nil, "`VALUE=ROLE` for values of the claim that aren't roles themselves, by commas; of several the highest counts")
+	c.Flags().StringSliceVar(&f.roles, "oidc-role", nil, "`VALUE=ROLE` pairs of the claim's values and roles, by commas (default: the values are roles); of several the highest counts")
 	c.Flags().StringVar(&f.otherRole, "oidc-default-role", string(auth.Viewer), "`ROLE` of who has none by the claim: viewer, operator, admin, or none to keep them out")
 	complete(c, "oidc-default-role", fixed("viewer", "operator", "admin", "none"))
 }
@@ -46,7 +47,7 @@ func (f *oidcFlags) oidc() (*auth.OIDC, error) {
 	if f.client == "" {
 		return nil, usageError{errors.New("--oidc-client-id is missing: it is what the server calls this engine")}
 	}
-	o := &auth.OIDC{Issuer: f.issuer, ClientID: f.client, ClientSecret: os.Getenv(secretVariable), RoleClaim: f.roleClaim, Roles: map[string]auth.Role{}}
+	o := &auth.OIDC{Issuer: f.issuer, ClientID: f.client, ClientSecret: os.Getenv(secretVariable), Scopes: f.scopes, RoleClaim: f.roleClaim, Roles: map[string]auth.Role{}}
 	if f.secretFile != "" {
 		data, err := os.ReadFile(f.secretFile)
 		if err != nil {

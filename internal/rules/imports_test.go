@@ -126,6 +126,8 @@ var forbidden = []struct {
 	{name: "Kubernetes' client is kube's", rows: everything, except: "kube internal/conformance test", not: kubernetes},
 	{name: "the node side is small", rows: "agent", not: awsSDK + " " + googleSDK + " " + kubernetes + " database/sql modernc.org", deep: true},
 	{name: "the node side runs tools in one place", rows: "agent", except: "agent/host", not: "os/exec"},
+	{name: "signing in elsewhere is auth's", rows: everything, except: "auth", not: "github.com/coreos/go-oidc"},
+	{name: "a server of OpenID Connect is for tests", rows: everything, not: "github.com/zitadel github.com/go-chi", deep: true},
 	{name: "databases are the store's", rows: everything, except: "store", not: "database/sql modernc.org github.com/jackc github.com/pressly"},
 }
 
