@@ -72,6 +72,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	s.schedule(api)
 	s.recovery(api)
 	s.nodes(api)
+	s.regions(api)
 	s.runs(api)
 	s.events(api)
 	s.people(api)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/geo"
@@ -35,15 +34,19 @@ func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *asked, 
 	if old != nil {
 		spec.Inherit(old.Spec, c)
 	}
+	found, later := e.places(ctx, c)
+	placeMembers(c, found)
 	rules, err := e.blockRules(ctx, c, old)
 	if err != nil {
 		return nil, nil, err
 	}
 	unknown := e.chooseBlocks(hurried(ctx), c, rules, len(errs) == 0)
 	spec.Default(c)
-	found, later := e.places(ctx, c)
+	for i, p := range found {
+		found[i].site = c.Spec.Sites[p.at]
+	}
 	later = append(spec.Validate(c), later...)
-	later = append(later, tooFar(c, found)...)
+	later = append(later, tooFar(c, old, found)...)
 	if taken := forbidden(c, rules); len(taken) > 0 {
 		later = append(later, taken...)
 	} else {
@@ -75,45 +78,39 @@ func (e *Engine) installable() error {
 type placed struct {
 	site  spec.Site
 	place geo.Place
+	at    int // its number in the file
 }
 
-// places checks what a file says of accounts, metros and regions, and fills in the regions that the metro gives. It returns
-// the sites where nothing is wrong with that.
+// places checks what a file says of accounts, metros and regions, and fills in the regions that it leaves open. It returns the
+// sites where nothing is wrong with that.
 func (e *Engine) places(ctx context.Context, c *spec.Cluster) (found []placed, errs spec.Errors) {
-	for i := range c.Spec.Sites {
-		s := &c.Spec.Sites[i]
-		at := fmt.Sprintf("spec.sites[%d]", i)
+	clouds := make([]string, len(c.Spec.Sites)) // empty where the account isn't known
+	for i, s := range c.Spec.Sites {
 		if s.Account == "" {
 			continue // Validate has said so
 		}
+		at := fmt.Sprintf("spec.sites[%d].account", i)
 		account, err := e.store.GetAccount(ctx, s.Account)
-		if errors.Is(err, store.ErrNotFound) {
-			errs = append(errs, spec.Error{Path: at + ".account", Value: fmt.Sprintf("%q", s.Account), Message: "no account has this name; " + e.knownAccounts(ctx, s.Account)})
-			continue
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			errs = append(errs, spec.Error{Path: at, Value: fmt.Sprintf("%q", s.Account), Message: "no account has this name; " + e.knownAccounts(ctx, s.Account)})
+		case err != nil:
+			errs = append(errs, spec.Error{Path: at, Message: err.Error()})
+		default:
+			clouds[i] = string(account.Provider)
 		}
-		if err != nil {
-			errs = append(errs, spec.Error{Path: at + ".account", Message: err.Error()})
-			continue
+	}
+	for i, s := range c.Spec.Sites {
+		if _, ok := geo.Region(clouds[i], s.Region); clouds[i] != "" && s.Region != "" && !ok {
+			errs = append(errs, spec.Error{Path: fmt.Sprintf("spec.sites[%d].region", i), Value: fmt.Sprintf("%q", s.Region),
+				Message: fmt.Sprintf("%s has no such region; want one of %s", clouds[i], strings.Join(regionNames(clouds[i]), ", "))})
 		}
-		provider := string(account.Provider)
-		if s.Region == "" && c.Spec.Metro != "" {
-			region, ok := geo.MetroRegion(c.Spec.Metro, provider)
-			if !ok {
-				errs = append(errs, noMetro(c.Spec.Metro, provider, s.Name))
-				continue
-			}
-			s.Region = region.ID
+	}
+	errs = append(errs, chooseRegions(c, clouds)...)
+	for i, s := range c.Spec.Sites {
+		if place, ok := geo.Region(clouds[i], s.Region); ok {
+			found = append(found, placed{s, place, i})
 		}
-		if s.Region == "" {
-			continue // Validate has said so
-		}
-		place, ok := geo.Region(provider, s.Region)
-		if !ok {
-			errs = append(errs, spec.Error{Path: at + ".region", Value: fmt.Sprintf("%q", s.Region),
-				Message: fmt.Sprintf("%s has no such region; want one of %s", provider, strings.Join(regionNames(provider), ", "))})
-			continue
-		}
-		found = append(found, placed{*s, place})
 	}
 	return found, errs
 }
@@ -126,27 +123,6 @@ func noMetro(metro, provider, site string) spec.Error {
 		e.Message = fmt.Sprintf("%s has no region there for site %s; want one of %s, or name the site's region", provider, site, strings.Join(geo.Metros(provider), ", "))
 	}
 	return e
-}
-
-// tooFar is the problem of the two sites with the longest round trip between them, where that is over the limit.
-func tooFar(c *spec.Cluster, sites []placed) spec.Errors {
-	limit := time.Duration(c.Spec.Network.MaxRTT)
-	var a, b placed
-	var worst time.Duration
-	var source geo.Source
-	for i, x := range sites {
-		for _, y := range sites[:i] {
-			if rtt, from := geo.RTT(y.place, x.place); rtt > worst {
-				a, b, worst, source = y, x, rtt, from
-			}
-		}
-	}
-	if worst <= limit {
-		return nil
-	}
-	return spec.Errors{{Path: "spec.network.maxRTT", Value: limit.String(), Message: fmt.Sprintf(
-		"the round trip between the sites %s (%s) and %s (%s) is %s (%s); want regions nearer to each other, or a limit of at least that",
-		a.site.Name, a.place, b.site.Name, b.place, worst, source)}}
 }
 
 // sizes are the problems of machine sizes that a site's cloud will not take, or that are no good for a role. The cloud's

@@ -204,6 +204,9 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		return s, err
 	}
 	s.graph.Notes = append(s.graph.Notes, notes...)
+	if !s.status.Initialized && !deleting {
+		s.graph.Notes = append(s.graph.Notes, oneSided(wanted)...)
+	}
 	return s, s.preflight(ctx)
 }
 

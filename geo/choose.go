@@ -28,6 +28,8 @@ type Ask struct {
 	Near *Point
 	// Exclude are regions that are not taken: "us-east-1" or "aws/us-east-1".
 	Exclude []string
+	// Limit leaves out what has a longer round trip between two regions; 0 for nothing.
+	Limit time.Duration
 	// OptIn allows regions that an account has to switch on first.
 	OptIn bool
 	// Price is what a region costs an hour for a slot, by its index; nil where prices are not asked for. Where known is false the
@@ -57,7 +59,7 @@ type Combination struct {
 	Why string
 }
 
-// Nowhere is the error of Choose where a slot has no region to take.
+// Nowhere is the error of Choose where a slot has no region to take, or, with a Slot of -1, where nothing is within the limit.
 type Nowhere struct {
 	Slot    int
 	Message string
@@ -79,7 +81,7 @@ func Choose(ask Ask) (best []Combination, exact bool, err error) {
 	}
 	s.walk(0, rank{})
 	if len(s.best) == 0 {
-		return nil, false, s.tooFew()
+		return nil, !s.gaveUp, s.tooFew()
 	}
 	for _, f := range s.best {
 		best = append(best, s.combination(f))
@@ -102,6 +104,9 @@ func (s *search) tooFew() error {
 		if same > len(s.cands[i]) {
 			return &Nowhere{i, fmt.Sprintf("%s has %s that may be taken, and %d are wanted", slot.Cloud, regionsOf(len(s.cands[i])), same)}
 		}
+	}
+	if s.ask.Limit > 0 {
+		return &Nowhere{-1, fmt.Sprintf("no regions of these clouds are within %s of each other", s.ask.Limit)}
 	}
 	return &Nowhere{0, "there are too few regions for that"}
 }
@@ -135,7 +140,7 @@ func (s *search) candidates(slot int) ([]int, error) {
 	for i, p := range s.t.places {
 		switch {
 		case p.Cloud != want.Cloud || p.Restricted:
-		case s.ask.Metro != "" && !slices.ContainsFunc(metro.Regions, func(q Place) bool { return q.Cloud == p.Cloud && q.ID == p.ID }):
+		case s.ask.Metro != "" && !metro.has(p):
 			left = cmp.Or(left, " in the metro "+s.ask.Metro)
 		case p.OptIn && !s.ask.OptIn:
 			left = " that needs no switching on"

@@ -1,6 +1,7 @@
 package geo
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -90,6 +91,10 @@ func TestChooseNothing(t *testing.T) {
 		if best, _, err := Choose(c.ask); err == nil || err.Error() != c.want {
 			t.Errorf("%+v: %v, %v; want %s", c.ask, best, err, c.want)
 		}
+	}
+	_, exact, err := Choose(Ask{Slots: slots("aws gcp azure digitalocean"), Limit: time.Millisecond})
+	if none, ok := errors.AsType[*Nowhere](err); !ok || none.Slot != -1 || !exact || err.Error() != "no regions of these clouds are within 1ms of each other" {
+		t.Errorf("within 1ms: %v", err)
 	}
 	if best, exact, err := Choose(Ask{}); len(best) > 0 || !exact || err != nil {
 		t.Errorf("nothing asked: %v, %v", best, err)
@@ -224,6 +229,9 @@ func randomAsk(r *rand.Rand) Ask {
 			ask.Exclude = append(ask.Exclude, p.Cloud+"/"+p.ID)
 		}
 	}
+	if r.IntN(4) == 0 {
+		ask.Limit = time.Duration(r.IntN(100_000)) * time.Microsecond
+	}
 	if r.IntN(3) == 0 {
 		ask.Near = &Point{"somewhere", r.Float64()*180 - 90, r.Float64()*360 - 180}
 	}
@@ -279,7 +287,9 @@ func tryAll(ask Ask) (best []Combination, ok bool) {
 			}
 			_, _, o.Worst = ask.WorstPair(o.Regions)
 			o.far = max(o.far, o.Worst.RTT)
-			all = append(all, o)
+			if ask.Limit == 0 || o.Worst.RTT <= ask.Limit {
+				all = append(all, o)
+			}
 			return
 		}
 		s := ask.Slots[slot]

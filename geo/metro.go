@@ -69,6 +69,16 @@ func (g Group) of(cloud string) (Place, bool) {
 	return Place{}, false
 }
 
+func (g Group) has(p Place) bool {
+	return slices.ContainsFunc(g.Regions, func(q Place) bool { return q.Cloud == p.Cloud && q.ID == p.ID })
+}
+
+// InGroup says whether a region is in a metro.
+func InGroup(metro string, p Place) bool {
+	g, _ := Metro(metro)
+	return g.has(p)
+}
+
 // MetroRegion returns the region that a cloud has in a metro; ok is false when the cloud isn't there or there is no such
 // metro.
 func MetroRegion(metro, cloud string) (p Place, ok bool) {
@@ -79,12 +89,38 @@ func MetroRegion(metro, cloud string) (p Place, ok bool) {
 // MetroOf returns the name of the metro that has all the given regions; empty where there is none.
 func MetroOf(places ...Place) string {
 	for _, g := range load().groups {
-		outside := func(p Place) bool {
-			return !slices.ContainsFunc(g.Regions, func(q Place) bool { return q.Cloud == p.Cloud && q.ID == p.ID })
-		}
+		outside := func(p Place) bool { return !g.has(p) }
 		if len(places) > 0 && !slices.ContainsFunc(places, outside) {
 			return g.Name
 		}
 	}
 	return ""
+}
+
+// InMetro gives each slot without a region one of a metro: of its cloud's regions there the first that has what the slot needs and no
+// other slot has got; where there is none, the first. Those that are given stay. A slot whose cloud isn't there gets a Place
+// without an ID.
+func InMetro(metro string, slots []Slot) []Place {
+	m, _ := Metro(metro)
+	out := make([]Place, len(slots))
+	for i, s := range slots {
+		if s.Region != "" {
+			out[i], _ = Region(s.Cloud, s.Region)
+		}
+	}
+	for i, s := range slots {
+		if s.Region != "" {
+			continue
+		}
+		out[i], _ = m.of(s.Cloud)
+		for _, p := range m.Regions {
+			used := slices.ContainsFunc(out[:i], func(q Place) bool { return q.Cloud == p.Cloud && q.ID == p.ID })
+			lacks := slices.ContainsFunc(s.Sizes, func(size string) bool { return !p.Has(size) })
+			if p.Cloud == s.Cloud && !used && !lacks {
+				out[i] = p
+				break
+			}
+		}
+	}
+	return out
 }

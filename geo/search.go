@@ -152,6 +152,9 @@ func (s *search) walk(level int, at rank) {
 		for _, other := range s.order[:level] {
 			next.worst = max(next.worst, s.matrix[p][s.chosen[other]])
 		}
+		if limit := s.ask.Limit; limit > 0 && int64(next.worst) > int64(limit/10_000) {
+			continue
+		}
 		next.far = max(next.far, next.worst)
 		c := s.prices[slot][p]
 		next.unknown, next.price = next.unknown+c.unknown, next.price+c.micro

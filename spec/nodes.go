@@ -146,6 +146,24 @@ func wantedNodes(c *Cluster) []Node {
 	return nodes
 }
 
+// Majority returns the site whose loss takes the majority of the control plane with it, with how many of its members stand
+// there; ok is false where there is none, or but one site.
+func Majority(c *Cluster) (site string, there int, ok bool) {
+	perSite := map[string]int{}
+	for _, n := range wantedNodes(c) {
+		if n.Role == RoleControlPlane {
+			perSite[n.Site]++
+		}
+	}
+	members := c.Spec.ControlPlane.Replicas
+	for name, n := range perSite {
+		if members-n < members/2+1 && len(c.Spec.Sites) > 1 {
+			return name, n, true
+		}
+	}
+	return "", 0, false
+}
+
 // numbers are those at the end of the names of the group's nodes: the lowest that aren't excluded.
 func (w Workers) numbers() []int {
 	excluded := make(map[int]bool, len(w.Exclude))

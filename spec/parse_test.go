@@ -192,7 +192,6 @@ func TestErrors(t *testing.T) {
 		{"labels", edit("team: data", "kubernetes.io/os: linux, a b: c, d: -e, example.com/f: g"), []string{
 			"labels[kubernetes.io/os]", "labels[a b]", `labels[d]: found "-e"`,
 		}},
-		{"region or metro", edit("metro: us-east", ""), []string{"line 11: spec.sites[0].region: missing; want"}},
 		{"account", edit(", account: my-aws", ""), []string{"line 11: spec.sites[0].account: missing"}},
 		{"same site", edit("name: gcp", "name: aws"), []string{`line 12: spec.sites[1].name: found "aws": spec.sites[0] has that name already`, `line 17: spec.workers[1].site: found "gcp": no site has that name; want one of aws`}},
 		{"same group", edit("name: batch", "name: web"), []string{`line 17: spec.workers[1].name: found "web": spec.workers[0] has`}},

@@ -65,7 +65,7 @@ type Network struct {
 type Site struct {
 	Name    string `json:"name,omitempty"`
 	Account string `json:"account,omitempty"`
-	// Region is empty until the engine has chosen it by the metro.
+	// Region is empty until the engine has chosen it, by the metro or by how near regions are to each other.
 	Region string `json:"region,omitempty"`
 	// Block holds the private addresses of the site's machines.
 	Block netip.Prefix `json:"block,omitzero"`

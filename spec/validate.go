@@ -73,9 +73,6 @@ func (v *validator) required() {
 		at := fmt.Sprintf("spec.sites[%d]", i)
 		need(at+".name", s.Name)
 		need(at+".account", s.Account)
-		if s.Region == "" && v.c.Spec.Metro == "" {
-			v.add(at+".region", "", "missing; want %s, or spec.metro for all sites", field("spec.sites[].region").Allowed)
-		}
 		if !s.Block.IsValid() {
 			v.add(at+".block", "", "missing, and no /16 of %s is free; want %s", siteRange, field("spec.sites[].block").Allowed)
 		}

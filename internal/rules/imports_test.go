@@ -49,7 +49,7 @@ var mayImport = []struct {
 	{"engine/enginetest", "kube node remote"},
 	{"agent", "mesh node"},
 	{"auth", "store"},
-	{"api", "auth cloud engine plan price spec store"},
+	{"api", "auth cloud engine geo plan price spec store"},
 	{"docs/accounts", ""},
 	{"web", "api auth cloud docs/accounts geo plan price sizes spec"},
 	{"web/webtest", everything},
