@@ -43,17 +43,21 @@ type Change struct {
 }
 
 func (s *Server) changes(api huma.API) {
-	get(api, "/clusters/{name}/changes", "List what was asked of a cluster, the oldest first", func(ctx context.Context, in *byName) (*list[Change], error) {
+	get(api, "/clusters/{name}/changes", "List what was asked of a cluster, the oldest first", func(ctx context.Context, in *pageByName) (*listed[Change], error) {
 		c, err := s.engine.Cluster(ctx, in.Name)
 		if err != nil {
 			return nil, err
 		}
-		all, err := s.engine.Store().ListChanges(ctx, c.UID)
-		var out []Change
-		for _, ch := range all {
-			out = append(out, changeOf(c, ch))
+		list, limit := "changes/"+c.UID, in.limit(usualPage)
+		after, err := parseIDCursor(list, in.Cursor)
+		if err != nil {
+			return nil, err
 		}
-		return listOf(out), err
+		all, err := s.engine.Store().ChangesAfter(ctx, c.UID, after, limit+1)
+		if err != nil {
+			return nil, err
+		}
+		return pageOf(list, limit, all, func(ch store.Change) string { return idKey(ch.ID) }, func(ch store.Change) (Change, error) { return changeOf(c, ch), nil })
 	})
 	get(api, "/changes/{id}", "Get a change", func(ctx context.Context, in *byID) (*accepted, error) {
 		c, err := s.engine.Change(ctx, in.ID)
@@ -104,7 +108,7 @@ func (c *Client) Change(ctx context.Context, id int64) (Change, error) {
 
 // Changes lists what was asked of a cluster, the oldest first.
 func (c *Client) Changes(ctx context.Context, name string) ([]Change, error) {
-	return fetchList[Change](ctx, c, cluster(name)+"/changes")
+	return fetchAll[Change](ctx, c, cluster(name)+"/changes")
 }
 
 // CancelChange takes a change back that is still queued.

@@ -248,7 +248,7 @@ func (c *Client) Apply(ctx context.Context, file []byte) (Change, error) {
 
 // Clusters lists clusters.
 func (c *Client) Clusters(ctx context.Context) ([]Cluster, error) {
-	return fetchList[Cluster](ctx, c, "/clusters")
+	return fetchAll[Cluster](ctx, c, "/clusters")
 }
 
 func cluster(name string) string { return "/clusters/" + url.PathEscape(name) }
@@ -260,7 +260,7 @@ func (c *Client) Cluster(ctx context.Context, name string) (Cluster, error) {
 
 // Nodes lists a cluster's nodes.
 func (c *Client) Nodes(ctx context.Context, name string) ([]Node, error) {
-	return fetchList[Node](ctx, c, cluster(name)+"/nodes")
+	return fetchAll[Node](ctx, c, cluster(name)+"/nodes")
 }
 
 // AddNodes makes a group of workers larger.
@@ -291,7 +291,7 @@ func (c *Client) Latency(ctx context.Context, name string) ([]Latency, error) {
 
 // Resources lists what a cluster has in its accounts.
 func (c *Client) Resources(ctx context.Context, name string) ([]Resource, error) {
-	return fetchList[Resource](ctx, c, cluster(name)+"/resources")
+	return fetchAll[Resource](ctx, c, cluster(name)+"/resources")
 }
 
 // Runs lists a cluster's last runs, the newest first: at most limit, 1 to 200.

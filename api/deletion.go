@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -84,13 +85,16 @@ func (s *Server) deletion(api huma.API) {
 		r, err := s.engine.Receipt(ctx, in.Name)
 		return &body[Receipt]{r}, err
 	})
-	get(api, "/receipts", "List the receipts of deleted clusters, the newest first", func(ctx context.Context, _ *struct{}) (*list[ReceiptLine], error) {
+	get(api, "/receipts", "List the receipts of deleted clusters, the newest first", func(ctx context.Context, in *Paged) (*listed[ReceiptLine], error) {
 		all, err := s.engine.Store().ListReceipts(ctx)
 		var out []ReceiptLine
 		for _, r := range all {
 			out = append(out, ReceiptLine{Cluster: r.Name, UID: r.Cluster, Closed: r.Closed, Summary: r.Summary})
 		}
-		return listOf(out), err
+		if err != nil {
+			return nil, err
+		}
+		return pageAfter("receipts", *in, usualPage, out, func(r ReceiptLine) string { return fmt.Sprintf("%019d/%s", math.MaxInt64-r.Closed.UnixMicro(), r.UID) })
 	})
 	get(api, "/receipt-key", "Get the public key that receipts are checked with", func(ctx context.Context, _ *struct{}) (*body[ReceiptKey], error) {
 		key, err := s.engine.ReceiptKey(ctx)
@@ -159,7 +163,7 @@ func (c *Client) Receipt(ctx context.Context, nameOrUID string) (Receipt, error)
 
 // Receipts lists the receipts of deleted clusters, the newest first.
 func (c *Client) Receipts(ctx context.Context) ([]ReceiptLine, error) {
-	return fetchList[ReceiptLine](ctx, c, "/receipts")
+	return fetchAll[ReceiptLine](ctx, c, "/receipts")
 }
 
 // ReceiptKey returns the public key that the engine's receipts are checked with.

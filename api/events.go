@@ -14,16 +14,17 @@ import (
 const lookAgain = time.Second
 
 type eventsIn struct {
-	Name  string `path:"name"`
-	Limit int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
-	Watch bool   `query:"watch" doc:"wait for events after a given one"`
-	After int64  `query:"after" minimum:"0" doc:"with watch: the id of the last event that is known"`
-	Wait  int    `query:"wait" minimum:"0" maximum:"60" doc:"with watch: seconds to wait while there are none"`
-	UID   string `query:"uid" doc:"the cluster's uid: finds it after its deletion too"`
+	Name   string `path:"name"`
+	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	Watch  bool   `query:"watch" doc:"wait for events after a given one"`
+	After  int64  `query:"after" minimum:"0" doc:"with watch: the id of the last event that is known"`
+	Wait   int    `query:"wait" minimum:"0" maximum:"60" doc:"with watch: seconds to wait while there are none"`
+	Cursor string `query:"cursor" maxLength:"500" doc:"the next of the page after this one in time: what was before it"`
+	UID    string `query:"uid" doc:"the cluster's uid: finds it after its deletion too"`
 }
 
 func (s *Server) events(api huma.API) {
-	get(api, "/clusters/{name}/events", "List events, the oldest first; or wait for new ones", func(ctx context.Context, in *eventsIn) (*list[Event], error) {
+	get(api, "/clusters/{name}/events", "List events, the oldest first; or wait for new ones", func(ctx context.Context, in *eventsIn) (*listed[Event], error) {
 		uid := in.UID
 		if uid == "" {
 			c, err := s.engine.Cluster(ctx, in.Name)
@@ -36,18 +37,35 @@ func (s *Server) events(api huma.API) {
 		} else if c.Name != in.Name {
 			return nil, &engine.Problem{Kind: engine.Missing, Message: "the cluster with the uid " + uid + " is not named " + in.Name}
 		}
-		var all []store.Event
-		var err error
 		if in.Watch {
-			all, err = s.newEvents(ctx, uid, in.After, in.Limit, time.Duration(in.Wait)*time.Second)
-		} else {
-			all, err = s.engine.Store().LastEvents(ctx, uid, in.Limit)
+			if in.Cursor != "" {
+				return nil, &engine.Problem{Kind: engine.BadInput, Field: "query.cursor", Message: "want none with watch: after says from where on"}
+			}
+			all, err := s.newEvents(ctx, uid, in.After, in.Limit, time.Duration(in.Wait)*time.Second)
+			if err != nil {
+				return nil, err
+			}
+			return pageOf("", len(all), all, nil, func(e store.Event) (Event, error) { return eventOf(e), nil })
 		}
-		var out []Event
-		for _, v := range all {
-			out = append(out, eventOf(v))
+		before, err := parseIDCursor("events/"+uid, in.Cursor)
+		if err != nil {
+			return nil, err
 		}
-		return listOf(out), err
+		all, err := s.engine.Store().EventsBefore(ctx, uid, before, in.Limit+1)
+		if err != nil {
+			return nil, err
+		}
+		// The page is the end of what is there; what is left of it is before it.
+		next := ""
+		if len(all) > in.Limit {
+			all = all[1:]
+			next = cursorOf("events/"+uid, idKey(all[0].ID))
+		}
+		out, err := pageOf("", len(all), all, nil, func(e store.Event) (Event, error) { return eventOf(e), nil })
+		if err == nil {
+			out.Body.Next = next
+		}
+		return out, err
 	})
 }
 

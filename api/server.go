@@ -93,9 +93,17 @@ func (s *Server) EndWaits() { s.end() }
 
 type body[T any] struct{ Body T }
 
+// list is all of something; one that grows comes in pages.
 type list[T any] struct {
 	Body struct {
 		Items []T `json:"items"`
+	}
+}
+
+type listed[T any] struct {
+	Body struct {
+		Items []T    `json:"items"`
+		Next  string `json:"next,omitempty" doc:"the cursor of the next page; missing at the end"`
 	}
 }
 
@@ -110,6 +118,11 @@ func listOf[T any](items []T) *list[T] {
 
 type byName struct {
 	Name string `path:"name"`
+}
+
+type pageByName struct {
+	Name string `path:"name"`
+	Paged
 }
 
 // get, post and remove register operations; errors of the engine become problems.
@@ -258,17 +271,17 @@ func (s *Server) clusters(api huma.API) {
 		c, err := s.engine.Apply(ctx, []byte(in.Body.Cluster), who(ctx))
 		return s.change(ctx, c, err)
 	})
-	get(api, "/clusters", "List clusters", func(ctx context.Context, _ *struct{}) (*list[Cluster], error) {
-		all, err := s.engine.Clusters(ctx)
-		var out []Cluster
-		for _, c := range all {
-			v, err := s.cluster(ctx, c, false)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v)
+	get(api, "/clusters", "List clusters, by name", func(ctx context.Context, in *Paged) (*listed[Cluster], error) {
+		after, err := parseCursor("clusters", in.Cursor)
+		if err != nil {
+			return nil, err
 		}
-		return listOf(out), err
+		limit := in.limit(usualPage)
+		all, err := s.engine.Store().ClustersAfter(ctx, after, limit+1)
+		if err != nil {
+			return nil, err
+		}
+		return pageOf("clusters", limit, all, func(c store.Cluster) string { return c.Name }, func(c store.Cluster) (Cluster, error) { return s.cluster(ctx, c, false) })
 	})
 	get(api, "/clusters/{name}", "Get a cluster", func(ctx context.Context, in *byName) (*tagged, error) {
 		c, err := s.engine.Cluster(ctx, in.Name)
@@ -374,12 +387,15 @@ type clusterStatus struct {
 }
 
 func (s *Server) nodes(api huma.API) {
-	get(api, "/clusters/{name}/nodes", "List nodes", func(ctx context.Context, in *byName) (*list[Node], error) {
+	get(api, "/clusters/{name}/nodes", "List nodes, by role and name", func(ctx context.Context, in *pageByName) (*listed[Node], error) {
 		costs, err := s.costsOf(ctx, in.Name)
 		if err != nil {
 			return nil, err
 		}
 		all, err := s.engine.Nodes(ctx, in.Name)
+		if err != nil {
+			return nil, err
+		}
 		var out []Node
 		for _, n := range all {
 			v := Node{Cost: costs.Nodes[n.Name], Name: n.Name, Role: n.Role, Group: n.Group, Site: n.Site, Region: n.Region, Zone: n.CloudZone, Type: n.Type, Status: n.Status, Version: n.Version, Address: n.Address.String(), Pods: n.Pods.String(), Machine: n.Machine, Created: n.Created}
@@ -400,7 +416,7 @@ func (s *Server) nodes(api huma.API) {
 			}
 			return out[i].Name < out[j].Name
 		})
-		return listOf(out), err
+		return pageAfter("nodes/"+in.Name, in.Paged, usualPage, out, func(n Node) string { return n.Role + "/" + n.Name })
 	})
 	post(api, "/clusters/{name}/nodes", "Add workers", http.StatusAccepted, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
@@ -455,37 +471,46 @@ func (s *Server) nodes(api huma.API) {
 }
 
 func (s *Server) runs(api huma.API) {
-	get(api, "/clusters/{name}/resources", "List what the cluster has in its accounts", func(ctx context.Context, in *byName) (*list[Resource], error) {
+	get(api, "/clusters/{name}/resources", "List what the cluster has in its accounts, by key", func(ctx context.Context, in *pageByName) (*listed[Resource], error) {
 		c, err := s.engine.Cluster(ctx, in.Name)
 		if err != nil {
 			return nil, err
 		}
-		all, err := s.engine.Store().ListResources(ctx, c.UID)
-		var out []Resource
-		for _, r := range all {
-			out = append(out, Resource{Key: r.Key, Kind: r.Kind, Site: r.Site, Region: r.Region, ID: r.ID, Made: r.Made})
+		list, limit := "resources/"+c.UID, in.limit(usualPage)
+		after, err := parseCursor(list, in.Cursor)
+		if err != nil {
+			return nil, err
 		}
-		return listOf(out), err
+		all, err := s.engine.Store().ResourcesAfter(ctx, c.UID, after, limit+1)
+		if err != nil {
+			return nil, err
+		}
+		return pageOf(list, limit, all, func(r store.Resource) string { return r.Key }, func(r store.Resource) (Resource, error) {
+			return Resource{Key: r.Key, Kind: r.Kind, Site: r.Site, Region: r.Region, ID: r.ID, Made: r.Made}, nil
+		})
 	})
 	get(api, "/clusters/{name}/runs", "List runs, the newest first", func(ctx context.Context, in *struct {
-		Name  string `path:"name"`
-		Limit int    `query:"limit" default:"20" minimum:"1" maximum:"200"`
-	}) (*list[Run], error) {
+		Name   string `path:"name"`
+		Limit  int    `query:"limit" default:"20" minimum:"1" maximum:"200"`
+		Cursor string `query:"cursor" maxLength:"500" doc:"the next of the page before"`
+	}) (*listed[Run], error) {
 		c, err := s.engine.Cluster(ctx, in.Name)
 		if err != nil {
 			return nil, err
 		}
-		all, err := s.engine.Store().ListRuns(ctx, c.UID, in.Limit)
-		var out []Run
-		for _, r := range all {
-			v, err := s.run(ctx, r.ID)
-			if err != nil {
-				return nil, err
-			}
-			v.Steps = nil
-			out = append(out, v)
+		before, err := parseIDCursor("runs/"+c.UID, in.Cursor)
+		if err != nil {
+			return nil, err
 		}
-		return listOf(out), err
+		all, err := s.engine.Store().RunsBefore(ctx, c.UID, before, in.Limit+1)
+		if err != nil {
+			return nil, err
+		}
+		return pageOf("runs/"+c.UID, in.Limit, all, func(r store.Run) string { return idKey(r.ID) }, func(r store.Run) (Run, error) {
+			v, err := s.run(ctx, r.ID)
+			v.Steps = nil
+			return v, err
+		})
 	})
 	get(api, "/runs/{id}", "Get a run with its steps", func(ctx context.Context, in *struct {
 		ID int64 `path:"id"`
