@@ -32,7 +32,7 @@ func (s *Server) backup(api huma.API) {
 				panic(http.ErrAbortHandler) // a client sees the answer end before its end, and what it has is no backup
 			}
 		}}, nil
-	})
+	}, answers(backupType, "A file of age; it is whole when the answer has its end", &huma.Schema{Type: huma.TypeString, Format: "binary"}))
 }
 
 // backupType is what a backup is to HTTP.

@@ -20,7 +20,7 @@ type Pause struct {
 
 // PauseAsked is what a pause is asked for with.
 type PauseAsked struct {
-	Reason string `json:"reason" doc:"why, for everybody to see" maxLength:"1000"`
+	Reason string `json:"reason" doc:"why, for everybody to see" maxLength:"1000" example:"moving the DNS zone"`
 }
 
 // Resumed is a cluster whose pause has ended.

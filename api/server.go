@@ -57,12 +57,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	s.pump = newPump(s)
 	s.ending, s.end = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
-	cfg := huma.DefaultConfig("Skyweld", "v1")
-	cfg.DocsPath = ""
-	cfg.SchemasPath = ""
-	cfg.CreateHooks = nil // no $schema in answers
-	cfg.Transformers = []huma.Transformer{words(cfg.Components.Schemas)}
-	api := humago.New(mux, cfg)
+	api := humago.New(mux, about())
 	api.UseMiddleware(s.audit, permit(api))
 	s.accounts(api)
 	s.clusters(api)
@@ -125,22 +120,27 @@ type pageByName struct {
 	Paged
 }
 
-// get, post and remove register operations; errors of the engine become problems.
-func get[I, O any](api huma.API, path, summary string, f func(context.Context, *I) (*O, error)) {
-	register(api, http.MethodGet, path, summary, http.StatusOK, f)
+// get, post and remove register operations; errors of the engine become problems. more adds to what the API's document says.
+func get[I, O any](api huma.API, path, summary string, f func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
+	register(api, http.MethodGet, path, summary, http.StatusOK, f, more...)
 }
 
-func post[I, O any](api huma.API, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
-	register(api, http.MethodPost, path, summary, status, f)
+func post[I, O any](api huma.API, path, summary string, status int, f func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
+	register(api, http.MethodPost, path, summary, status, f, more...)
 }
 
-func remove[I, O any](api huma.API, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
-	register(api, http.MethodDelete, path, summary, status, f)
+func remove[I, O any](api huma.API, path, summary string, status int, f func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
+	register(api, http.MethodDelete, path, summary, status, f, more...)
 }
 
-func register[I, O any](api huma.API, method, path, summary string, status int, f func(context.Context, *I) (*O, error)) {
+func register[I, O any](api huma.API, method, path, summary string, status int, f func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
 	id := strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path)
-	huma.Register(api, huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody, Extensions: map[string]any{roleExtension: roleFor(method, path)}},
+	op := huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody, Extensions: map[string]any{roleExtension: roleFor(method, path)}}
+	describe(&op)
+	for _, m := range more {
+		m(&op)
+	}
+	huma.Register(api, op,
 		func(ctx context.Context, in *I) (*O, error) {
 			n := noteOf(ctx)
 			n.begin(ctx, in)
@@ -422,7 +422,7 @@ func (s *Server) nodes(api huma.API) {
 		Name string `path:"name"`
 		Conditional
 		Body struct {
-			Group string `json:"group"`
+			Group string `json:"group" example:"web"`
 			Count int    `json:"count" minimum:"1" maximum:"100" default:"1"`
 		}
 	}) (*accepted, error) {

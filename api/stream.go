@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -108,7 +109,8 @@ func (s *Server) stream(api huma.API) {
 			h.Set("X-Accel-Buffering", "no") // a proxy in between must not hold messages back
 			r.serve(answer.Context(), w)
 		}}, nil
-	})
+	}, answers(streamType, "Server-sent events: the field event is the type of a message, data the message as JSON, id where the stream goes on after it. Every 15 seconds there is something.",
+		api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Message](), true, "")))
 }
 
 // streamType is what a stream is to HTTP.

@@ -23,8 +23,8 @@ type Account struct {
 
 // NewAccount is an account as it is added.
 type NewAccount struct {
-	Name     string            `json:"name" doc:"1 to 50 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"`
-	Provider string            `json:"provider"`
+	Name     string            `json:"name" doc:"1 to 50 of a-z, 0-9 and '-', beginning with a letter and not ending with '-'" example:"my-aws"`
+	Provider string            `json:"provider" example:"aws"`
 	Settings map[string]string `json:"settings,omitempty"`
 	Secrets  map[string]string `json:"secrets,omitempty"`
 	CA       string            `json:"ca,omitempty"`
@@ -43,7 +43,7 @@ type AccountUpdate struct {
 
 // File is a cluster file as it was written.
 type File struct {
-	Cluster string `json:"cluster" doc:"the cluster file, YAML or JSON" maxLength:"1048576"`
+	Cluster string `json:"cluster" doc:"the cluster file, YAML or JSON" maxLength:"1048576" example:"apiVersion: skyweld.dev/v1alpha1\nkind: Cluster\nmetadata: {name: demo}\nspec: {metro: us-east, sites: [{name: aws, account: my-aws}]}\n"`
 }
 
 // Plan is what would be done.
@@ -64,10 +64,10 @@ type Plan struct {
 type ChangeAsked struct {
 	Kind string `json:"kind" enum:"node-add,node-remove,reconcile,approve,delete"`
 	// Group and Count are a node-add's.
-	Group string `json:"group,omitempty"`
+	Group string `json:"group,omitempty" example:"web"`
 	Count int    `json:"count,omitempty" minimum:"0" maximum:"100"`
 	// Node is a node-remove's.
-	Node string `json:"node,omitempty"`
+	Node string `json:"node,omitempty" example:"demo-web-1"`
 	// Abandon are the sites that a delete gives up.
 	Abandon []string `json:"abandon,omitempty"`
 }
