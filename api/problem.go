@@ -20,6 +20,8 @@ import (
 // maxBody is the size of the largest request, in bytes: a cluster file as a JSON string may be twice as long as it is.
 const maxBody = 2 << 20
 
+var tooLarge = fmt.Sprintf("the request's body is too large; want at most %d bytes: a cluster file has at most %d", maxBody, spec.MaxFile)
+
 // Problem is an answer that says no (RFC 9457).
 type Problem struct {
 	// Type names the sort of problem; docs/api.md has them all.
@@ -116,6 +118,10 @@ func refuse(w http.ResponseWriter, status int, detail string) {
 // route answers paths and methods that no operation has with a problem, in place of the mux's plain text.
 func route(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > maxBody {
+			refuse(w, http.StatusRequestEntityTooLarge, tooLarge)
+			return
+		}
 		h, pattern := mux.Handler(r)
 		if pattern != "" {
 			mux.ServeHTTP(w, r)
@@ -168,7 +174,7 @@ func words(schemas huma.Registry) huma.Transformer {
 		case out.Detail == "request body is required":
 			out.Detail = "the request has no body; want JSON"
 		case strings.HasPrefix(out.Detail, "request body is too large"):
-			out.Detail = fmt.Sprintf("the request's body is too large; want at most %d bytes: a cluster file has at most %d", maxBody, spec.MaxFile)
+			out.Detail = tooLarge
 		}
 		out.Errors = nil
 		for _, e := range m.Errors {
