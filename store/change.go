@@ -225,7 +225,14 @@ func (s *Store) EndTry(ctx context.Context, fence Fence, failure string) ([]Chan
 			t.tellChange(fence.Cluster, c.ID)
 		}
 		out = changed
-		return err
+		if err != nil || failure != "" { // the next try comes by itself
+			return err
+		}
+		var waiting bool
+		if err := t.row("SELECT EXISTS (SELECT 1 FROM changes WHERE cluster = $1 AND state = $2)", fence.Cluster, string(Queued)).Scan(&waiting); err != nil || !waiting {
+			return err
+		}
+		return t.wake(fence.Cluster)
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
@@ -130,6 +131,19 @@ func testTakeChanges(t *testing.T, d Database) {
 	}
 	if tried = get[[]store.Change](t)(s.EndTry(ctx, fence, "")); len(tried) != 0 {
 		t.Errorf("ended twice: %+v", tried)
+	}
+	// What waits for the next run is due when this one has ended well, though nobody asks for anything more.
+	must(t, s.Release(ctx, fence, -time.Minute))
+	for _, end := range []string{"", "the cloud is away"} {
+		next := get[*store.Claim](t)(s.ClaimAsked(ctx, "engine-1", ttl)) // it has seen all that was asked
+		if next == nil {
+			t.Fatal("a change waits, and nobody does anything about it")
+		}
+		get[[]store.Change](t)(s.EndTry(ctx, next.Fence, end))
+		must(t, s.Release(ctx, next.Fence, time.Hour))
+	}
+	if next := get[*store.Claim](t)(s.ClaimAsked(ctx, "engine-1", ttl)); next != nil {
+		t.Error("a run that failed isn't followed by its pause")
 	}
 }
 
