@@ -53,6 +53,7 @@ func New(t *testing.T, prefix string) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := &World{T: t, Dir: dir, Bin: filepath.Join(dir, "skyweld")}
 	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", w.Bin, "./cmd/skyweld")
 	build.Dir = root
@@ -80,7 +81,6 @@ func New(t *testing.T, prefix string) *World {
 			_, _ = w.Try("lab", "stop", "--purge")
 		}
 		_ = w.Log.Close()
-		_ = os.RemoveAll(dir)
 	})
 	return w
 }
