@@ -165,7 +165,7 @@ func addAccount(a *call) (string, error) {
 		return "", err
 	}
 	given := enteredAccount(id, a.input.values)
-	if _, err := a.api.AddAccount(a.ctx(), given); err != nil {
+	if _, err := a.keyed().AddAccount(a.ctx(), given); err != nil {
 		return "", accountProblem(id, err)
 	}
 	return accountPath(given.Name, "check"), nil // which says what it may do and what it lacks
@@ -202,7 +202,7 @@ func updateAccount(a *call) (string, error) {
 			}
 		}
 	}
-	_, err = a.api.UpdateAccount(a.ctx(), acc.Name, api.AccountUpdate{Provider: acc.Provider, Settings: given.Settings, Secrets: given.Secrets, CA: given.CA, Proxy: given.Proxy})
+	_, err = a.keyed().UpdateAccount(a.ctx(), acc.Name, api.AccountUpdate{Provider: acc.Provider, Settings: given.Settings, Secrets: given.Secrets, CA: given.CA, Proxy: given.Proxy})
 	if err != nil {
 		return "", accountProblem(acc.Provider, err)
 	}

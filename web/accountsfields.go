@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -167,8 +168,13 @@ var aboutField = regexp.MustCompile(`^(?:account \S+: )?(?:the (?:setting|secret
 
 // accountProblem puts a problem of an account beside the field that its words begin with.
 func accountProblem(id string, err error) error {
-	p, ok := err.(*api.Problem)
-	if !ok || len(p.Errors) > 0 || p.Status != http.StatusUnprocessableEntity && p.Status != http.StatusConflict {
+	p, ok := errors.AsType[*api.Problem](err)
+	if ok && len(p.Errors) > 0 {
+		out := *p
+		out.Detail = "Something is wrong" // what is said beside the field
+		return &out
+	}
+	if !ok || p.Status != http.StatusUnprocessableEntity && p.Status != http.StatusConflict {
 		return err
 	}
 	at := ""

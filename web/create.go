@@ -174,6 +174,9 @@ func create(a *call) (string, error) {
 // reviewedField carries the file that was reviewed: with all addresses, so that they are those that were shown.
 const reviewedField = "reviewed"
 
+// keyed is the API for what a form asks for: sent twice, it is done once.
+func (a *call) keyed() *api.Client { return a.api.WithKey(a.input.values.Get(onceField)) }
+
 // isNew is the problem of a name that a cluster has already: applying the file would change that one.
 func (a *call) isNew(name string) error {
 	if name == "" {
@@ -182,13 +185,17 @@ func (a *call) isNew(name string) error {
 	_, err := a.api.Cluster(a.ctx(), name)
 	switch {
 	case err == nil:
-		p := &api.Problem{Status: http.StatusConflict, Detail: "There is such a cluster already"}
-		fieldProblem(p, "metadata.name", fmt.Sprintf("a cluster named %s is there already; want another name", name))
-		return p
+		return takenName()
 	case statusOf(err) == http.StatusNotFound:
 		return nil
 	}
 	return err
+}
+
+func takenName() error {
+	p := &api.Problem{Status: http.StatusConflict, Detail: "There is such a cluster already"}
+	fieldProblem(p, "metadata.name", "a cluster of this name is there already; want another name")
+	return p
 }
 
 // make asks for the cluster that was reviewed.
@@ -198,10 +205,7 @@ func (a *call) make(f clusterForm) (string, error) {
 	if c == nil || len(errs) > 0 || c.Metadata.Name != f.name {
 		file = f.file() // it was never reviewed, or tampered with
 	}
-	if err := a.isNew(f.name); err != nil {
-		return "", err
-	}
-	ch, err := a.api.Apply(a.ctx(), file)
+	ch, err := a.keyed().IfNew().Apply(a.ctx(), file)
 	if err != nil {
 		return "", err
 	}

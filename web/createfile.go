@@ -195,6 +195,9 @@ func (f *clusterForm) beside(err error) error {
 	if !ok {
 		return err
 	}
+	if p.Status == http.StatusPreconditionFailed { // it was made since it was reviewed
+		return takenName()
+	}
 	out := *p
 	out.Errors = nil
 	for _, e := range p.Errors {
