@@ -284,26 +284,35 @@ func providerOf(account string, accounts []api.Account) string {
 // whereOf says which region a row of the sites is in, empty where that isn't known.
 func (c creation) whereOf(row int) string {
 	s := c.form.sites[row]
-	id := providerOf(s.account, c.accounts)
-	p, ok := geo.Region(id, s.region)
-	if s.region == "" {
-		p, ok = geo.MetroRegion(c.form.metro, id)
+	var slots []geo.Slot
+	at := -1
+	for _, i := range c.form.ticked() {
+		if i == row {
+			at = len(slots)
+		}
+		slots = append(slots, geo.Slot{Cloud: providerOf(c.form.sites[i].account, c.accounts), Region: c.form.sites[i].region, Sizes: c.form.sizesAt(i)})
+	}
+	p := geo.Place{}
+	if at >= 0 {
+		p = geo.InMetro(c.form.metro, slots)[at]
 	}
 	switch {
-	case ok:
+	case p.ID != "":
 		return p.ID + ", " + p.City
 	case s.region != "":
 		return s.region
-	case id != "" && c.form.metro != "":
+	case at < 0 || slots[at].Cloud == "":
+		return ""
+	case c.form.metro != "":
 		return "no region there"
 	}
-	return ""
+	return "chosen at the review"
 }
 
 // regionOptions are the regions of a row's cloud.
 func (c creation) regionOptions(row int) []option {
 	s := c.form.sites[row]
-	out := []option{{"", "By the place"}}
+	out := []option{{"", "By the place above"}}
 	id := providerOf(s.account, c.accounts)
 	for _, p := range geo.Regions(id) {
 		out = append(out, option{p.ID, p.ID + " · " + p.City})

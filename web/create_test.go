@@ -134,7 +134,6 @@ func TestNewClusterWrong(t *testing.T) {
 		{"metadata.name", strings.Repeat("x", 10_000), "", "want 2 to 50"},
 		{"spec.metro", "atlantis", "", "no such metro"},
 		{"spec.metro", "us-ohio", "", "no region there"},
-		{"spec.metro", "", "spec.sites[0].region", "missing"},
 		{"spec.sites[1].region", "mars-1", "", "no such region"},
 		{"spec.sites[0].region", "eu-central-1", "spec.network.maxRTT", "round trip"},
 		{"spec.controlPlane.replicas", "two", "", "want"},

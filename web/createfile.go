@@ -41,7 +41,7 @@ func formOf(c *spec.Cluster, accounts []api.Account) (f clusterForm, left []stri
 			left = append(left, fmt.Sprintf("spec.controlPlane.sites[%d]: %s", i, name))
 		}
 	}
-	if len(f.control) == 0 {
+	if f.named = slices.Equal(f.control, f.ticked()); len(f.control) == 0 {
 		f.control = f.ticked()
 	}
 	for i, w := range s.Workers {
@@ -227,4 +227,18 @@ func (f *clusterForm) beside(err error) error {
 		out.Detail = "Something has to be mended first"
 	}
 	return &out
+}
+
+// sizesAt are the sizes that a row of the sites must have.
+func (f *clusterForm) sizesAt(row int) []string {
+	var out []string
+	if f.machineType == "" && slices.Contains(f.control, row) {
+		out = append(out, f.size)
+	}
+	for _, g := range f.workers {
+		if g.machineType == "" && g.site == row {
+			out = append(out, g.size)
+		}
+	}
+	return out
 }

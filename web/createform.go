@@ -19,8 +19,10 @@ import (
 type clusterForm struct {
 	name, version, metro string
 	sites                []siteRow
-	// control are the rows of the sites that control-plane nodes are dealt to, in order.
+	// control are the rows of the sites that control-plane nodes are dealt to, in order. Where it is all of them, the file
+	// leaves open where the nodes stand, unless named is set.
 	control                              []int
+	named                                bool
 	replicas                             string
 	size, machineType                    string
 	workers                              []groupRow
@@ -54,6 +56,7 @@ const mostRows = 120
 // The names of fields that aren't those of a file's.
 const (
 	machineTypeField = "spec.controlPlane.type"
+	namedField       = "spec.controlPlane.named"
 	shownField       = "shown" // the rows of sites that were ticked when the form was made
 	doField          = "do"    // which button was pressed
 )
@@ -90,7 +93,7 @@ func readForm(values url.Values) clusterForm {
 	for i := 0; i < mostRows && values.Has(siteField(i, "account")); i++ {
 		f.sites = append(f.sites, siteRow{on: get(siteField(i, "on")) != "", account: get(siteField(i, "account")), name: get(siteField(i, "name")), region: get(siteField(i, "region")), block: get(siteField(i, "block"))})
 	}
-	f.control = f.rows(values["spec.controlPlane.sites"])
+	f.control, f.named = f.rows(values["spec.controlPlane.sites"]), get(namedField) != ""
 	var keys []int
 	for name := range values {
 		if m := groupKey.FindStringSubmatch(name); m != nil {
@@ -207,6 +210,9 @@ func (f *clusterForm) values() url.Values {
 	for _, i := range f.control {
 		out.Add("spec.controlPlane.sites", strconv.Itoa(i))
 	}
+	if f.named {
+		out.Set(namedField, "1")
+	}
 	for _, g := range f.workers {
 		site := ""
 		if g.site >= 0 {
@@ -267,9 +273,9 @@ func (f *clusterForm) ticked() []int {
 	return out
 }
 
-// controlNames are the sites of the control plane, none where it is all in their order.
+// controlNames are the sites of the control plane, none where they are left open.
 func (f *clusterForm) controlNames() []string {
-	if slices.Equal(f.control, f.ticked()) {
+	if !f.named && slices.Equal(f.control, f.ticked()) {
 		return nil
 	}
 	var out []string

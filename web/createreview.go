@@ -96,35 +96,32 @@ const siteZones = 3
 func warningsOf(c *spec.Cluster, cost price.Estimate) []string {
 	var out []string
 	cp := c.Spec.ControlPlane
-	members := map[string]int{}
-	for i := range cp.Replicas {
-		if len(cp.Sites) > 0 {
-			members[cp.Sites[i%len(cp.Sites)]]++
-		}
-	}
 	workers := 0
 	for _, w := range c.Spec.Workers {
 		workers += w.Nodes()
 	}
-	switch {
-	case cp.Replicas == 1:
+	if cp.Replicas == 1 {
 		out = append(out, "The control plane is one node. While it is away, what runs goes on, but nothing can be changed; if its disk is lost, so is what happened since the last hourly snapshot.")
-	default:
-		for _, site := range cp.Sites {
-			if left := cp.Replicas - members[site]; left < cp.Replicas/2+1 && members[site] > 0 {
-				why := "a third site would change that"
-				if len(c.Spec.Sites) > 2 {
-					why = "more sites for the control plane would change that"
-				}
-				out = append(out, fmt.Sprintf("If the site %s is lost, the Kubernetes API is too: %d of %d control-plane nodes are there, and the others are no majority. What runs at other sites goes on; %s.", site, members[site], cp.Replicas, why))
-			}
-		}
 	}
 	if workers == 0 {
 		out = append(out, "There are no workers: nothing that you deploy has a place to run. Workers can be added later.")
 	}
 	if n := cost.Total.Unknown; n > 0 {
 		out = append(out, fmt.Sprintf("No price is known of %s: more is paid than the sum says.", counted(n, "item")))
+	}
+	return out
+}
+
+// unasked are the plan's notes of what could not be found out from accounts.
+func (r review) unasked() bool {
+	return slices.ContainsFunc(r.plan.Notes, func(n string) bool { return strings.HasPrefix(n, "account ") || strings.HasPrefix(n, "what account ") })
+}
+
+// worries are all that somebody may want to think about once more.
+func (r review) worries() []string {
+	out := slices.Clone(r.warnings)
+	for _, n := range r.plan.Notes {
+		out = append(out, sentence(n)+".")
 	}
 	return out
 }
