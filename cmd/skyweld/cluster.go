@@ -158,7 +158,7 @@ func applyCommand(s *settings) *cobra.Command {
 	f := &changing{}
 	c := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make or change a cluster as a file says", Args: args(),
-		SuggestFor: []string{"create", "up", "update", "edit"},
+		SuggestFor: []string{"up", "update", "edit"},
 		Long: `Make a cluster as a file says, or change the one of that name to it. The whole file is checked first; what is wrong with it is said at once, and then nothing is made. 'skyweld explain --example' prints a file to begin with.
 
 Without --wait it returns as soon as the engine has taken the file on. With --wait it shows every step and returns when all is done or something has failed; Ctrl-C ends the waiting, not the work. The engine tries again by itself what failed. While a run is under way the file is queued, and taken on right after it: 'skyweld get changes' shows that, 'skyweld cancel' takes it back.

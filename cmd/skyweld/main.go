@@ -197,7 +197,7 @@ An engine does the work ('skyweld serve', which keeps running); all other comman
 			root.AddCommand(c)
 		}
 	}
-	add(groupClusters, explainCommand(s), planCommand(s), applyCommand(s), nodeCommand(s), reconcileCommand(s), deleteCommand(s), waitCommand(s), cancelCommand(s))
+	add(groupClusters, createCommand(s), explainCommand(s), planCommand(s), applyCommand(s), nodeCommand(s), reconcileCommand(s), deleteCommand(s), waitCommand(s), cancelCommand(s))
 	add(groupLooking, getCommand(s), kubeconfigCommand(s), sshCommand(s), latencyCommand(s), regionsCommand(s), receiptCommand(s))
 	add(groupParts, accountCommand(s), inventoryCommand(s), sweepCommand(s), serveCommand(s), openCommand(s), userCommand(s), tokenCommand(s), auditCommand(s), backupCommand(s), restoreCommand(s), labCommand())
 	add(groupOther, completionCommand(), versionCommand(s))
