@@ -260,7 +260,7 @@ func TestCreateByForms(t *testing.T) {
 	x.expect("Name")
 	for _, step := range []struct{ keys, want string }{
 		{"\r", "Name: demo"},
-		{" ", "•"}, {"\x1b[B", "my-gcp"}, {" ", "•"}, {"\r", "Accounts: my-aws, my-gcp"},
+		{"\x01", "[•] my-gcp"}, {"\r", "Accounts: my-aws, my-gcp"}, // control and A marks all
 		{"\r", "Place: us-east"},
 		{"\r", "Nodes of the control plane: 3"}, {"\r", "Size of each: medium"},
 		{"\x7f2\r", "Workers at site aws: 2"}, {"\r", "Size of the workers at aws: small"},
