@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"strconv"
@@ -122,8 +123,17 @@ func (s *Service) handOver(w http.ResponseWriter, r *http.Request, secret string
 	http.SetCookie(w, sessionCookie(r, secret, int(sessionLife/time.Second)))
 }
 
+// overTLS says whether a browser speaks TLS: to this engine, or to a proxy on its machine.
+func overTLS(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	a, err := netip.ParseAddr(Address(r.RemoteAddr))
+	return err == nil && a.IsLoopback() && r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
 func sessionCookie(r *http.Request, value string, age int) *http.Cookie {
-	return &http.Cookie{Name: SessionCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil}
+	return &http.Cookie{Name: SessionCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(r)}
 }
 
 func (s *Service) postLogout(w http.ResponseWriter, r *http.Request) {

@@ -116,6 +116,27 @@ func TestSignIn(t *testing.T) {
 	})
 }
 
+func TestOverTLS(t *testing.T) {
+	for _, tt := range []struct {
+		target, peer, proto string
+		want                bool
+	}{
+		{"https://engine.example/", "192.0.2.1:1", "", true},
+		{"http://127.0.0.1:1/", "127.0.0.1:1", "", false},
+		{"http://engine.example/", "127.0.0.1:1", "https", true},
+		{"http://engine.example/", "[::1]:1", "https", true},
+		{"http://engine.example/", "127.0.0.1:1", "http", false},
+		{"http://engine.example/", "192.0.2.1:1", "https", false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, tt.target, nil)
+		r.RemoteAddr = tt.peer
+		r.Header.Set("X-Forwarded-Proto", tt.proto)
+		if got := overTLS(r); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}
+
 func TestWelcome(t *testing.T) {
 	withService(t, func(t *testing.T, s *Service, st *store.Store) {
 		b := newBrowser(t, s)

@@ -74,7 +74,7 @@ func (o *OIDC) connect(ctx context.Context) (*oidc.Provider, error) {
 // config is what the server is asked with, by an engine that the browser calls by a host.
 func (o *OIDC) config(p *oidc.Provider, r *http.Request) *oauth2.Config {
 	back := url.URL{Scheme: "http", Host: r.Host, Path: callbackPath}
-	if r.TLS != nil {
+	if overTLS(r) {
 		back.Scheme = "https"
 	}
 	scopes := o.Scopes
@@ -98,7 +98,7 @@ func (p pending) cookie(r *http.Request) *http.Cookie {
 	if err != nil {
 		panic("auth: strings that aren't JSON: " + err.Error())
 	}
-	return &http.Cookie{Name: oidcCookie, Value: base64.RawURLEncoding.EncodeToString(data), Path: oidcPath, MaxAge: int(oidcPatience / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil}
+	return &http.Cookie{Name: oidcCookie, Value: base64.RawURLEncoding.EncodeToString(data), Path: oidcPath, MaxAge: int(oidcPatience / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(r)}
 }
 
 // pendingOf reads a sign-in from its cookie. Whoever has the browser could have written it: that it fits the server's answer
@@ -147,7 +147,7 @@ func (s *Service) getCallback(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		begun, err = pendingOf(c.Value, time.Now())
 	}
-	http.SetCookie(w, &http.Cookie{Name: oidcCookie, Path: oidcPath, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil})
+	http.SetCookie(w, &http.Cookie{Name: oidcCookie, Path: oidcPath, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: overTLS(r)})
 	if err == nil && s.oidc == nil {
 		err = errors.New("there is no OpenID Connect server")
 	}
