@@ -213,18 +213,3 @@ func (a Ask) TripIn(x, y Place) Trip {
 	}
 	return Between(x, y)
 }
-
-// WorstPair is the pair of places with the longest round trip; nothing where there are fewer than two.
-func (a Ask) WorstPair(places []Place) (i, j int, worst Trip) {
-	for y := range places {
-		for x := range y {
-			if t := a.TripIn(places[x], places[y]); t.RTT > worst.RTT {
-				i, j, worst = x, y, t
-			}
-		}
-	}
-	return i, j, worst
-}
-
-// Limit is what a round trip may take where nothing else is said.
-const Limit = 10 * time.Millisecond

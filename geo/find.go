@@ -22,19 +22,30 @@ func (p Point) place() Place { return Place{City: p.Name, Lat: p.Lat, Lon: p.Lon
 // To is how long a round trip from there to a region takes by the distance. It is measured for no place that is no region.
 func (p Point) To(region Place) Trip { return load().fit.trip(Distance(p.place(), region)) }
 
-type city struct {
-	Point
-	names []string // as they are looked up
-}
-
-func readCities() []city {
-	var out []city
-	for _, r := range records(citiesCSV)[1:] {
-		c := city{Point: Point{Name: r[0], Lat: number(r[2]), Lon: number(r[3])}, names: []string{folded(r[0])}}
-		if r[4] != "" {
-			c.names = append(c.names, folded(r[4]))
+// readNames are all names that places are found by; of two places of one name the more particular one comes first: a metro, a
+// region, a city that is listed by itself, a region's city.
+func (t *catalogue) readNames() map[string]Point {
+	out := map[string]Point{}
+	add := func(p Point, names ...string) {
+		for _, n := range names {
+			if _, taken := out[n]; !taken && n != "" {
+				out[n] = p
+			}
 		}
-		out = append(out, c)
+	}
+	for _, g := range t.groups {
+		add(Point{g.Name, g.Regions[0].Lat, g.Regions[0].Lon}, folded(g.Name), folded(g.Title))
+	}
+	for _, p := range t.places {
+		add(Point{p.ID, p.Lat, p.Lon}, p.ID, p.Cloud+"/"+p.ID)
+	}
+	for _, r := range records(citiesCSV)[1:] {
+		p := Point{r[0], number(r[2]), number(r[3])}
+		t.cities = append(t.cities, p)
+		add(p, folded(r[0]), folded(r[4]))
+	}
+	for _, p := range t.places {
+		add(Point{p.City, p.Lat, p.Lon}, folded(p.City))
 	}
 	return out
 }
@@ -50,27 +61,12 @@ func Find(text string) (Point, error) {
 	if strings.ContainsFunc(text[:1], func(r rune) bool { return unicode.IsDigit(r) || strings.ContainsRune("+-.", r) }) {
 		return coordinates(text)
 	}
-	name := folded(text)
 	t := load()
-	for _, g := range t.groups {
-		if folded(g.Name) == name || folded(g.Title) == name {
-			return Point{g.Name, g.Regions[0].Lat, g.Regions[0].Lon}, nil
-		}
+	if p, ok := t.named[strings.ToLower(text)]; ok {
+		return p, nil
 	}
-	for _, p := range t.places {
-		if p.ID == strings.ToLower(text) || p.Cloud+"/"+p.ID == strings.ToLower(text) {
-			return Point{p.ID, p.Lat, p.Lon}, nil
-		}
-	}
-	for _, c := range t.cities {
-		if slices.Contains(c.names, name) {
-			return c.Point, nil
-		}
-	}
-	for _, p := range t.places {
-		if folded(p.City) == name {
-			return Point{p.City, p.Lat, p.Lon}, nil
-		}
+	if p, ok := t.named[folded(text)]; ok {
+		return p, nil
 	}
 	return Point{}, fmt.Errorf("no place of that name is known: want %s", placesAre)
 }

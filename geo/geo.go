@@ -72,7 +72,8 @@ type catalogue struct {
 	places []Place // by cloud and id
 	byID   map[key]int
 	groups []Group
-	cities []city
+	cities []Point
+	named  map[string]Point
 	fit    Estimator
 	// trips are between places by their indices.
 	trips [][]Trip
@@ -98,7 +99,8 @@ var load = sync.OnceValue(func() *catalogue {
 	}
 	t.fit = readFit()
 	t.trips = t.readTrips()
-	t.groups, t.cities = t.readGroups(), readCities()
+	t.groups = t.readGroups()
+	t.named = t.readNames()
 	return t
 })
 

@@ -15,7 +15,7 @@ const exampleFile = `apiVersion: skyweld.dev/v1alpha1
 kind: Cluster
 metadata: {name: demo}
 spec:
-  metro: us-east      # gives each site its region; or give each its own
+  metro: us-east      # gives each site its region; without it the nearest are chosen
   sites:
     - {name: aws, account: my-aws}
     - {name: gcp, account: my-gcp}
