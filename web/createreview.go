@@ -121,7 +121,7 @@ func (r review) unasked() bool {
 func (r review) worries() []string {
 	out := slices.Clone(r.warnings)
 	for _, n := range r.plan.Notes {
-		out = append(out, sentence(n)+".")
+		out = append(out, strings.TrimSuffix(sentence(n), ".")+".")
 	}
 	return out
 }
