@@ -263,6 +263,11 @@ func (c *Client) Nodes(ctx context.Context, name string) ([]Node, error) {
 	return fetchAll[Node](ctx, c, cluster(name)+"/nodes")
 }
 
+// SeenNodes lists a cluster's nodes as they were seen last; it doesn't wait for Kubernetes.
+func (c *Client) SeenNodes(ctx context.Context, name string) ([]Node, error) {
+	return fetchAll[Node](ctx, c, cluster(name)+"/nodes?seen=true")
+}
+
 // AddNodes makes a group of workers larger.
 func (c *Client) AddNodes(ctx context.Context, name, group string, count int) (Change, error) {
 	var ch Change

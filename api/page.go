@@ -123,7 +123,7 @@ type Page[T any] struct {
 
 func fetchPage[T any](ctx context.Context, c *Client, path string, q PageQuery) (Page[T], error) {
 	if v := q.query().Encode(); v != "" {
-		path += "?" + v
+		path += map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + v
 	}
 	return fetch[Page[T]](ctx, c, path)
 }

@@ -277,11 +277,11 @@ func (s *Server) clusters(api huma.API) {
 			return nil, err
 		}
 		limit := in.limit(usualPage)
-		all, err := s.engine.Store().ClustersAfter(ctx, after, limit+1)
+		all, err := s.engine.Glances(ctx, after, limit+1)
 		if err != nil {
 			return nil, err
 		}
-		return pageOf("clusters", limit, all, func(c store.Cluster) string { return c.Name }, func(c store.Cluster) (Cluster, error) { return s.cluster(ctx, c, false) })
+		return pageOf("clusters", limit, all, func(g engine.Glance) string { return g.Name }, func(g engine.Glance) (Cluster, error) { return glanceOf(g), nil })
 	})
 	get(api, "/clusters/{name}", "Get a cluster", func(ctx context.Context, in *byName) (*tagged, error) {
 		c, err := s.engine.Cluster(ctx, in.Name)
@@ -328,22 +328,8 @@ func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Clus
 	if err != nil {
 		return Cluster{}, err
 	}
-	v := Cluster{
-		Name: c.Name, UID: c.UID, Phase: string(phase), Generation: c.Generation, Version: c.Spec.Spec.KubernetesVersion, Created: c.Created, ETag: etag(version),
-		Conditions: conditions, Paused: pauseOf(c.Paused),
-	}
-	if c.Paused == nil || !c.DeleteRequested.IsZero() {
-		v.NextRun = c.NextRun
-	}
-	for _, site := range c.Spec.Spec.Sites {
-		v.Sites = append(v.Sites, site.Name+" ("+site.Region+")")
-	}
-	for _, ch := range slices.Concat(asked.Applying, asked.Waiting) {
-		one := changeOf(c, ch)
-		one.Held = "" // Paused says it
-		v.PendingChanges = append(v.PendingChanges, one)
-	}
-	nodes, err := s.engine.Nodes(ctx, c.Name)
+	v := clusterOf(c, version, phase, conditions, slices.Concat(asked.Applying, asked.Waiting))
+	nodes, err := s.engine.SeenNodes(ctx, c)
 	if err != nil {
 		return v, err
 	}
@@ -376,6 +362,38 @@ func (s *Server) cluster(ctx context.Context, c store.Cluster, whole bool) (Clus
 	return v, err
 }
 
+// glanceOf is a cluster as a list shows it.
+func glanceOf(g engine.Glance) Cluster {
+	v := clusterOf(g.Cluster, g.Version, g.Seen, g.Says, g.Pending)
+	v.Nodes, v.Ready, v.Cost = g.Members, g.Ready, g.Cost
+	if g.Last != nil {
+		last := runOf(*g.Last, nil, g.Name)
+		last.Total, last.Done = g.Total, g.Done
+		v.LastRun = &last
+	}
+	return v
+}
+
+// clusterOf is a cluster as it is shown, but for what its nodes say and cost.
+func clusterOf(c store.Cluster, version store.Version, phase store.Phase, conditions []store.Condition, pending []store.Change) Cluster {
+	v := Cluster{
+		Name: c.Name, UID: c.UID, Phase: string(phase), Generation: c.Generation, Version: c.Spec.Spec.KubernetesVersion, Created: c.Created, ETag: etag(version),
+		Conditions: conditions, Paused: pauseOf(c.Paused),
+	}
+	if c.Paused == nil || !c.DeleteRequested.IsZero() {
+		v.NextRun = c.NextRun
+	}
+	for _, site := range c.Spec.Spec.Sites {
+		v.Sites = append(v.Sites, site.Name+" ("+site.Region+")")
+	}
+	for _, ch := range pending {
+		one := changeOf(c, ch)
+		one.Held = "" // Paused says it
+		v.PendingChanges = append(v.PendingChanges, one)
+	}
+	return v
+}
+
 // clusterStatus is the status in a cluster's file. The file is the spec in force: what is asked for beyond it is pending.
 type clusterStatus struct {
 	Phase          string      `json:"phase"`
@@ -387,12 +405,15 @@ type clusterStatus struct {
 }
 
 func (s *Server) nodes(api huma.API) {
-	get(api, "/clusters/{name}/nodes", "List nodes, by role and name", func(ctx context.Context, in *pageByName) (*listed[Node], error) {
+	get(api, "/clusters/{name}/nodes", "List nodes, by role and name", func(ctx context.Context, in *struct {
+		pageByName
+		Seen bool `query:"seen" doc:"as they were seen last, at most some seconds ago, without waiting for Kubernetes"`
+	}) (*listed[Node], error) {
 		costs, err := s.costsOf(ctx, in.Name)
 		if err != nil {
 			return nil, err
 		}
-		all, err := s.engine.Nodes(ctx, in.Name)
+		all, err := s.nodesOf(ctx, in.Name, in.Seen)
 		if err != nil {
 			return nil, err
 		}
@@ -470,6 +491,17 @@ func (s *Server) nodes(api huma.API) {
 	})
 }
 
+func (s *Server) nodesOf(ctx context.Context, name string, seen bool) ([]engine.NodeStatus, error) {
+	if !seen {
+		return s.engine.Nodes(ctx, name)
+	}
+	c, err := s.engine.Cluster(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.engine.SeenNodes(ctx, c)
+}
+
 func (s *Server) runs(api huma.API) {
 	get(api, "/clusters/{name}/resources", "List what the cluster has in its accounts, by key", func(ctx context.Context, in *pageByName) (*listed[Resource], error) {
 		c, err := s.engine.Cluster(ctx, in.Name)
@@ -506,10 +538,14 @@ func (s *Server) runs(api huma.API) {
 		if err != nil {
 			return nil, err
 		}
+		steps, err := s.engine.Store().CountSteps(ctx, c.UID, before, in.Limit)
+		if err != nil {
+			return nil, err
+		}
 		return pageOf("runs/"+c.UID, in.Limit, all, func(r store.Run) string { return idKey(r.ID) }, func(r store.Run) (Run, error) {
-			v, err := s.run(ctx, r.ID)
-			v.Steps = nil
-			return v, err
+			v := runOf(r, nil, c.Name)
+			v.Total, v.Done = steps[r.ID].Total, steps[r.ID].Done
+			return v, nil
 		})
 	})
 	get(api, "/runs/{id}", "Get a run with its steps", func(ctx context.Context, in *struct {

@@ -89,6 +89,8 @@ type Cluster struct {
 	Paused *Pause `json:"paused,omitempty"`
 	// PendingChanges are what was asked for and isn't done yet, in order.
 	PendingChanges []Change `json:"pendingChanges,omitempty"`
+	// LastRun is there in lists, once there was one; without its steps.
+	LastRun *Run `json:"lastRun,omitempty"`
 	// Cost is what there is of it now costs; Estimate is that line by line, where one cluster is asked for.
 	Cost     price.Sum       `json:"cost"`
 	Estimate *price.Estimate `json:"estimate,omitempty"`

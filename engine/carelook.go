@@ -127,6 +127,9 @@ func wayTrouble(err error) string {
 // seeNodes asks Kubernetes for its nodes, by one of the API servers that answered.
 func (s *survey) seeNodes(ctx context.Context, endpoints []endpoint, count *NodeCount) verdict {
 	members, err := s.listNodes(ctx, endpoints)
+	if ctx.Err() == nil {
+		s.e.sightings.note(s.cluster.UID, members, err)
+	}
 	if err != nil {
 		count.Unknown = len(s.nodes)
 		return verdict{kind: nodesReady, status: conditionUnknown, reason: "KubernetesSilent", message: "Kubernetes can't be asked for its nodes: " + wayTrouble(err)}

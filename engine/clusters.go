@@ -292,24 +292,7 @@ func (e *Engine) Nodes(ctx context.Context, name string) ([]NodeStatus, error) {
 	}
 	var out []NodeStatus
 	for _, f := range s.facts.all() {
-		n := NodeStatus{Facts: *f, Status: "Provisioning"}
-		m, in := s.members[f.Name]
-		switch {
-		case s.status.Initialized && s.kubeErr != nil:
-			n.Status = "Unknown"
-		case in && m.Ready:
-			n.Status = "Ready"
-		case in:
-			n.Status = "NotReady"
-		case f.Joined:
-			n.Status = "Missing"
-		case f.Failure != nil:
-			n.Status = "Failed"
-		case f.prepared():
-			n.Status = "Joining"
-		}
-		n.Version, n.Created = m.Version, m.Created
-		out = append(out, n)
+		out = append(out, statusOf(f, s.status.Initialized, sighting{members: s.members, err: s.kubeErr}))
 	}
 	return out, nil
 }

@@ -67,6 +67,7 @@ type Engine struct {
 
 	life      liveness
 	patience  patience
+	sightings sightings
 	deletions deletions
 	creations creations
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -152,8 +153,12 @@ func (s *survey) askKubernetes(ctx context.Context) {
 			for _, n := range list {
 				s.members[n.Name] = n
 			}
+			s.e.sightings.note(s.cluster.UID, maps.Clone(s.members), nil)
 			return
 		}
 	}
 	s.kubeErr = err
+	if ctx.Err() == nil { // who gave up says nothing of Kubernetes
+		s.e.sightings.note(s.cluster.UID, nil, err)
+	}
 }

@@ -37,18 +37,20 @@ func (s *Store) PutNode(ctx context.Context, fence Fence, n Node) error {
 
 // GetNodes returns a cluster's nodes by name.
 func (s *Store) GetNodes(ctx context.Context, cluster string) ([]Node, error) {
-	all, err := query(ctx, s.db, func(r row) (Node, error) {
-		var n Node
-		var facts string
-		var updated int64
-		err := r.Scan(&n.Cluster, &n.Name, &n.Site, &n.Role, &facts, &updated)
-		n.Facts, n.Updated = raw(facts), fromMicros(updated)
-		return n, err
-	}, "SELECT "+nodeColumns+" FROM nodes WHERE cluster = $1 ORDER BY name", cluster)
+	all, err := query(ctx, s.db, scanNode, "SELECT "+nodeColumns+" FROM nodes WHERE cluster = $1 ORDER BY name", cluster)
 	if err != nil {
 		return nil, fmt.Errorf("list nodes of cluster %s: %w", cluster, err)
 	}
 	return all, nil
+}
+
+func scanNode(r row) (Node, error) {
+	var n Node
+	var facts string
+	var updated int64
+	err := r.Scan(&n.Cluster, &n.Name, &n.Site, &n.Role, &facts, &updated)
+	n.Facts, n.Updated = raw(facts), fromMicros(updated)
+	return n, err
 }
 
 // DeleteNode forgets a node. Forgetting one that isn't there is success.

@@ -131,7 +131,7 @@ func showCluster(a *call) (view, error) {
 	name := a.arg("name")
 	err := a.together(
 		into(&o.c, func(ctx context.Context) (api.Cluster, error) { return a.api.Cluster(ctx, name) }),
-		into(&o.nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.Nodes(ctx, name) }),
+		into(&o.nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.SeenNodes(ctx, name) }),
 		into(&o.runs, func(ctx context.Context) ([]api.Run, error) { return a.api.Runs(ctx, name, 5) }),
 		into(&o.events, func(ctx context.Context) ([]api.Event, error) {
 			return a.api.Events(ctx, name, api.EventQuery{Limit: recentEvents})
@@ -245,7 +245,11 @@ func conditionName(kind string) string {
 // troubles are the conditions that are not as they should be, the worst first.
 func troubles(c api.Cluster) []api.Condition {
 	var out []api.Condition
+	blocked := blockedBy(c) != ""
 	for _, cond := range c.Conditions {
+		if blocked && cond.Type == "Ready" {
+			continue // the same in other words
+		}
 		if t, _ := conditionState(cond); t != good {
 			out = append(out, cond)
 		}

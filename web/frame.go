@@ -19,6 +19,9 @@ var sections = []section{
 	{"Clusters", "/clusters", auth.Viewer},
 	{"Accounts", "/accounts", auth.Viewer},
 	{"Receipts", "/receipts", auth.Viewer},
+	{"Users", "/users", auth.Admin},
+	{"Tokens", "/tokens", auth.Admin},
+	{"Audit", "/audit", auth.Admin},
 }
 
 // roleWords say what a role may do.
@@ -62,6 +65,8 @@ func errorWords(err error) string {
 	}
 	return "The engine could not answer this."
 }
+
+func pathEscape(s string) string { return url.PathEscape(s) }
 
 func query(s string) string { return url.QueryEscape(s) }
 

@@ -28,7 +28,7 @@ func showLatency(a *call) (view, error) {
 	var nodes []api.Node
 	err := a.together(
 		into(&l.c, func(ctx context.Context) (api.Cluster, error) { return a.api.Cluster(ctx, a.arg("name")) }),
-		into(&nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.Nodes(ctx, a.arg("name")) }),
+		into(&nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.SeenNodes(ctx, a.arg("name")) }),
 	)
 	if err != nil {
 		return view{}, err

@@ -31,7 +31,7 @@ func showNodes(a *call) (view, error) {
 	var n nodesShown
 	err := a.together(
 		into(&n.c, func(ctx context.Context) (api.Cluster, error) { return a.api.Cluster(ctx, a.arg("name")) }),
-		into(&n.nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.Nodes(ctx, a.arg("name")) }),
+		into(&n.nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.SeenNodes(ctx, a.arg("name")) }),
 	)
 	if err != nil {
 		return view{}, err
@@ -76,7 +76,7 @@ func showRemove(a *call) (view, error) {
 	name, node := a.arg("name"), a.arg("node")
 	err := a.together(
 		into(&r.c, func(ctx context.Context) (api.Cluster, error) { return a.api.Cluster(ctx, name) }),
-		into(&nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.Nodes(ctx, name) }),
+		into(&nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.SeenNodes(ctx, name) }),
 	)
 	if err != nil {
 		return view{}, err

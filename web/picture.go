@@ -43,6 +43,8 @@ func tunnelsOf(sites []site, measured []api.Latency) []tunnel {
 			case a.ready > 0 && b.ready > 0:
 			case a.down() || b.down():
 				t.state = tunnelDown
+			case len(a.nodes) == 0 && len(b.nodes) == 0:
+				t.state = "Empty"
 			default:
 				t.state = tunnelPending
 			}

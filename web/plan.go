@@ -2,6 +2,7 @@ package web
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/skyweld/skyweld/api"
 	"github.com/skyweld/skyweld/plan"
@@ -55,4 +56,27 @@ func orDash(s string) string {
 		return "–"
 	}
 	return s
+}
+
+// goesWords say what a deletion takes away, in numbers by kind.
+func goesWords(p api.Plan) string {
+	counts, kinds := map[string]int{}, []string{}
+	for _, st := range p.Steps {
+		if st.Action != plan.Delete {
+			continue
+		}
+		kind := strings.ReplaceAll(string(st.Kind), "-", " ")
+		if counts[kind] == 0 {
+			kinds = append(kinds, kind)
+		}
+		counts[kind]++
+	}
+	if len(kinds) == 0 {
+		return "Nothing of it is left at the clouds."
+	}
+	var words []string
+	for _, k := range kinds {
+		words = append(words, counted(counts[k], k))
+	}
+	return "What will go: " + joinAnd(words) + ". The list is below."
 }

@@ -53,7 +53,13 @@ func New(o Options) *Console {
 	c.mux.Handle("GET /assets/", assets)
 	c.mux.HandleFunc("POST /theme", c.setTheme)
 	c.mux.HandleFunc("GET "+auth.FormPath, c.showSignIn)
-	for _, p := range joined(clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages, accountPages, createPages) {
+	for _, p := range joined(
+		clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages,
+		accountPages,
+		createPages,
+		peoplePages,
+		auditPages,
+	) {
 		c.has[p.path] = true
 		c.mux.HandleFunc("GET "+p.path, func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) })
 		if p.do != nil {

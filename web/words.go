@@ -126,7 +126,18 @@ func counted(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%s %ss", grouped(int64(n)), one)
+	return grouped(int64(n)) + " " + plural(one)
+}
+
+// plural is a noun's.
+func plural(one string) string {
+	switch {
+	case strings.HasSuffix(one, "s"):
+		return one + "es"
+	case strings.HasSuffix(one, "y") && !strings.HasSuffix(one, "ay") && !strings.HasSuffix(one, "ey"):
+		return strings.TrimSuffix(one, "y") + "ies"
+	}
+	return one + "s"
 }
 
 // grouped writes a number with thin gaps between thousands.

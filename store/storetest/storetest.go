@@ -58,6 +58,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"CancelChange", testCancelChange},
 		{"DeleteOvertakes", testDeleteOvertakes},
 		{"Runs", testRuns},
+		{"Glances", testGlances},
 		{"InterruptedRun", testInterruptedRun},
 		{"Intents", testIntents},
 		{"OpenIntentMeanwhile", testOpenIntentMeanwhile},

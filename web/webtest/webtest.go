@@ -84,7 +84,7 @@ func New(ctx context.Context, o Options) (*Scene, error) {
 			c.Foreign(cloudtest.KindAddress, slices.Sorted(maps.Keys(regions))[0], &cloudtest.AddressSpec{})
 		}
 		s.Clouds[p] = c
-		drivers[p] = func(context.Context, cloud.Account, cloud.Transport) (cloud.Driver, error) { return c, nil }
+		drivers[p] = func(context.Context, cloud.Account, cloud.Transport) (cloud.Driver, error) { return priced{c}, nil }
 	}
 	agent := filepath.Join(o.Dir, "agent")
 	if err := os.WriteFile(agent, []byte("agent"), 0o600); err != nil {
