@@ -11,10 +11,10 @@ import (
 func priced(s price.Sum) bool { return s.Priced+s.Unknown > 0 }
 
 // monthlyWords is a sum per month, with what has no price said.
-func monthlyWords(s price.Sum) string { return costWords(s, dollars(s.PerMonth)) }
+func monthlyWords(s price.Sum) string { return costWords(s, usd(s.PerMonth)) }
 
 // hourlyWords is a sum per hour.
-func hourlyWords(s price.Sum) string { return costWords(s, smallDollars(s.PerHour)) }
+func hourlyWords(s price.Sum) string { return costWords(s, smallUSD(s.PerHour)) }
 
 func costWords(s price.Sum, amount string) string {
 	switch {
@@ -52,7 +52,7 @@ func differenceWords(c price.Comparison) string {
 	if d.PerMonth < 0 {
 		more, d.PerMonth, d.PerHour = "less", -d.PerMonth, -d.PerHour
 	}
-	text := dollars(d.PerMonth) + " a month " + more + " (" + smallDollars(d.PerHour) + " an hour): "
+	text := usd(d.PerMonth) + " a month " + more + " (" + smallUSD(d.PerHour) + " an hour): "
 	if priced(c.Now) {
 		text += "now " + monthlyWords(c.Now) + ", then " + monthlyWords(c.After.Total)
 	} else {
@@ -81,9 +81,9 @@ func linePrice(l price.Line, per func(price.Cost) string) string {
 	return per(*l.Price)
 }
 
-func aMonth(c price.Cost) string { return dollars(c.PerMonth) }
+func aMonth(c price.Cost) string { return usd(c.PerMonth) }
 
-func anHour(c price.Cost) string { return smallDollars(c.PerHour) }
+func anHour(c price.Cost) string { return smallUSD(c.PerHour) }
 
 // sourceWords say where prices are from.
 func sourceWords(e price.Estimate) string {
@@ -94,13 +94,13 @@ func sourceWords(e price.Estimate) string {
 	return strings.Join(out, "; ")
 }
 
-// dollars is an amount with cents, smallDollars one of which cents are much.
-func dollars(usd float64) string {
-	whole, cents, _ := strings.Cut(price.Monthly(usd), ".")
+// usd is an amount with cents, smallUSD one of which cents are much.
+func usd(amount float64) string {
+	whole, cents, _ := strings.Cut(price.Monthly(amount), ".")
 	if n, err := strconv.ParseInt(whole, 10, 64); err == nil {
 		whole = grouped(n)
 	}
 	return "$" + whole + "." + cents
 }
 
-func smallDollars(usd float64) string { return "$" + price.Hourly(usd) }
+func smallUSD(amount float64) string { return "$" + price.Hourly(amount) }
