@@ -42,7 +42,7 @@ func showReconcile(a *call) (view, error) {
 }
 
 func reconcile(a *call) (string, error) {
-	ch, err := a.api.Reconcile(a.ctx(), a.arg("name"))
+	ch, err := a.once().Reconcile(a.ctx(), a.arg("name"))
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +102,7 @@ func showApprove(a *call) (view, error) {
 }
 
 func approve(a *call) (string, error) {
-	ch, err := a.api.Approve(a.ctx(), a.arg("name"))
+	ch, err := a.once().Approve(a.ctx(), a.arg("name"))
 	if err != nil {
 		return "", err
 	}
@@ -140,7 +140,7 @@ func deleteCluster(a *call) (string, error) {
 	if a.input.value("confirm", "") != name {
 		return "", a.input.wrong("confirm", fmt.Sprintf("want the cluster's name, %s, so that nobody deletes another one by mistake", name))
 	}
-	ch, err := a.api.Delete(a.ctx(), name, a.input.values["abandon"]...)
+	ch, err := a.once().Delete(a.ctx(), name, a.input.values["abandon"]...)
 	if err != nil {
 		return "", err
 	}

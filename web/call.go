@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -63,11 +64,11 @@ func (a *call) may(role auth.Role) bool { return a.who.Role.Includes(role) }
 // The names of the fields that every form has.
 const (
 	csrfField = auth.CSRFField
-	onceField = "once" // the idempotency key: a form that is sent twice does its work once
+	onceField = "once" // a form that is sent twice as it is does its work once
 )
 
-// once is a new idempotency key.
-func once() string {
+// onceMore is what tells one showing of a form from another.
+func onceMore() string {
 	b := make([]byte, 16)
 	rand.Read(b)
 	return hex.EncodeToString(b)
@@ -75,6 +76,15 @@ func once() string {
 
 // strange says that a form comes from a page of another site.
 func strange(r *http.Request) bool { return auth.SameOrigin(r) != nil }
+
+// once is the API for what a form asks for: a form that is sent twice as it is does its work once.
+func (a *call) once() *api.Client {
+	if a.input.values.Get(onceField) == "" {
+		return a.api
+	}
+	sum := sha256.Sum256([]byte(a.r.URL.Path + "?" + a.input.values.Encode()))
+	return a.api.WithKey(hex.EncodeToString(sum[:16]))
+}
 
 // write answers with a view. What can't be shown whole is not begun.
 func (a *call) write(status int, v view) {
@@ -156,8 +166,9 @@ type input struct {
 	// notice is said above the form, problem what is wrong with it as a whole, fields what is wrong with each field.
 	notice, problem string
 	fields          map[string][]string
-	// stale says that somebody else has changed what the form is about.
+	// stale says that somebody else has changed what the form is about, edits how.
 	stale bool
+	edits []api.Edit
 }
 
 // value is what a field was sent with, or a usual value where the form wasn't sent.
@@ -188,7 +199,11 @@ func (in *input) take(err error) bool {
 		return false
 	}
 	in.problem = sentence(p.Detail)
-	in.stale = p.Status == http.StatusPreconditionFailed
+	in.stale, in.edits = p.Status == http.StatusPreconditionFailed, p.Edits
+	if in.stale {
+		in.problem = "Somebody else has changed this cluster since the page was shown. Nothing was done"
+		return true
+	}
 	in.fields = map[string][]string{}
 	for _, e := range p.Errors {
 		at := strings.TrimPrefix(e.Location, "body.")

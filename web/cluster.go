@@ -38,6 +38,7 @@ var tabs = []tab{
 	{"Changes", "/changes", auth.Viewer},
 	{"Resources", "/resources", auth.Viewer},
 	{"Events", "/events", auth.Viewer},
+	{"File", "/file", auth.Viewer},
 }
 
 // clusterView is the frame of a cluster's pages: its name and health, its tabs, and one of them.

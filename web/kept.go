@@ -37,7 +37,7 @@ type keeper struct {
 
 // put keeps a request's form.
 func (k *keeper) put(w http.ResponseWriter, r *http.Request) {
-	f := keptForm{id: once(), path: r.URL.Path, values: url.Values{}, until: k.now().Add(keptFor)}
+	f := keptForm{id: onceMore(), path: r.URL.Path, values: url.Values{}, until: k.now().Add(keptFor)}
 	size := 0
 	for name, values := range r.PostForm {
 		if secretField(name) {

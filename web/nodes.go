@@ -49,7 +49,7 @@ func addNodes(a *call) (string, error) {
 	if err != nil || count < 1 || count > mostAdded {
 		return "", a.input.wrong("count", "want a whole number from 1 to "+strconv.Itoa(mostAdded))
 	}
-	ch, err := a.api.AddNodes(a.ctx(), a.arg("name"), a.input.value("group", ""), count)
+	ch, err := a.once().AddNodes(a.ctx(), a.arg("name"), a.input.value("group", ""), count)
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +105,7 @@ func refusal(err error) string {
 }
 
 func removeNode(a *call) (string, error) {
-	ch, err := a.api.RemoveNode(a.ctx(), a.arg("name"), a.arg("node"))
+	ch, err := a.once().RemoveNode(a.ctx(), a.arg("name"), a.arg("node"))
 	if err != nil {
 		return "", err
 	}

@@ -54,7 +54,7 @@ func New(o Options) *Console {
 	c.mux.HandleFunc("POST /theme", c.setTheme)
 	c.mux.HandleFunc("GET "+auth.FormPath, c.showSignIn)
 	for _, p := range joined(
-		clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages,
+		clusterPages, nodePages, actionPages, receiptPages, latencyPages, runPages, changePages, resourcePages, filePages,
 		accountPages,
 		createPages,
 		peoplePages,
