@@ -60,6 +60,7 @@ test-stock: build bundle ## an ordinary Debian as a node, under qemu, and its cl
 .PHONY: bench
 bench: ## figures: speed, memory
 	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 1s ./plan ./lab/fabric ./geo ./geo/gen
+	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 20x ./web
 	go test -tags $(TAGS) -timeout 60m -run '^$$' -bench . -benchtime 1x ./internal/fleet
 	scripts/bench.sh memory
 

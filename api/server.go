@@ -406,7 +406,8 @@ type clusterStatus struct {
 
 func (s *Server) nodes(api huma.API) {
 	get(api, "/clusters/{name}/nodes", "List nodes, by role and name", func(ctx context.Context, in *struct {
-		pageByName
+		Name string `path:"name"`
+		Paged
 		Seen bool `query:"seen" doc:"as they were seen last, at most some seconds ago, without waiting for Kubernetes"`
 	}) (*listed[Node], error) {
 		costs, err := s.costsOf(ctx, in.Name)

@@ -54,7 +54,10 @@ func TestCrowd(t *testing.T) {
 			if a := b.get(path); a.Code != http.StatusOK {
 				t.Fatalf("%s: %d", path, a.Code)
 			}
-			out[path] = testing.AllocsPerRun(3, func() { b.get(path) })
+			out[path] = testing.AllocsPerRun(1, func() { b.get(path) })
+			for range 4 { // whatever else goes on allocates too: the least is the page's own
+				out[path] = min(out[path], testing.AllocsPerRun(1, func() { b.get(path) }))
+			}
 		}
 		if asked > 0 {
 			t.Errorf("the pages asked a cluster's machines or Kubernetes %d times", asked)
