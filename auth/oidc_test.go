@@ -225,7 +225,7 @@ func TestOIDCRoles(t *testing.T) {
 	// What the server says counts at every time, and the last admin stays one.
 	w.fresh()
 	w.people.groups["id2"] = []string{"admin"}
-	w.s.oidc.RoleClaim, w.s.oidc.Default = "groups", Viewer
+	w.s.oidc.RoleClaim, w.s.oidc.Roles, w.s.oidc.Default = "groups", nil, Viewer
 	b := w.browser()
 	w.signIn(b, "test-user2")
 	w.people.groups["id2"] = []string{"viewer"}
