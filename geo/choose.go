@@ -203,13 +203,3 @@ func (s *search) why(a, b Combination) string {
 	}
 	return "as near and as cheap; by name it comes later"
 }
-
-// TripIn is the trip between two regions as an Ask knows it.
-func (a Ask) TripIn(x, y Place) Trip {
-	if a.Known != nil {
-		if t, ok := a.Known(x, y); ok {
-			return t
-		}
-	}
-	return Between(x, y)
-}

@@ -16,7 +16,7 @@ type search struct {
 	// cands are each slot's regions; order is that of the walk, the fewest first.
 	cands [][]int
 	order []int
-	// rtt holds round trips in 10 µs between all candidates, and near those from Ask.Near; prices are by slot and region.
+	// matrix holds round trips in 10 µs between all candidates, and near those from Ask.Near; prices are by slot and region.
 	rtt    map[[2]int]int32
 	matrix [][]int32
 	near   []int32
@@ -60,7 +60,14 @@ func (f found) compare(o found) int {
 // ticks is a time in the resolution of round trips.
 func ticks(t Trip) int32 { return int32(t.RTT / 10_000) }
 
-func (s *search) trip(a, b int) Trip { return s.ask.TripIn(s.t.places[a], s.t.places[b]) }
+func (s *search) trip(a, b int) Trip {
+	if s.ask.Known != nil {
+		if t, ok := s.ask.Known(s.t.places[a], s.t.places[b]); ok {
+			return t
+		}
+	}
+	return s.t.trips[a][b]
+}
 
 // price is what a region costs for a slot, in millionths of a dollar.
 func (s *search) price(slot, region int) (micro int64, known bool) {
