@@ -62,7 +62,12 @@ bench: ## figures: speed, memory
 	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 1s ./plan ./lab/fabric ./geo ./geo/gen
 	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 20x ./web
 	go test -tags $(TAGS) -timeout 60m -run '^$$' -bench . -benchtime 1x ./internal/fleet
+	go test -tags $(TAGS) -timeout 10m -run '^$$' -bench Read -benchtime 1x ./api
 	scripts/bench.sh memory
+
+.PHONY: load
+load: ## SKYWELD_LOAD (default 60s) of 200 readers of streams and 20 writers at one engine
+	SKYWELD_LOAD=$${SKYWELD_LOAD:-60s} go test -tags $(TAGS) -count 1 -timeout 20m -run '^TestLoad$$' -v ./api
 
 .PHONY: bench-create
 bench-create: build bundle ## how long creation takes, beside bare kubeadm and with clouds as slow as they are (root)

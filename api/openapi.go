@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,6 +44,9 @@ func about() huma.Config {
 	cfg.SchemasPath = ""
 	cfg.CreateHooks = nil // no $schema in answers
 	cfg.RejectUnknownQueryParameters = true
+	// Signs that mean something in HTML are escaped: what somebody called a thing stays text wherever an answer ends up.
+	escaped := huma.Format{Marshal: func(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }, Unmarshal: huma.DefaultJSONFormat.Unmarshal}
+	cfg.Formats = map[string]huma.Format{"application/json": escaped, "json": escaped}
 	cfg.Transformers = []huma.Transformer{words(cfg.Components.Schemas)}
 	cfg.Info.Description = apiAbout
 	cfg.Info.License = &huma.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"}
@@ -68,7 +73,7 @@ func describe(op *huma.Operation) {
 	if strings.Contains(op.Path, "{") || first == "stream" {
 		may(http.StatusNotFound)
 	}
-	if first == "accounts" || first == "plan" || strings.HasSuffix(path, "/plan") {
+	if first == "accounts" || first == "plan" || strings.HasSuffix(path, "/plan") || strings.HasSuffix(path, "/latency") || strings.HasSuffix(path, "/ssh") {
 		may(http.StatusBadGateway)
 	}
 	if op.Method == http.MethodGet {

@@ -156,6 +156,14 @@ func register[I, O any](api huma.API, method, path, summary string, status int, 
 // places are where fields of the engine's problems are in requests, as far as they have other names there.
 var places = map[string]string{"egress": "settings.egress", "abandon": "query.abandon"}
 
+// ofNodes is an error of asking nodes: what isn't said by the engine is what a node did or didn't do.
+func ofNodes(err error) error {
+	if p, ok := errors.AsType[*Problem](problem(err)); ok && p.Status == http.StatusInternalServerError {
+		return newProblem(http.StatusBadGateway, err.Error())
+	}
+	return err
+}
+
 // problem translates an error of the engine into an RFC 9457 problem.
 func problem(err error) error {
 	var p *engine.Problem
@@ -478,12 +486,15 @@ func (s *Server) nodes(api huma.API) {
 	}) (*body[SSH], error) {
 		a, err := s.engine.Grant(ctx, in.Name, in.Node, in.Body.PublicKey)
 		if err != nil {
-			return nil, err
+			return nil, ofNodes(err)
 		}
 		return &body[SSH]{SSH{Name: a.Name, Address: a.Address.String(), User: a.User, HostKeys: a.HostKeys, Proxy: a.Proxy}}, nil
 	})
 	get(api, "/clusters/{name}/latency", "Measure the round trips between all nodes", func(ctx context.Context, in *byName) (*list[Latency], error) {
 		all, err := s.engine.Latency(ctx, in.Name)
+		if err != nil {
+			return nil, ofNodes(err)
+		}
 		var out []Latency
 		for _, r := range all {
 			out = append(out, Latency{From: r.From, To: r.To, FromSite: r.FromSite, ToSite: r.ToSite, P50: float64(r.P50) / 1000, P99: float64(r.P99) / 1000, Sent: r.Sent, Received: r.Received})
