@@ -103,6 +103,12 @@ func (s *Server) deletion(api huma.API) {
 	s.sweeps(api)
 }
 
+// begunSweep is a sweep with where to follow it.
+type begunSweep struct {
+	Location string `header:"Location" doc:"the sweep"`
+	Body     Sweep
+}
+
 func (s *Server) sweeps(api huma.API) {
 	post(api, "/accounts/{name}/sweep-plan", "Say what a sweep of an account would delete", http.StatusOK, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
@@ -124,12 +130,13 @@ func (s *Server) sweeps(api huma.API) {
 	post(api, "/accounts/{name}/sweeps", "Delete what bears the mark of a cluster that no engine knows", http.StatusAccepted, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
 		Body SweepAsked
-	}) (*body[Sweep], error) {
+	}) (*begunSweep, error) {
 		sw, err := s.engine.StartSweep(ctx, in.Name, in.Body.Cluster, in.Body.Regions, in.Body.Only)
 		if err != nil {
 			return nil, err
 		}
-		return &body[Sweep]{sweepOf(sw)}, nil
+		out := sweepOf(sw)
+		return &begunSweep{"/api/v1/sweeps/" + strconv.FormatInt(out.ID, 10), out}, nil
 	})
 	get(api, "/sweeps/{id}", "Get a sweep with its steps", func(ctx context.Context, in *byID) (*body[Sweep], error) {
 		sw, err := s.engine.SweepOf(in.ID)
