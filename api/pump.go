@@ -125,11 +125,7 @@ func (p *pump) read(ctx context.Context) (full bool, err error) {
 		if frames, err = p.s.frames(ctx, lines); err != nil {
 			return false, err
 		}
-		if full = len(lines) == streamPage; full {
-			end = lines[len(lines)-1].ID
-		} else if len(lines) > 0 {
-			end = max(end, lines[len(lines)-1].ID)
-		}
+		full, end = len(lines) == streamPage, reached(lines, end)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -273,11 +273,21 @@ func (r *reader) next(ctx context.Context) ([]byte, error) {
 	for _, f := range frames {
 		data = append(data, f.data...)
 	}
-	if len(lines) == streamPage {
-		end = lines[len(lines)-1].ID
-	}
-	r.at.id = max(end, r.at.id)
+	r.at.id = max(reached(lines, end), r.at.id)
 	return data, nil
+}
+
+// reached is how far the feed was read by a page of it, where its end was asked for before: what came in between may be in
+// the page, too.
+func reached(lines []store.FeedLine, end int64) int64 {
+	switch n := len(lines); {
+	case n == 0:
+		return end
+	case n == streamPage:
+		return lines[n-1].ID
+	default:
+		return max(end, lines[n-1].ID)
+	}
 }
 
 // frame is a message as it is sent.

@@ -221,6 +221,20 @@ func TestStreamEnds(t *testing.T) {
 	}
 }
 
+// TestReached: what was read isn't read again, and what wasn't isn't passed over.
+func TestReached(t *testing.T) {
+	page := make([]store.FeedLine, streamPage)
+	page[streamPage-1].ID = 7
+	for _, test := range []struct {
+		lines     []store.FeedLine
+		end, want int64
+	}{{nil, 5, 5}, {[]store.FeedLine{{ID: 3}}, 5, 5}, {[]store.FeedLine{{ID: 3}, {ID: 6}}, 5, 6}, {page, 9, 7}, {page, 5, 7}} {
+		if got := reached(test.lines, test.end); got != test.want {
+			t.Errorf("a page of %d, with the end at %d, reaches to %d, want %d", len(test.lines), test.end, got, test.want)
+		}
+	}
+}
+
 // TestPump: of what is kept the oldest goes first, and nobody is told that it is still there.
 func TestPump(t *testing.T) {
 	p := newPump(nil)
