@@ -31,7 +31,7 @@ func wanted(c api.Cluster) string {
 	if err != nil {
 		return text
 	}
-	doc.Status = nil
+	doc.Status, doc.Metadata = nil, spec.Metadata{Name: doc.Metadata.Name} // the form's tag says which version it is
 	out, err := spec.Marshal(doc)
 	if err != nil {
 		return text

@@ -107,7 +107,7 @@ func filePage(f fileShown) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "\"><div class=\"field whole\"><label for=\"cluster\">The file</label><p class=\"hint\" id=\"cluster-hint\">What is left out keeps its value. <code>skyweld explain</code> describes all fields.</p><textarea id=\"cluster\" name=\"cluster\" rows=\"24\" spellcheck=\"false\" autocapitalize=\"none\" wrap=\"off\" aria-describedby=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "\"><div class=\"field whole\"><label for=\"cluster\">The file</label><p class=\"hint\" id=\"cluster-hint\"><code>skyweld explain</code> describes all fields.</p><textarea id=\"cluster\" name=\"cluster\" rows=\"24\" spellcheck=\"false\" autocapitalize=\"none\" wrap=\"off\" aria-describedby=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
