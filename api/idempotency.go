@@ -143,6 +143,8 @@ func (s *Server) refuseKey(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, store.ErrKeyBusy):
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusConflict, "the same request, with the same key, is being answered: ask again in a moment")
+	case errors.Is(err, store.ErrFull):
+		refuse(w, http.StatusInsufficientStorage, store.ErrFull.Error())
 	default:
 		if r.Context().Err() == nil {
 			slog.Error("a key can't be looked up", "error", err)
