@@ -24,7 +24,12 @@ type scene struct {
 	*webtest.Scene
 	t   *testing.T
 	url string
+	// end is closed when the scene ends.
+	end <-chan struct{}
 }
+
+// token is an API token's name.
+const token = "dashboards"
 
 // gone is a cluster that was deleted, and left a receipt.
 const gone = "attic"
@@ -42,14 +47,27 @@ spec:
 // newScene serves one; full has clusters in all states, and else it has nothing but users.
 func newScene(t *testing.T, full bool) *scene {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
 	// Calls take a while, so that runs can be seen.
-	w, err := webtest.New(ctx, webtest.Options{Dir: t.TempDir(), Call: 20 * time.Millisecond, Boot: 100 * time.Millisecond})
+	o := webtest.Options{Call: 20 * time.Millisecond, Boot: 100 * time.Millisecond}
+	return newSceneOf(t, o, func(s *scene) error {
+		if !full {
+			return nil
+		}
+		return s.fill()
+	})
+}
+
+// newSceneOf serves one that is filled in some way.
+func newSceneOf(t *testing.T, o webtest.Options, fill func(*scene) error) *scene {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	o.Dir = t.TempDir()
+	w, err := webtest.New(ctx, o)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
 	}
-	s := &scene{Scene: w, t: t}
+	s := &scene{Scene: w, t: t, end: ctx.Done()}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		cancel()
@@ -72,37 +90,52 @@ func newScene(t *testing.T, full bool) *scene {
 	if err := w.AddUsers(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if !full {
-		return s
-	}
-	filling, stop := context.WithTimeout(ctx, 4*time.Minute)
-	defer stop()
-	if err := w.AddAccounts(filling); err != nil {
+	if err := fill(s); err != nil {
 		t.Fatal(err)
-	}
-	if err := w.Apply(filling, goneFile); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Fill(filling, ctx.Done()); err != nil {
-		t.Fatal(err)
-	}
-	s.until(gone, func(c store.Cluster) bool { return c.Phase == store.Ready })
-	if _, err := w.Engine.Delete(filling, gone, "ada"); err != nil {
-		t.Fatal(err)
-	}
-	for s.receipt() == "" {
-		s.moment()
 	}
 	return s
 }
 
-// until waits until a cluster is as wanted.
-func (s *scene) until(cluster string, ok func(store.Cluster) bool) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+// fill makes clusters in all states, and one that is no more.
+func (s *scene) fill() error {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)
 	defer cancel()
-	if err := s.Until(ctx, cluster, ok); err != nil {
-		s.t.Fatal(err)
+	if err := s.AddAccounts(ctx); err != nil {
+		return err
+	}
+	if _, _, err := s.API.Auth().MakeToken(auth.With(ctx, ada), token, auth.Viewer, time.Now().Add(24*time.Hour)); err != nil {
+		return err
+	}
+	if err := s.Apply(ctx, goneFile); err != nil {
+		return err
+	}
+	if err := s.Fill(ctx, s.end); err != nil {
+		return err
+	}
+	s.settled(gone)
+	if _, err := s.Engine.Delete(ctx, gone, "ada"); err != nil {
+		return err
+	}
+	for s.receipt() == "" {
+		s.moment()
+	}
+	return nil
+}
+
+// settled waits until all that was asked for of a cluster is done.
+func (s *scene) settled(cluster string) {
+	s.t.Helper()
+	for begin := time.Now(); ; s.moment() {
+		c, err := s.admin().Cluster(s.t.Context(), cluster)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if c.Phase == string(store.Ready) && len(c.PendingChanges) == 0 {
+			return
+		}
+		if time.Since(begin) > 2*time.Minute {
+			s.t.Fatalf("cluster %s is still %s, with %d changes", cluster, c.Phase, len(c.PendingChanges))
+		}
 	}
 }
 
@@ -134,8 +167,11 @@ func (s *scene) receipt() string {
 	return ""
 }
 
+// ada is an admin.
+var ada = auth.Principal{Name: "Ada", Role: auth.Admin}
+
 // admin is the API as an admin.
-func (s *scene) admin() *api.Client { return s.API.As(auth.Principal{Name: "Ada", Role: auth.Admin}) }
+func (s *scene) admin() *api.Client { return s.API.As(ada) }
 
 // as are the options of a tab of somebody with a role, nobody for none.
 func (s *scene) as(role auth.Role) tabOptions {

@@ -102,21 +102,41 @@ func (k keyboard) tick(role, label string) {
 	k.do("keyTick", control{Role: role, Name: label}, nil)
 }
 
-// sees waits until a text stands in a part of the page (a selector of CSS): 20 s, where nothing else is said.
+// sees waits until a text stands in a part of the page (a selector of CSS), or nothing else where exactly is said: 20 s,
+// unless patience is said.
 func (p *tab) sees(text, within string, patience time.Duration) {
+	p.t.Helper()
+	p.waits(map[string]any{"text": text, "within": within}, patience)
+}
+
+func (p *tab) seesExactly(text, within string, patience time.Duration) {
+	p.t.Helper()
+	p.waits(map[string]any{"text": text, "within": within, "exactly": true}, patience)
+}
+
+func (p *tab) waits(what map[string]any, patience time.Duration) {
 	p.t.Helper()
 	if patience == 0 {
 		patience = 20 * time.Second
 	}
-	if problem := p.try("sees", map[string]any{"text": text, "within": within, "seconds": patience.Seconds()}, nil); problem != "" {
+	what["seconds"] = patience.Seconds()
+	if problem := p.try("sees", what, nil); problem != "" {
 		p.shot("not-seen")
 		var there string
 		p.try("text", map[string]string{"selector": "main"}, &there)
-		p.t.Fatalf("%q doesn't come in %s: %s\n%s", text, within, problem, there)
+		p.t.Fatalf("%q doesn't come in %s: %s\n%s", what["text"], what["within"], problem, there)
 	}
 }
 
 // look says whether a text stands in a part of the page now.
 func (p *tab) look(text, within string) bool {
 	return p.try("sees", map[string]any{"text": text, "within": within, "seconds": 0.2}, nil) == ""
+}
+
+// clicks is how often the mouse was clicked in the tab.
+func (p *tab) clicks() int {
+	p.t.Helper()
+	var n int
+	p.do("clicks", nil, &n)
+	return n
 }

@@ -1,12 +1,12 @@
 package console_test
 
 import (
-	"strconv"
 	"testing"
 	"time"
 
+	"github.com/skyweld/skyweld/api"
 	"github.com/skyweld/skyweld/auth"
-	"github.com/skyweld/skyweld/store"
+	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/web/webtest"
 )
 
@@ -31,7 +31,7 @@ func TestStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.settled(webtest.Healthy)
-	run := "/clusters/" + webtest.Growing + "/runs/" + s.latestRun(webtest.Growing)
+	run := "/clusters/" + webtest.Growing + "/runs/" + s.run(webtest.Growing, func(api.Run) bool { return true })
 	pages[run] = b.open(t, s.as(auth.Admin))
 	pages[run].load(run)
 	pages[cluster+"/nodes"].sees("shop-edge-5", "#nodes", time.Minute)
@@ -118,28 +118,16 @@ func TestNoScripts(t *testing.T) {
 	p.shot("no-scripts-dark")
 }
 
-// settled waits until all that was asked for of a cluster is done.
-func (s *scene) settled(cluster string) {
-	s.t.Helper()
-	for begin := time.Now(); ; s.moment() {
-		c, err := s.admin().Cluster(s.t.Context(), cluster)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if c.Phase == string(store.Ready) && len(c.PendingChanges) == 0 {
-			return
-		}
-		if time.Since(begin) > 2*time.Minute {
-			s.t.Fatalf("cluster %s is still %s, with %d changes", cluster, c.Phase, len(c.PendingChanges))
-		}
+// TestClicks counts how often it takes the mouse to make a cluster in two accounts.
+func TestClicks(t *testing.T) {
+	b := newBrowser(t)
+	s := newSceneOf(t, webtest.Options{}, func(s *scene) error { return s.AddAccounts(t.Context(), cloud.AWS, cloud.GCP) })
+	p := b.open(t, s.as(auth.Admin))
+	n := newCluster(mouse{p}, p)
+	t.Logf("%d clicks from \"New cluster\" to \"Create\"", n)
+	if n > mostClicks {
+		t.Errorf("%d clicks from \"New cluster\" to \"Create\", want at most %d", n, mostClicks)
 	}
-}
-
-func (s *scene) latestRun(cluster string) string {
-	s.t.Helper()
-	runs, err := s.admin().Runs(s.t.Context(), cluster, 1)
-	if err != nil || len(runs) == 0 {
-		s.t.Fatalf("runs of %s: %v", cluster, err)
-	}
-	return strconv.FormatInt(runs[0].ID, 10)
+	p.seesExactly("Ready", "#health", time.Minute)
+	p.fine("a new cluster")
 }

@@ -78,7 +78,7 @@ func (s *scene) visits() []visit {
 func (s *scene) whole(list []visit) []visit {
 	s.t.Helper()
 	known := map[string]string{
-		"clusters/{name}": webtest.Healthy, "accounts/{name}": "my-aws", "nodes/{node}": webtest.Healthy + "-web-1", "receipts/{uid}": s.receipt(), "runs/{id}": s.run(webtest.Healthy, func(r api.Run) bool { return r.Total > 0 }),
+		"clusters/{name}": webtest.Healthy, "accounts/{name}": "my-aws", "users/{name}": string(auth.Viewer), "tokens/{name}": token, "nodes/{node}": webtest.Healthy + "-web-1", "receipts/{uid}": s.receipt(), "runs/{id}": s.run(webtest.Healthy, func(r api.Run) bool { return r.Total > 0 }),
 		"add-account/{cloud}": "aws", "account-help/{cloud}": "aws",
 	}
 	special := map[string]string{"/clusters/{name}/changes/{id}/cancel": "/clusters/" + webtest.Growing + "/changes/" + s.waiting() + "/cancel"}

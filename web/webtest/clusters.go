@@ -19,7 +19,8 @@ const (
 	Paused   = "edge"
 )
 
-const healthyFile = `apiVersion: skyweld.dev/v1alpha1
+// HealthyFile is that of the healthy one.
+const HealthyFile = `apiVersion: skyweld.dev/v1alpha1
 kind: Cluster
 metadata: {name: shop}
 spec:
@@ -57,7 +58,7 @@ func isReady(c store.Cluster) bool { return c.Phase == store.Ready }
 // until the end.
 func (s *Scene) Fill(ctx context.Context, end <-chan struct{}) error {
 	files := map[string]string{
-		Healthy:  healthyFile,
+		Healthy:  HealthyFile,
 		Degraded: fmt.Sprintf(twoSites, Degraded, "us-east", 3, 2),
 		Stuck:    fmt.Sprintf(twoSites, Stuck, "london", 1, 1),
 		Paused:   fmt.Sprintf(twoSites, Paused, "tokyo", 1, 2),

@@ -100,9 +100,12 @@ func New(ctx context.Context, o Options) (*Scene, error) {
 	return s, nil
 }
 
-// AddAccounts adds an account of each cloud.
-func (s *Scene) AddAccounts(ctx context.Context) error {
-	for _, p := range Providers {
+// AddAccounts adds an account of each cloud, or of those that are named.
+func (s *Scene) AddAccounts(ctx context.Context, of ...cloud.Provider) error {
+	if len(of) == 0 {
+		of = Providers
+	}
+	for _, p := range of {
 		a := cloud.Account{Name: "my-" + string(p), Provider: p, Settings: map[string]string{engine.SettingEgress: "198.51.100.7"}, Secrets: map[string]cloud.Secret{"key": "secret-of-" + cloud.Secret(p)}}
 		if err := s.Store.PutAccount(ctx, a); err != nil {
 			return err

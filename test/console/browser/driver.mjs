@@ -2,6 +2,7 @@
 // on standard output: {"value": …} or {"error": "…"}. Each names its tab by "tab". The tests decide what is right; this only
 // does, and tells what it saw.
 import { createRequire } from "node:module";
+import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { onPage } from "./onpage.mjs";
 
@@ -34,11 +35,16 @@ async function open({ tab, base, cookie, scripts = true, width = 1440, height = 
 	tabs.set(tab, { context, page, seen, wire });
 }
 
+// named is a name as it is told: one that ends in an asterisk begins so.
+const quoted = (s) => s.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const named = (name) => name.endsWith("*") ? new RegExp("^" + quoted(name.slice(0, -1))) : name;
+
 // find is the control of a role that is called so, as a person would name it; without a role, the field with that label.
 function find(page, { role, name, within }) {
 	const where = within ? page.locator(within) : page;
-	const named = role ? where.getByRole(role, { name, exact: true }) : where.getByLabel(name, { exact: true });
-	return named.filter({ visible: true }).first();
+	const called = { name: named(name), exact: !name.endsWith("*") };
+	const all = role === "summary" ? where.locator("summary").filter({ hasText: name }) : role ? where.getByRole(role, called) : where.getByLabel(called.name, called);
+	return all.filter({ visible: true }).first();
 }
 
 // choice is where an option of a list is, by its text or its value.
@@ -155,9 +161,26 @@ const commands = {
 	},
 	has: async (what, { page }) => (await find(page, what).count()) > 0,
 	// sees waits until a text stands in a part of the page.
-	sees: async ({ text, within = "body", seconds = 20 }, { page }) => { await page.locator(within).filter({ hasText: text }).first().waitFor({ timeout: seconds * 1000 }); },
+	// Exactly means that nothing else stands there.
+	sees: async ({ text, within = "body", seconds = 20, exactly = false }, { page }) => {
+		const hasText = exactly ? new RegExp(`^\\s*${quoted(text)}\\s*$`) : text;
+		await page.locator(within).filter({ hasText }).first().waitFor({ timeout: seconds * 1000 });
+	},
+	// scroll brings a part of the page into the middle.
+	scroll: async ({ selector }, { page }) => page.locator(selector).first().evaluate((e) => e.scrollIntoView({ block: "center" })),
+	// sharp keeps a picture of what is in view, twice as fine.
+	sharp: async ({ file, width, height }, { page, wire }) => {
+		await page.setViewportSize({ width, height });
+		await wire.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 2, mobile: false });
+		const { data } = await wire.send("Page.captureScreenshot", { format: "png" });
+		await wire.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
+		writeFileSync(file, Buffer.from(data, "base64"));
+	},
 	url: async (_, { page }) => page.url(),
 	text: async ({ selector = "body" }, { page }) => page.locator(selector).first().innerText(),
+	// fields are the ids of what can be filled in, options those of a list.
+	fields: async (_, { page }) => page.locator("main").locator("input:not([type=hidden]), textarea, select").evaluateAll((all) => all.map((e) => e.id)),
+	options: async (what, { page }) => find(page, what).evaluate((e) => [...e.options].map((o) => o.value)),
 	count: async ({ selector }, { page }) => page.locator(selector).count(),
 };
 

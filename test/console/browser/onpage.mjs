@@ -23,11 +23,12 @@ export function onPage() {
 	};
 
 	// A walk by Tab. What should be reached is everything that can be used; of radio buttons that belong together one.
-	let wanted, reached;
+	let wanted, reached, last;
 	test.beginWalk = () => {
 		wanted = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")]
-			.filter((e) => e.checkVisibility({ visibilityProperty: true, contentVisibilityAuto: true }) && !e.disabled);
+			.filter((e) => e.checkVisibility({ visibilityProperty: true, contentVisibilityAuto: true }) && !e.disabled && e.tabIndex >= 0);
 		reached = new Set();
+		last = null;
 	};
 	test.stop = () => {
 		const e = document.activeElement;
@@ -36,8 +37,9 @@ export function onPage() {
 			reached.add(document.body);
 			return { nowhere: true };
 		}
+		if (e === last) return { nowhere: true }; // the next part of a date
 		if (reached.has(e)) return { again: true };
-		reached.add(e);
+		reached.add(last = e);
 		const s = getComputedStyle(e), r = e.getBoundingClientRect();
 		const x = Math.min(Math.max(r.left + r.width / 2, 0), innerWidth - 1), y = Math.min(Math.max(r.top + r.height / 2, 0), innerHeight - 1);
 		const top = document.elementFromPoint(x, y);
