@@ -172,8 +172,6 @@ func listed(u Use) (Cost, bool) {
 			return Cost{PerHour: e.usd, PerMonth: e.usd * HoursAMonth}, true
 		case "month":
 			return Cost{PerHour: e.usd / HoursAMonth, PerMonth: e.usd}, true
-		case "gib-month":
-			return Cost{PerHour: e.usd * float64(gib) / HoursAMonth, PerMonth: e.usd * float64(gib)}, true
 		}
 	}
 	return Cost{}, false

@@ -32,11 +32,12 @@ func TestOf(t *testing.T) {
 		{"another cloud's type", use("gcp", "us-east4", cloud.PartMachine, "t3.medium", 0), 0, 0, true},
 		{"no cloud of ours", use("elsewhere", "us-east-1", cloud.PartMachine, "t3.medium", 0), 0, 0, true},
 		{"one that costs at most so much a month", use("digitalocean", "ams3", cloud.PartMachine, "s-2vcpu-4gb", 0), 0.03571, 24, false},
-		{"a disk by its size", use("aws", "us-east-1", cloud.PartDisk, "gp3", 40), 3.2 / 730, 3.2, false},
+		{"a disk whose price has no source", use("aws", "us-east-1", cloud.PartDisk, "gp3", 40), 0, 0, true},
 		{"a disk by the next larger size", use("azure", "eastus2", cloud.PartDisk, "Premium_LRS", 40), 9.2801 / 730, 9.2801, false},
 		{"a disk of a size without a price", use("azure", "eastus2", cloud.PartDisk, "Premium_LRS", 65), 0, 0, true},
 		{"a disk in a region without a price", use("azure", "eastus", cloud.PartDisk, "Premium_LRS", 40), 0, 0, true},
-		{"an address", use("gcp", "europe-west1", cloud.PartAddress, "external-ipv4", 0), 0.005, 3.65, false},
+		{"an address", use("aws", "eu-west-1", cloud.PartAddress, "public-ipv4", 0), 0.005, 3.65, false},
+		{"an address whose price has no source", use("gcp", "europe-west1", cloud.PartAddress, "external-ipv4", 0), 0, 0, true},
 		{"an address that is free", use("digitalocean", "nyc1", cloud.PartAddress, "assigned", 0), 0, 0, false},
 		{"the same while nobody has it", use("digitalocean", "nyc1", cloud.PartAddress, "unassigned", 0), 0, 0, true},
 	} {
@@ -59,9 +60,9 @@ func TestSizes(t *testing.T) {
 
 func TestEstimate(t *testing.T) {
 	machine := use("aws", "us-east-1", cloud.PartMachine, "t3.medium", 0)
-	disk := use("aws", "us-east-1", cloud.PartDisk, "gp3", 40)
+	address := use("aws", "us-east-1", cloud.PartAddress, "public-ipv4", 0)
 	dark := use("azure", "eastus", cloud.PartDisk, "Premium_LRS", 40)
-	e := price.EstimateOf([]price.Use{dark, machine, disk, machine})
+	e := price.EstimateOf([]price.Use{dark, machine, address, machine})
 	if e.Currency != "USD" || len(e.Lines) != 3 || len(e.Clouds) != 2 || len(e.LeftOut) == 0 || e.Dates() != "2026-06-18 to 2026-07-20" {
 		t.Errorf("the estimate is %+v", e)
 	}
@@ -75,8 +76,8 @@ func TestEstimate(t *testing.T) {
 		t.Errorf("unknown are %q, want %q", e.Unknown, want)
 	}
 	for _, c := range []struct{ got, want string }{
-		{e.Total.String(), "at least USD 0.0876 an hour, 63.94 a month"},
-		{e.Clouds[0].String(), "USD 0.0876 an hour, 63.94 a month"},
+		{e.Total.String(), "at least USD 0.0882 an hour, 64.39 a month"},
+		{e.Clouds[0].String(), "USD 0.0882 an hour, 64.39 a month"},
 		{e.Clouds[1].String(), "unknown"},
 		{price.Total(nil).String(), "USD 0.0000 an hour, 0.00 a month"},
 	} {
