@@ -109,6 +109,9 @@ func (c *Conn) run(ctx context.Context, command string, stdin io.Reader) ([]byte
 	case "lone-etcd":
 		return nil, c.loneEtcd()
 	}
+	if arguments, ok := strings.CutPrefix(verb, "latency"); ok {
+		return c.latency(arguments)
+	}
 	if strings.HasPrefix(command, "sha256sum") {
 		return []byte(c.host.agent), nil
 	}

@@ -40,6 +40,8 @@ type World struct {
 	Machines func() []Machine
 	// Reach says why a machine can't be reached, nil when it can; nil itself lets everybody in.
 	Reach func(ctx context.Context, m Machine) error
+	// RoundTrip is how long one takes between two nodes, 0 where no probe comes back; nil for a millisecond everywhere.
+	RoundTrip func(from, to string) time.Duration
 	// Fail may let a command on a node fail.
 	Fail func(node, command string) error
 	// Around stands around everything that the engine does to machines, Kubernetes and etcd, which what names: it may leave
