@@ -317,7 +317,7 @@ func (s *Store) MarkDeleted(ctx context.Context, fence Fence, receipts ...Receip
 				return fmt.Errorf("%w: %d of its resources or intents are not settled", ErrInUse, n)
 			}
 		}
-		for _, table := range []string{"nodes", "secrets", "snapshots", "cluster_accounts", "care"} {
+		for _, table := range []string{"nodes", "secrets", "snapshots", "cluster_accounts", "care", "latency"} {
 			if _, err := t.exec("DELETE FROM "+table+" WHERE cluster = $1", uid); err != nil {
 				return err
 			}

@@ -37,7 +37,7 @@ func (s *Store) prune(ctx context.Context, p pruned, cluster string, keep int) e
 }
 
 // Prune forgets the history of every cluster but for its last runs, events and resolved intents, of each so many. Intents of
-// a cluster that is being deleted stay until it is gone: its receipt goes by them.
+// a cluster that is being deleted stay until it is gone: its receipt goes by them. What was measured becomes coarser.
 func (s *Store) Prune(ctx context.Context, runs, events, intents int) error {
 	for _, x := range []struct {
 		pruned
@@ -58,5 +58,5 @@ func (s *Store) Prune(ctx context.Context, runs, events, intents int) error {
 			}
 		}
 	}
-	return nil
+	return s.PruneLatency(ctx)
 }

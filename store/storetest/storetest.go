@@ -69,6 +69,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Nodes", testNodes},
 		{"Secrets", testSecrets},
 		{"Snapshots", testSnapshots},
+		{"Latency", testLatency},
+		{"LatencyGrowsCoarse", testLatencyGrowsCoarse},
 		{"Inventories", testInventories},
 		{"Made", testMade},
 		{"Abandon", testAbandon},
