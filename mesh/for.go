@@ -74,6 +74,7 @@ func peerOf(own, other Node, port int) (Peer, error) {
 	}
 	return Peer{
 		Name:       other.Name,
+		Site:       other.Site,
 		PublicKey:  other.PublicKey,
 		Endpoint:   netip.AddrPortFrom(endpoint, uint16(port)),
 		AllowedIPs: []netip.Prefix{other.Pods, single(other.Address)},

@@ -58,7 +58,9 @@ type Config struct {
 
 // Peer is another node as WireGuard sees it.
 type Peer struct {
-	Name       string         `json:"name"`
+	Name string `json:"name"`
+	// Site is where it stands.
+	Site       string         `json:"site,omitempty"`
 	PublicKey  string         `json:"publicKey"`
 	Endpoint   netip.AddrPort `json:"endpoint"`
 	AllowedIPs []netip.Prefix `json:"allowedIPs"`

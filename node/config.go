@@ -36,6 +36,8 @@ type Config struct {
 	Bundle Bundle `json:"bundle"`
 	// Kubelet are the node's own settings for the kubelet's unit.
 	Kubelet Kubelet `json:"kubelet"`
+	// Probes are the measurements to other sites.
+	Probes Probes `json:"probes,omitzero"`
 }
 
 // Balancer is the TCP balancer in front of the API servers.

@@ -144,6 +144,9 @@ func (c Config) Validate() error {
 		}
 	}
 	problems = append(problems, c.Kubelet.problems()...)
+	if c.Probes.Window < 0 || c.Probes.Window > 3600 {
+		fail("probes: a window of %d s is not between 0 and 3600", c.Probes.Window)
+	}
 	if len(problems) > 0 {
 		return fmt.Errorf("config of node %q: %w", c.Name, errors.Join(problems...))
 	}

@@ -132,6 +132,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"provider id", with(func(c *Config) { c.Kubelet.ProviderID = "a b" }), "not allowed"},
 		{"tunnel MTU", with(func(c *Config) { c.Tunnel.MTU = 1 }), "MTU 1"},
 		{"peer", with(func(c *Config) { c.Tunnel.Peers[0].PublicKey = "" }), "not complete"},
+		{"probes", with(func(c *Config) { c.Probes.Window = -1 }), "a window of -1 s"},
 		{"no pods", with(func(c *Config) { c.Tunnel.Pods = netip.Prefix{} }), "pods"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
