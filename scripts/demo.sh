@@ -174,7 +174,7 @@ console_link() {
 	page=$(curl -sS -L --fail-with-body -c "$jar" -b "$jar" "$link" && curl -sS --fail-with-body -b "$jar" "${link%/welcome*}/clusters/$cluster") || page=
 	rm -f "$jar"
 	verdict "$page" "*<h1*$cluster*" "signed in by a link" "the page of $cluster is ${#page} bytes" || die "the console doesn't show $cluster"
-	say "Once, within an hour ('$SKYWELD open' makes others):"
+	say "Open it, signed in as admin (the link works once, for an hour; '$SKYWELD open' makes another):"
 	say "  $(skyweld open --print)"
 }
 
