@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/skyweld/skyweld/internal/memo"
 	"github.com/skyweld/skyweld/kube"
 	"github.com/skyweld/skyweld/price"
 	"github.com/skyweld/skyweld/store"
@@ -35,6 +37,7 @@ type sightings struct {
 	mu    sync.Mutex
 	by    map[string]sighting // by the cluster's UID
 	costs map[string]costed
+	facts memo.Memo[*Facts] // by the cluster's UID and the node's name
 }
 
 // costed is what a cluster was found to cost when its ledger had a mark.
@@ -147,15 +150,14 @@ func (e *Engine) seenNodes(c store.Cluster, status Status, nodes []store.Node) (
 	seen, _ := e.sightings.last(c.UID)
 	var out []NodeStatus
 	for _, n := range nodes {
-		var f Facts
-		err := json.Unmarshal(n.Facts, &f)
+		f, err := e.factsOf(n)
 		if err != nil && c.DeleteRequested.IsZero() {
 			return nil, fmt.Errorf("facts of node %s: %w", n.Name, err)
 		}
 		if err != nil || f.Name == "" {
 			continue
 		}
-		v := statusOf(&f, status.Initialized, seen)
+		v := statusOf(f, status.Initialized, seen)
 		if _, in := seen.members[f.Name]; !in && f.Joined && (seen.members == nil || seen.err != nil) { // what was true last
 			v.Status = map[bool]string{true: "Ready", false: "Unknown"}[seen.err == nil]
 		}
@@ -163,6 +165,14 @@ func (e *Engine) seenNodes(c store.Cluster, status Status, nodes []store.Node) (
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out, nil
+}
+
+// factsOf are a node's facts for who only reads them: they are decoded once.
+func (e *Engine) factsOf(n store.Node) (*Facts, error) {
+	return e.sightings.facts.Of(n.Cluster+"/"+n.Name, n.Facts, func() (*Facts, error) {
+		f := new(Facts)
+		return f, json.Unmarshal(n.Facts, f)
+	})
 }
 
 // Glance is a cluster as a list of all shows it.
@@ -226,10 +236,11 @@ func (e *Engine) Glances(ctx context.Context, after string, limit int) ([]Glance
 
 // costOf is what a cluster costs: as it was found last, while its ledger is the same.
 func (e *Engine) costOf(ctx context.Context, g store.Glance) (price.Sum, error) {
-	mark := fmt.Sprint(g.Generation, g.Resources, g.LastMade.UnixMicro(), len(g.Nodes))
+	text := fmt.Append(nil, g.Generation, g.Resources, g.LastMade.UnixMicro(), len(g.Nodes))
 	for _, n := range g.Nodes {
-		mark += fmt.Sprint(" ", n.Updated.UnixMicro())
+		text = strconv.AppendInt(append(text, ' '), n.Updated.UnixMicro(), 10)
 	}
+	mark := string(text)
 	s := &e.sightings
 	s.mu.Lock()
 	known, ok := s.costs[g.UID]

@@ -348,8 +348,20 @@ func scanTwo(r row) (v [2]string, err error) {
 }
 
 func scanCluster(r row) (Cluster, error) {
+	return readCluster(r, decodeSpec)
+}
+
+func decodeSpec(_ Cluster, text []byte) (*spec.Cluster, error) {
+	var c *spec.Cluster
+	err := json.Unmarshal(text, &c)
+	return c, err
+}
+
+// readCluster reads a row, and its spec with a function that gets what of the cluster is read by then.
+func readCluster(r row, specOf func(Cluster, []byte) (*spec.Cluster, error)) (Cluster, error) {
 	var c Cluster
-	var text, conditions, status string
+	var conditions, status string
+	var text []byte
 	var created, requested, deleted, next, until, paused int64
 	var pause Pause
 	err := r.Scan(&c.UID, &c.Name, &text, &c.Generation, &c.Phase, &conditions, &status, &created, &requested, &deleted,
@@ -366,7 +378,7 @@ func scanCluster(r row) (Cluster, error) {
 	if err := json.Unmarshal([]byte(conditions), &c.Conditions); err != nil {
 		return c, fmt.Errorf("conditions of cluster %s: %w", c.Name, err)
 	}
-	if err := json.Unmarshal([]byte(text), &c.Spec); err != nil {
+	if c.Spec, err = specOf(c, text); err != nil {
 		return c, fmt.Errorf("spec of cluster %s: %w", c.Name, err)
 	}
 	return c, nil

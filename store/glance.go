@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
+
+	"github.com/skyweld/skyweld/spec"
 )
 
 // Glance is what the store has of a cluster for a list of all of them.
@@ -21,15 +24,18 @@ type Glance struct {
 	LastMade  time.Time
 }
 
+// selectListed reads the clusters of a list.
+const selectListed = "SELECT " + clusterColumns + " FROM clusters WHERE deleted = 0 AND name > $1 ORDER BY name LIMIT $2"
+
 // listed selects the clusters of a list: those after the name that is the first parameter, as many as the second says.
 const listed = "(SELECT uid FROM clusters WHERE deleted = 0 AND name > $1 ORDER BY name LIMIT $2)"
 
 // Glances lists up to limit of the clusters that aren't deleted, by name, those after a name, with what a list shows of each.
 // It takes as many queries for a thousand clusters as for one.
 func (s *Store) Glances(ctx context.Context, after string, limit int) ([]Glance, error) {
-	all, err := s.ClustersAfter(ctx, after, limit)
+	all, err := query(ctx, s.db, s.scanListed, selectListed, after, limit)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list clusters: %w", err)
 	}
 	out := make([]Glance, len(all))
 	at := map[string]*Glance{}
@@ -43,6 +49,14 @@ func (s *Store) Glances(ctx context.Context, after string, limit int) ([]Glance,
 		}
 	}
 	return out, nil
+}
+
+// scanListed is scanCluster for lists that are asked for again and again: a spec is decoded once, and not to be changed by
+// who reads it.
+func (s *Store) scanListed(r row) (Cluster, error) {
+	return readCluster(r, func(c Cluster, text []byte) (*spec.Cluster, error) {
+		return s.specs.Of(c.UID, text, func() (*spec.Cluster, error) { return decodeSpec(c, text) })
+	})
 }
 
 func (s *Store) glanceCare(ctx context.Context, at map[string]*Glance, which ...any) error {
@@ -81,7 +95,7 @@ func (s *Store) glanceRuns(ctx context.Context, at map[string]*Glance, which ...
 	if err != nil {
 		return err
 	}
-	counts, err := s.countSteps(ctx, last, which...)
+	counts, err := s.countEnds(ctx, list, last, which...)
 	for _, r := range list {
 		if g := at[r.Cluster]; g != nil {
 			n := counts[r.ID]
@@ -89,6 +103,46 @@ func (s *Store) glanceRuns(ctx context.Context, at map[string]*Glance, which ...
 		}
 	}
 	return err
+}
+
+// countEnds counts the steps of a list of runs that a query selects. Those of a run that has ended stay as they are, so they
+// are counted once.
+func (s *Store) countEnds(ctx context.Context, list []Run, runs string, args ...any) (map[int64]StepCount, error) {
+	remembered := func(r Run, from map[int64]StepCount) (StepCount, error) {
+		return s.counts.Of(strconv.FormatInt(r.ID, 10), []byte(r.Ended.String()), func() (StepCount, error) {
+			if from == nil {
+				return StepCount{}, ErrNotFound
+			}
+			return from[r.ID], nil
+		})
+	}
+	var going, unknown bool
+	for _, r := range list {
+		if r.Ended.IsZero() {
+			going = true
+		} else if _, err := remembered(r, nil); err != nil {
+			unknown = true
+		}
+	}
+	counts := map[int64]StepCount{}
+	var err error
+	switch {
+	case unknown:
+		counts, err = s.countSteps(ctx, runs, args...)
+	case going:
+		counts, err = s.countSteps(ctx, "SELECT id FROM runs WHERE ended = 0 AND id IN ("+runs+")", args...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		if !r.Ended.IsZero() {
+			if counts[r.ID], err = remembered(r, counts); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return counts, nil
 }
 
 func (s *Store) glanceLedger(ctx context.Context, at map[string]*Glance, which ...any) error {

@@ -11,7 +11,7 @@ import (
 
 // ClustersAfter returns up to limit clusters that aren't deleted, by name, those after a name.
 func (s *Store) ClustersAfter(ctx context.Context, name string, limit int) ([]Cluster, error) {
-	all, err := query(ctx, s.db, scanCluster, "SELECT "+clusterColumns+" FROM clusters WHERE deleted = 0 AND name > $1 ORDER BY name LIMIT $2", name, limit)
+	all, err := query(ctx, s.db, scanCluster, selectListed, name, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list clusters: %w", err)
 	}

@@ -18,7 +18,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skyweld/skyweld/internal/memo"
 	"github.com/skyweld/skyweld/secret"
+	"github.com/skyweld/skyweld/spec"
 )
 
 // Errors that callers act upon. They are wrapped with what was being done.
@@ -43,6 +45,9 @@ type Store struct {
 	fed bell
 	// around stands around every write.
 	around func(ctx context.Context, what string, write func() error) error
+	// specs and counts remember what lists of all clusters show again and again: specs, and the steps of runs that have ended.
+	specs  memo.Memo[*spec.Cluster]
+	counts memo.Memo[StepCount]
 }
 
 // dialect is all that differs between the databases in queries.
