@@ -51,7 +51,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.ours(r.Host) {
-		refuse(w, http.StatusMisdirectedRequest, s.notOurs(r.Host))
+		refuse(w, r, http.StatusMisdirectedRequest, s.notOurs(r.Host))
 		return
 	}
 	switch {
@@ -77,7 +77,7 @@ func (s *Server) known(next http.Handler) http.Handler {
 func (s *Server) guard(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if u, err := url.Parse(origin); err != nil || !s.ours(u.Host) {
-			refuse(w, http.StatusForbidden, fmt.Sprintf("the request comes from a page of another host: its Origin is %q", origin))
+			refuse(w, r, http.StatusForbidden, fmt.Sprintf("the request comes from a page of another host: its Origin is %q", origin))
 			return
 		}
 	}
@@ -96,7 +96,7 @@ func (s *Server) guard(next http.Handler, w http.ResponseWriter, r *http.Request
 	if own.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="skyweld"`)
 	}
-	refuse(w, own.Status, own.Message)
+	refuse(w, r, own.Status, own.Message)
 }
 
 var errNoToken = &auth.Error{Status: http.StatusUnauthorized, Message: "the request has no token; want the header Authorization: Bearer, with what is in the file token of the engine's folder"}

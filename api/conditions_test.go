@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/skyweld/skyweld/auth"
@@ -232,28 +233,30 @@ func TestKeys(t *testing.T) {
 
 // TestKeysAtOnce: of many who send the same write at once one does it.
 func TestKeysAtOnce(t *testing.T) {
-	s := newServer(t)
-	demo := storedCluster(t, s, "demo")
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for {
-				w := sent(s, "DELETE", "/clusters/demo", "", map[string]string{keyHeader: "same"})
-				if w.Code == http.StatusConflict && w.Header().Get("Retry-After") != "" {
-					time.Sleep(time.Millisecond)
-					continue
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		demo := storedCluster(t, s, "demo")
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for {
+					w := sent(s, "DELETE", "/clusters/demo", "", map[string]string{keyHeader: "same"})
+					if w.Code == http.StatusConflict && w.Header().Get("Retry-After") != "" {
+						time.Sleep(time.Second)
+						continue
+					}
+					if w.Code != http.StatusAccepted {
+						t.Errorf("%d %s", w.Code, w.Body)
+					}
+					return
 				}
-				if w.Code != http.StatusAccepted {
-					t.Errorf("%d %s", w.Code, w.Body)
-				}
-				return
-			}
-		})
-	}
-	wg.Wait()
-	if all, err := s.engine.Store().ListChanges(t.Context(), demo.UID); err != nil || len(all) != 1 {
-		t.Errorf("%d changes, %v", len(all), err)
-	}
+			})
+		}
+		wg.Wait()
+		if all, err := s.engine.Store().ListChanges(t.Context(), demo.UID); err != nil || len(all) != 1 {
+			t.Errorf("%d changes, %v", len(all), err)
+		}
+	})
 }
 
 // TestPointers: a field's pointer is its place in the body or the cluster file.

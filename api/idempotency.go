@@ -94,14 +94,14 @@ func (s *Server) once(mux *http.ServeMux, api huma.API, next http.Handler) http.
 			return
 		}
 		if err := checkKey(keys); err != nil {
-			refuse(w, http.StatusUnprocessableEntity, "header."+keyHeader+": "+err.Error())
+			refuse(w, r, http.StatusUnprocessableEntity, "header."+keyHeader+": "+err.Error())
 			return
 		}
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		if err != nil {
-			refuse(w, http.StatusBadRequest, "the request's body can't be read to its end")
+			refuse(w, r, http.StatusBadRequest, "the request's body can't be read to its end")
 			return
 		}
 		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
@@ -139,18 +139,18 @@ func digest(r *http.Request, body []byte, k store.Keyed, secret bool) (string, e
 func (s *Server) refuseKey(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, store.ErrKeyUsed):
-		refuse(w, http.StatusUnprocessableEntity, "header."+keyHeader+": the key was sent with another request before; want a new one for each that isn't a repetition")
+		refuse(w, r, http.StatusUnprocessableEntity, "header."+keyHeader+": the key was sent with another request before; want a new one for each that isn't a repetition")
 	case errors.Is(err, store.ErrKeyBusy):
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusConflict, "the same request, with the same key, is being answered: ask again in a moment")
+		refuse(w, r, http.StatusConflict, "the same request, with the same key, is being answered: ask again in a moment")
 	case errors.Is(err, store.ErrFull):
-		refuse(w, http.StatusInsufficientStorage, store.ErrFull.Error())
+		refuse(w, r, http.StatusInsufficientStorage, store.ErrFull.Error())
 	default:
 		if r.Context().Err() == nil {
 			slog.Error("a key can't be looked up", "error", err)
 		}
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusServiceUnavailable, "it can't be found out whether this was done before: the engine's log says why; nothing was done now")
+		refuse(w, r, http.StatusServiceUnavailable, "it can't be found out whether this was done before: the engine's log says why; nothing was done now")
 	}
 }
 
@@ -162,7 +162,7 @@ func (s *Server) doOnce(w http.ResponseWriter, r *http.Request, next http.Handle
 		return err
 	}
 	if done != nil {
-		return s.replay(w, ctx, done, op)
+		return s.replay(w, r, done, op)
 	}
 	a := &keptAnswer{header: w.Header().Clone()}
 	end := context.WithoutCancel(ctx)
@@ -216,11 +216,11 @@ func (s *Server) keepKey(ctx context.Context, try store.Try) (stop func()) {
 }
 
 // replay gives the answer of a write that was done before.
-func (s *Server) replay(w http.ResponseWriter, ctx context.Context, done *store.Recorded, op *huma.Operation) error {
+func (s *Server) replay(w http.ResponseWriter, r *http.Request, done *store.Recorded, op *huma.Operation) error {
 	w.Header().Set(replayedHeader, "true")
 	if done.Status == 0 { // the engine was stopped after it queued the change, and before it said so
-		c, err := s.engine.Change(ctx, done.Change)
-		out, err := s.change(ctx, c, err)
+		c, err := s.engine.Change(r.Context(), done.Change)
+		out, err := s.change(r.Context(), c, err)
 		if err != nil {
 			return err
 		}
@@ -237,7 +237,7 @@ func (s *Server) replay(w http.ResponseWriter, ctx context.Context, done *store.
 		return nil
 	}
 	if done.Answer == "" {
-		refuse(w, http.StatusConflict, fmt.Sprintf("this was done at %s already, and its answer held a secret, which is not kept", done.Begun.UTC().Format(time.RFC3339)))
+		refuse(w, r, http.StatusConflict, fmt.Sprintf("this was done at %s already, and its answer held a secret, which is not kept", done.Begun.UTC().Format(time.RFC3339)))
 		return nil
 	}
 	var a recordedAnswer

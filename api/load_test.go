@@ -43,6 +43,18 @@ type listener struct {
 	sum        uint64
 	err        error
 	at         atomic.Pointer[string]
+	moved      chan struct{}
+}
+
+// reach waits until the listener has got a message.
+func (l *listener) reach(ctx context.Context, id string) {
+	for *l.at.Load() != id {
+		select {
+		case <-l.moved:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (l *listener) run(ctx context.Context, c *http.Client, begun func()) {
@@ -95,6 +107,10 @@ func (l *listener) once(ctx context.Context, c *http.Client, begun func()) {
 			}
 			l.last, kind = id, ""
 			l.at.Store(&id)
+			select {
+			case l.moved <- struct{}{}:
+			default:
+			}
 			if left--; l.breaks && left == 0 {
 				return
 			}
@@ -112,7 +128,7 @@ func chain(sum uint64, id string) uint64 {
 // TestLoad: under 200 readers of streams and 20 writers no message and no write is lost, and none comes twice.
 func TestLoad(t *testing.T) {
 	const readers, writers = 200, 20
-	scene := newScene(t)
+	scene, rest := stoppable(t)
 	server := httptest.NewServer(scene.API)
 	defer server.Close()
 	ctx, stop := context.WithCancel(t.Context())
@@ -124,14 +140,17 @@ func TestLoad(t *testing.T) {
 	var reading, begun sync.WaitGroup
 	all := make([]*listener, readers)
 	for i := range all {
-		all[i] = &listener{base: server.URL, breaks: i%2 == 1}
+		all[i] = &listener{base: server.URL, breaks: i%2 == 1, moved: make(chan struct{}, 1)}
 		begun.Add(1)
 		reading.Go(func() { all[i].run(ctx, plain, begun.Done) })
 	}
 	begun.Wait()
 
 	client := &api.Client{Base: server.URL, Token: sceneToken, Who: "load", HTTP: plain}
-	until := time.Now().Add(loadTime(t))
+	over, done := context.WithTimeout(ctx, loadTime(t))
+	defer done()
+	pace := time.NewTicker(2500 * time.Microsecond) // 400 writes a second, all writers together
+	defer pace.Stop()
 	var writing sync.WaitGroup
 	var mu sync.Mutex
 	wrote := map[string][]int64{}
@@ -149,7 +168,12 @@ func TestLoad(t *testing.T) {
 				return
 			}
 			note(c)
-			for n := 0; time.Now().Before(until); n++ {
+			for n := 0; ; n++ {
+				select {
+				case <-pace.C:
+				case <-over.Done():
+					return
+				}
 				keyed := client.WithKey(fmt.Sprintf("%s-%d", name, n))
 				c, err := keyed.Reconcile(ctx, name)
 				if err != nil {
@@ -160,7 +184,6 @@ func TestLoad(t *testing.T) {
 				if again, err := keyed.Reconcile(ctx, name); n%5 == 0 && (err != nil || again.ID != c.ID) { // whose answer was lost
 					t.Errorf("%s: sent again, change %d is %d: %v", name, c.ID, again.ID, err)
 				}
-				time.Sleep(time.Duration(20+rand.IntN(60)) * time.Millisecond)
 			}
 		})
 	}
@@ -185,22 +208,8 @@ func TestLoad(t *testing.T) {
 		}
 		writes += len(ids)
 	}
-	// The engine goes on for a while; the streams are compared as far as the feed was when it was asked.
+	rest() // nothing is written after it
 	var lines []store.FeedLine
-	deadline := time.Now().Add(time.Minute + loadTime(t))
-	for end := int64(-1); ; {
-		now, err := scene.Store.FeedEnd(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if now == end {
-			break
-		}
-		if end = now; time.Now().After(deadline) {
-			t.Fatal("the engine doesn't come to rest")
-		}
-		time.Sleep(2 * time.Second)
-	}
 	for since := int64(0); ; {
 		page, err := scene.Store.ReadFeed(ctx, "", since, 1000)
 		if err != nil {
@@ -212,10 +221,10 @@ func TestLoad(t *testing.T) {
 		since = page[len(page)-1].ID
 	}
 	last := fmt.Sprintf("0-%d", lines[len(lines)-1].ID)
+	patience, enough := context.WithTimeout(ctx, time.Minute+loadTime(t))
+	defer enough()
 	for _, l := range all {
-		for at := l.at.Load(); *at != last && time.Now().Before(deadline); at = l.at.Load() {
-			time.Sleep(5 * time.Millisecond)
-		}
+		l.reach(patience, last)
 	}
 	stop()
 	server.CloseClientConnections()

@@ -46,11 +46,11 @@ func (s *Server) operates(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "want GET")
+		refuse(w, r, http.StatusMethodNotAllowed, "want GET")
 		return true
 	}
 	if r.URL.Path == pathMetrics && !s.ours(r.Host) {
-		refuse(w, http.StatusMisdirectedRequest, s.notOurs(r.Host))
+		refuse(w, r, http.StatusMisdirectedRequest, s.notOurs(r.Host))
 		return true
 	}
 	if r.URL.Path == pathMetrics && !fromHere(r) {

@@ -109,17 +109,19 @@ func pointerTo(location string) string {
 }
 
 // refuse writes a problem (RFC 9457) for requests that don't get as far as an operation.
-func refuse(w http.ResponseWriter, status int, detail string) {
+func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(newProblem(status, detail))
+	p := newProblem(status, detail)
+	p.Instance = r.URL.EscapedPath()
+	_ = json.NewEncoder(w).Encode(p)
 }
 
 // route answers paths and methods that no operation has with a problem, in place of the mux's plain text.
 func route(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > maxBody {
-			refuse(w, http.StatusRequestEntityTooLarge, tooLarge)
+			refuse(w, r, http.StatusRequestEntityTooLarge, tooLarge)
 			return
 		}
 		h, pattern := mux.Handler(r)
@@ -131,9 +133,9 @@ func route(mux *http.ServeMux) http.Handler {
 		h.ServeHTTP(plain, r)
 		switch plain.status {
 		case http.StatusMethodNotAllowed:
-			refuse(w, plain.status, fmt.Sprintf("%s cannot be done with %s; want one of %s", r.Method, r.URL.Path, w.Header().Get("Allow")))
+			refuse(w, r, plain.status, fmt.Sprintf("%s cannot be done with %s; want one of %s", r.Method, r.URL.Path, w.Header().Get("Allow")))
 		default:
-			refuse(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %s: /openapi.json lists what there is", r.URL.Path))
+			refuse(w, r, http.StatusNotFound, fmt.Sprintf("there is nothing at %s: /openapi.json lists what there is", r.URL.Path))
 		}
 	})
 }

@@ -199,7 +199,7 @@ func problem(err error) error {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrConflict):
 		return huma.Error409Conflict(err.Error())
-	case errors.As(err, &ce):
+	case errors.As(err, &ce), errors.As(err, new(*engine.EgressError)):
 		return huma.Error502BadGateway(err.Error())
 	case errors.Is(err, store.ErrFull):
 		return huma.NewError(http.StatusInsufficientStorage, err.Error())

@@ -23,6 +23,20 @@ import (
 // or more ranges, separated by commas.
 const SettingEgress = "egress"
 
+// EgressError says that it can't be found out from which address the engine reaches the machines of an account. Trying again may
+// help, so it is no Problem: those end a change.
+type EgressError struct {
+	Account string
+	Err     error
+}
+
+func (e *EgressError) Error() string {
+	return fmt.Sprintf("account %s: the address from which the engine reaches the internet could not be found out (%v): set it with 'skyweld account update %s --egress', or with --egress of 'skyweld serve'",
+		e.Account, e.Err, e.Account)
+}
+
+func (e *EgressError) Unwrap() error { return e.Err }
+
 // egress returns the addresses that machines of a site see the engine come from: as the account or the engine's options
 // say, else as it is found out anew. Where that can't be found out now, the last known ones stay: to close the firewall,
 // or to stop, would help nobody.
@@ -40,8 +54,7 @@ func (s *survey) egress(ctx context.Context, st *site) ([]netip.Prefix, error) {
 	if err != nil {
 		found = s.status.Egress[st.account.Name]
 		if len(found) == 0 {
-			return nil, fmt.Errorf("account %s: the address from which the engine reaches the internet could not be found out (%w): set it with 'skyweld account update %s --egress', or with --egress of 'skyweld serve'",
-				st.account.Name, err, st.account.Name)
+			return nil, &EgressError{Account: st.account.Name, Err: err}
 		}
 		s.e.log.Warn("the engine's address on the internet could not be found out; the last known one stays", "cluster", s.spec.Metadata.Name, "account", st.account.Name, "egress", found, "err", err)
 	}

@@ -147,7 +147,7 @@ func titleOf(status int) string {
 	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
 		return "That can't be done"
 	case http.StatusBadGateway:
-		return "A cloud refused it"
+		return "Something outside this engine failed"
 	}
 	if status < 500 {
 		return "That can't be done"
