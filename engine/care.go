@@ -92,7 +92,7 @@ func (e *Engine) lookAfter(ctx context.Context, claim store.CareClaim, afterRun 
 			m = careMemory{}
 		}
 	}
-	seen, err := e.see(ctx, c, claim.Epoch, m.Silent)
+	seen, err := e.see(ctx, claim, m)
 	if err != nil {
 		if ctx.Err() == nil {
 			e.log.Warn("a cluster could not be looked after", "cluster", c.Name, "err", err)
@@ -101,11 +101,20 @@ func (e *Engine) lookAfter(ctx context.Context, claim store.CareClaim, afterRun 
 	}
 	m.Silent, m.Nodes = seen.silent, seen.nodes
 	conditions, changed := m.judge(claim.Conditions, seen.verdicts, claim.Now, afterRun)
+	ways, tell, mend := m.Paths.judge(c.Name, seen.paths, claim.Now)
+	conditions = append(conditions, ways...)
 	var wake []string
-	if m.noteTrouble(seen.verdicts, conditions, claim.Now, e.opts.Every); mayWake(c) && !afterRun {
+	if m.noteTrouble(seen.verdicts, conditions, mend, claim.Now, e.opts.Every); mayWake(c) && !afterRun {
 		wake = m.wakeFor(claim.Now, e.opts.Every)
 	}
-	e.keepCare(ctx, claim, conditions, changed, m, wake)
+	for _, v := range changed {
+		kind := store.Normal
+		if v.Status != conditionTrue {
+			kind = store.Warning
+		}
+		tell = append(tell, told{kind, v.Reason, "cluster " + c.Name, v.Message})
+	}
+	e.keepCare(ctx, claim, conditions, tell, m, wake)
 }
 
 // mayWake says that a run is to be expected to do something about what is seen: the last one ended well, and nothing holds
@@ -113,7 +122,7 @@ func (e *Engine) lookAfter(ctx context.Context, claim store.CareClaim, afterRun 
 func mayWake(c store.Cluster) bool { return c.Phase == store.Ready && c.Paused == nil }
 
 // keepCare stores what came of a look, where that is new, and says so.
-func (e *Engine) keepCare(ctx context.Context, claim store.CareClaim, conditions, changed []store.Condition, m careMemory, wake []string) {
+func (e *Engine) keepCare(ctx context.Context, claim store.CareClaim, conditions []store.Condition, tell []told, m careMemory, wake []string) {
 	memory, err := json.Marshal(m)
 	if err != nil {
 		e.log.Error("what is seen of a cluster can't be stored", "cluster", claim.Current.Name, "err", err)
@@ -129,12 +138,8 @@ func (e *Engine) keepCare(ctx context.Context, claim store.CareClaim, conditions
 		}
 		return
 	}
-	for _, c := range changed {
-		kind := store.Normal
-		if c.Status != conditionTrue {
-			kind = store.Warning
-		}
-		e.event(ctx, claim.Cluster, kind, c.Reason, "cluster "+claim.Current.Name, c.Message)
+	for _, t := range tell {
+		e.event(ctx, claim.Cluster, t.kind, t.reason, t.object, t.message)
 	}
 	if woken {
 		e.event(ctx, claim.Cluster, store.Normal, "RunWoken", "cluster "+claim.Current.Name, "a run is to mend "+strings.Join(wake, ", "))
@@ -145,7 +150,7 @@ func (e *Engine) keepCare(ctx context.Context, claim store.CareClaim, conditions
 // must not be told of what it has mended.
 func (e *Engine) confirm(ctx context.Context, c store.Cluster) {
 	care, err := e.store.GetCare(ctx, c.UID)
-	if err == nil && allTrue(care.Conditions) {
+	if err == nil && allGood(care.Conditions) {
 		return
 	}
 	claim, err := e.store.ClaimCareOf(ctx, c.UID, e.carePause)
@@ -156,8 +161,13 @@ func (e *Engine) confirm(ctx context.Context, c store.Cluster) {
 	e.lookAfter(ctx, claim, true)
 }
 
-func allTrue(conditions []store.Condition) bool {
-	return !slices.ContainsFunc(conditions, func(c store.Condition) bool { return c.Status != conditionTrue })
+func allGood(conditions []store.Condition) bool {
+	return !slices.ContainsFunc(conditions, func(c store.Condition) bool { return !Well(c.Type, c.Status) })
+}
+
+// Well says that a condition of a type with a status is as it should be. Most say what is well; some what is wrong.
+func Well(kind, status string) bool {
+	return (status == conditionTrue) != (kind == latencyHigh || kind == tunnelDown)
 }
 
 // The values of a condition's status.
@@ -184,6 +194,8 @@ type careMemory struct {
 	Silent []string `json:"silent,omitempty"`
 	// Nodes is how many were Ready at the last look.
 	Nodes NodeCount `json:"nodes,omitzero"`
+	// Paths is what is remembered of the ways between sites.
+	Paths pathMemory `json:"paths,omitzero"`
 }
 
 // streak is how many looks in a row said of a condition that it has another status.
@@ -234,10 +246,15 @@ func (m *careMemory) judge(old []store.Condition, verdicts []verdict, now time.T
 	return conditions, changed
 }
 
-// noteTrouble remembers what is wrong by conditions that hold, and forgets what has been well for as long as the interval
+// noteTrouble remembers what is wrong by conditions that hold, and what is to be mended in any case, and forgets what has been well for as long as the interval
 // between two scheduled runs: what comes and goes must not wake a run each time.
-func (m *careMemory) noteTrouble(verdicts []verdict, conditions []store.Condition, now time.Time, every time.Duration) {
+func (m *careMemory) noteTrouble(verdicts []verdict, conditions []store.Condition, mend []string, now time.Time, every time.Duration) {
 	all := map[string]trouble{}
+	for _, what := range mend {
+		t := m.Trouble[what]
+		t.Well = time.Time{}
+		all[what] = t
+	}
 	for _, v := range verdicts {
 		holds := slices.ContainsFunc(conditions, func(c store.Condition) bool { return c.Type == v.kind && c.Status == v.status })
 		for _, what := range v.wrong {

@@ -366,7 +366,7 @@ func TestWakes(t *testing.T) {
 				status = conditionTrue
 			}
 			v := []verdict{{kind: "X", status: status, wrong: things}}
-			m.noteTrouble(v, []store.Condition{{Type: "X", Status: status}}, begin.Add(at), every)
+			m.noteTrouble(v, []store.Condition{{Type: "X", Status: status}}, nil, begin.Add(at), every)
 			if what := m.wakeFor(begin.Add(at), every); len(what) > 0 {
 				woken = append(woken, fmt.Sprintf("%v %s", at, strings.Join(what, "+")))
 			}

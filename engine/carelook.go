@@ -41,12 +41,13 @@ type sight struct {
 	// silent are the nodes that didn't let the engine in; the next look asks them again.
 	silent []string
 	nodes  NodeCount
+	paths  pathSight
 }
 
 // see looks at a cluster: its API servers and their certificates, its nodes as Kubernetes has them, and some of its machines;
-// which, turn says. It asks no cloud. Of a cluster without a control plane there is nothing to be seen.
-func (e *Engine) see(ctx context.Context, c store.Cluster, turn int64, silent []string) (sight, error) {
-	s, err := e.knownOf(ctx, c)
+// which, the claim's turn says. It asks no cloud. Of a cluster without a control plane there is nothing to be seen.
+func (e *Engine) see(ctx context.Context, claim store.CareClaim, m careMemory) (sight, error) {
+	s, err := e.knownOf(ctx, claim.Current)
 	if err != nil {
 		return sight{}, err
 	}
@@ -57,8 +58,11 @@ func (e *Engine) see(ctx context.Context, c store.Cluster, turn int64, silent []
 	endpoints := s.probe(ctx)
 	agents := verdict{}
 	var group sync.WaitGroup
-	group.Go(func() { agents, out.silent = s.knock(ctx, turn, silent) })
-	nodes := s.seeNodes(ctx, endpoints, &out.nodes)
+	group.Go(func() { agents, out.silent = s.knock(ctx, claim.Epoch, m.Silent) })
+	nodes, members := s.seeNodes(ctx, endpoints, &out.nodes)
+	if out.paths, err = s.seePaths(ctx, members, m.Paths.Down, claim.Now); err != nil && ctx.Err() == nil {
+		e.log.Warn("what is measured between sites could not be read or stored", "cluster", s.cluster.Name, "err", err)
+	}
 	group.Wait()
 	out.verdicts = []verdict{seeAPI(endpoints), nodes, s.seeCertificates(endpoints, time.Now()), agents}
 	return out, ctx.Err()
@@ -125,14 +129,14 @@ func wayTrouble(err error) string {
 }
 
 // seeNodes asks Kubernetes for its nodes, by one of the API servers that answered.
-func (s *survey) seeNodes(ctx context.Context, endpoints []endpoint, count *NodeCount) verdict {
+func (s *survey) seeNodes(ctx context.Context, endpoints []endpoint, count *NodeCount) (verdict, map[string]kube.NodeInfo) {
 	members, err := s.listNodes(ctx, endpoints)
 	if ctx.Err() == nil {
 		s.e.sightings.note(s.cluster.UID, members, err)
 	}
 	if err != nil {
 		count.Unknown = len(s.nodes)
-		return verdict{kind: nodesReady, status: conditionUnknown, reason: "KubernetesSilent", message: "Kubernetes can't be asked for its nodes: " + wayTrouble(err)}
+		return verdict{kind: nodesReady, status: conditionUnknown, reason: "KubernetesSilent", message: "Kubernetes can't be asked for its nodes: " + wayTrouble(err)}, members
 	}
 	var bad, wrong []string
 	for _, n := range s.nodes {
@@ -155,9 +159,9 @@ func (s *survey) seeNodes(ctx context.Context, endpoints []endpoint, count *Node
 	count.Ready, count.NotReady = len(s.nodes)-len(bad), len(bad)
 	text := fmt.Sprintf("%d of %d nodes are Ready", len(s.nodes)-len(bad), len(s.nodes))
 	if len(bad) == 0 {
-		return verdict{kind: nodesReady, status: conditionTrue, reason: "NodesReady", message: text}
+		return verdict{kind: nodesReady, status: conditionTrue, reason: "NodesReady", message: text}, members
 	}
-	return verdict{kind: nodesReady, status: conditionFalse, reason: "NodesNotReady", message: text + ": " + firstFew(bad), wrong: wrong}
+	return verdict{kind: nodesReady, status: conditionFalse, reason: "NodesNotReady", message: text + ": " + firstFew(bad), wrong: wrong}, members
 }
 
 func (s *survey) listNodes(ctx context.Context, endpoints []endpoint) (map[string]kube.NodeInfo, error) {
@@ -253,10 +257,7 @@ func (s *survey) knock(ctx context.Context, turn int64, silent []string) (verdic
 	failed := make([]error, len(ask))
 	var group sync.WaitGroup
 	for i, name := range ask {
-		group.Go(func() {
-			f := s.facts.get(name)
-			failed[i] = s.e.opts.Nodeside.Knock(ctx, netip.AddrPortFrom(f.Public, 22), s.sites[f.Site].account.Proxy)
-		})
+		group.Go(func() { failed[i] = s.knockAt(ctx, s.facts.get(name)) })
 	}
 	group.Wait()
 	var bad, wrong, still []string
@@ -270,6 +271,10 @@ func (s *survey) knock(ctx context.Context, turn int64, silent []string) (verdic
 		return verdict{kind: agentsReachable, status: conditionTrue, reason: "AgentsReachable", message: "the machines let the engine in"}, nil
 	}
 	return verdict{kind: agentsReachable, status: conditionFalse, reason: "AgentsNotReachable", message: "by SSH the engine can't reach " + firstFew(bad), wrong: wrong}, still
+}
+
+func (s *survey) knockAt(ctx context.Context, f *Facts) error {
+	return s.e.opts.Nodeside.Knock(ctx, netip.AddrPortFrom(f.Public, 22), s.sites[f.Site].account.Proxy)
 }
 
 // backend is a control-plane node's API server as the engine reaches it.

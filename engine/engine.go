@@ -42,6 +42,9 @@ type Options struct {
 	FirstContact time.Duration
 	// ListLag is how long a cloud's lists may leave out what was just made, and show what was just deleted; 0 means 2 minutes.
 	ListLag time.Duration
+	// LatencyWindow is the stretch of time, in whole seconds, of which nodes make one measurement of the ways to other sites;
+	// 0 means a minute.
+	LatencyWindow time.Duration
 	// Every is how often a cluster is reconciled when nothing is asked.
 	Every time.Duration
 	// Parallel is how many steps of one run are done at once.
@@ -113,6 +116,8 @@ type Status struct {
 	Egress map[string][]netip.Prefix `json:"egress,omitempty"`
 	// Etcd is the id of the cluster that etcd's members form, empty when it isn't known.
 	Etcd string `json:"etcd,omitempty"`
+	// PathMTU is the largest packet that the ways between all sites carry, in bytes, as it was found last; 0 where nothing is known.
+	PathMTU int `json:"pathMTU,omitempty"`
 	// EmptySince is, of a cluster that is being deleted, since when no list has shown anything of it.
 	EmptySince time.Time `json:"emptySince,omitzero"`
 	// Cleared says, of one that is being deleted, that its Kubernetes has been asked to remove what it had made in the clouds;
@@ -311,7 +316,7 @@ func (e *Engine) wokenFor(ctx context.Context, c store.Cluster) string {
 		return scheduled // to know better isn't worth a run
 	}
 	for _, cond := range care.Conditions {
-		if cond.Status != conditionTrue {
+		if !Well(cond.Type, cond.Status) && cond.Type != latencyHigh {
 			return "seen: " + cond.Message
 		}
 	}

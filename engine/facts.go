@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -84,7 +85,6 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 		blocks[site.Name] = site.Block
 	}
 	var members []mesh.Node
-	var underlays []int
 	var near, far []netip.AddrPort
 	var want spec.Node
 	for _, n := range s.nodes {
@@ -104,17 +104,13 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 			continue
 		}
 		members = append(members, mesh.Node{Name: n.Name, Site: n.Site, Address: f.Address, Public: f.Public, Pods: n.Pods, PublicKey: f.TunnelKey})
-		if n.Site != own.Site && f.MTU > 0 {
-			underlays = append(underlays, min(f.MTU, internetMTU))
-		}
 	}
 	if want.Name == "" {
 		return node.Config{}, fmt.Errorf("node %s is not wanted", name)
 	}
-	underlays = append(underlays, s.smallestUnderlay())
 	tunnel, err := mesh.For(mesh.Network{
 		Mode: mesh.Mode(s.spec.Spec.Network.Mode), Pods: cluster.Pods, Services: cluster.Services,
-		Port: mesh.DefaultPort, MTU: mesh.MTU(underlays...),
+		Port: mesh.DefaultPort, MTU: mesh.MTU(s.smallestUnderlay()),
 	}, blocks, members, name)
 	if err != nil {
 		return node.Config{}, err
@@ -124,6 +120,7 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 		Name: name, Role: want.Role, Site: own.Site, Address: own.Address, Tunnel: tunnel,
 		Hosts:    map[string][]netip.Addr{cluster.APIHost(): {netip.AddrFrom4([4]byte{127, 0, 0, 1})}},
 		Balancer: node.Balancer{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), kube.BalancerPort), Backends: preferOwn(own.Address, near, far)},
+		Probes:   node.Probes{Window: int(s.e.opts.LatencyWindow / time.Second)},
 		Bundle:   bundle,
 		Kubelet:  node.Kubelet{NodeIP: own.Address, ProviderID: own.ProviderID, Labels: kubeletLabels(nodeLabels(want, own))},
 	}, nil
@@ -138,12 +135,16 @@ func (s *survey) address(n spec.Node) netip.Addr {
 	return n.Address
 }
 
-// internetMTU is what a path between clouds carries at most.
+// internetMTU is what a path between clouds is taken to carry while nobody has found out.
 const internetMTU = 1500
 
-// smallestUnderlay is the smallest packet size of any known machine: the tunnel has one MTU on the whole mesh.
+// pathMTU is what the ways between all sites carry.
+func (s *survey) pathMTU() int { return cmp.Or(s.status.PathMTU, internetMTU) }
+
+// smallestUnderlay is the smallest packet size of any known machine, and of the ways between sites: the tunnel has one MTU on
+// the whole mesh.
 func (s *survey) smallestUnderlay() int {
-	smallest := internetMTU
+	smallest := s.pathMTU()
 	for _, n := range s.nodes {
 		if f := s.facts.get(n.Name); f != nil && f.MTU > 0 {
 			smallest = min(smallest, f.MTU)

@@ -19,6 +19,7 @@ import (
 // the cloud's own choice.
 func fourClouds() *survey {
 	s := &survey{
+		e:       &Engine{},
 		cluster: store.Cluster{UID: "u"}, facts: &factsMap{m: map[string]*Facts{}},
 		spec: &spec.Cluster{Metadata: spec.Metadata{Name: "four"}, Spec: spec.Spec{
 			KubernetesVersion: "v1.36.3",

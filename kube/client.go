@@ -156,8 +156,10 @@ type NodeInfo struct {
 	Reason string
 	Since  time.Time
 	Labels map[string]string
-	Taints []Taint
-	UID    string
+	// Annotations are those of our own domain.
+	Annotations map[string]string
+	Taints      []Taint
+	UID         string
 	// Created is when Kubernetes first had it.
 	Created time.Time
 }
@@ -184,8 +186,19 @@ func (c *Client) Node(ctx context.Context, name string) (NodeInfo, error) {
 	return nodeInfo(u), nil
 }
 
+// ownDomain is how names begin that are ours to give.
+const ownDomain = "skyweld.dev/"
+
 func nodeInfo(u *unstructured.Unstructured) NodeInfo {
 	n := NodeInfo{Name: u.GetName(), Labels: u.GetLabels(), UID: string(u.GetUID()), Created: u.GetCreationTimestamp().Time}
+	for k, v := range u.GetAnnotations() {
+		if strings.HasPrefix(k, ownDomain) {
+			if n.Annotations == nil {
+				n.Annotations = map[string]string{}
+			}
+			n.Annotations[k] = v
+		}
+	}
 	n.ProviderID, _, _ = unstructured.NestedString(u.Object, "spec", "providerID")
 	n.PodCIDR, _, _ = unstructured.NestedString(u.Object, "spec", "podCIDR")
 	n.Version, _, _ = unstructured.NestedString(u.Object, "status", "nodeInfo", "kubeletVersion")

@@ -32,6 +32,15 @@ type Latency struct {
 	Site string `json:"site"`
 	// Windows are in order of time, and of one time in order of their sites.
 	Windows []Window `json:"windows"`
+	// Mended are the last few things in its network that the node's agent brought back by itself, the newest last.
+	Mended []Mended `json:"mended,omitempty"`
+}
+
+// Mended is something that an agent brought back because somebody had changed it.
+type Mended struct {
+	// At is in seconds since 1970, What says it in words.
+	At   int64  `json:"at"`
+	What string `json:"what"`
 }
 
 // Window is what was measured to another site in one stretch of time. Windows start at multiples of their length, so that

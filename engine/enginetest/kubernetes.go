@@ -54,7 +54,7 @@ func (k Kubernetes) answer(ctx context.Context, f func() error) error {
 func (k Kubernetes) info(n kube.NodeInfo) kube.NodeInfo {
 	n.Ready = k.w.Alive(n.ProviderID) && !k.w.Sick[n.Name]
 	n.Since = k.w.SickSince[n.Name]
-	return n
+	return k.publish(n)
 }
 
 // change alters a node.

@@ -25,6 +25,9 @@ func (c *Conn) latency(arguments string) ([]byte, error) {
 	}
 	out := []result{}
 	words := strings.Fields(arguments)
+	if len(words) == 2 && words[0] == "--since" {
+		return c.measuredSince(words[1])
+	}
 	count := 10
 	if len(words) > 1 && words[0] == "--count" {
 		if _, err := fmt.Sscan(words[1], &count); err != nil {
@@ -43,10 +46,7 @@ func (c *Conn) latency(arguments string) ([]byte, error) {
 			if h == nil || h.config.Address != address {
 				continue
 			}
-			took := usualRoundTrip
-			if c.w.RoundTrip != nil {
-				took = c.w.RoundTrip(c.name, m.Name)
-			}
+			took := c.w.took(c.name, m.Name)
 			if r.Peer = m.Name; took > 0 {
 				r.Received, r.P50, r.P99, r.Min = r.Sent, took.Microseconds(), took.Microseconds(), took.Microseconds()
 			}

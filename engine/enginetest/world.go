@@ -42,6 +42,11 @@ type World struct {
 	Reach func(ctx context.Context, m Machine) error
 	// RoundTrip is how long one takes between two nodes, 0 where no probe comes back; nil for a millisecond everywhere.
 	RoundTrip func(from, to string) time.Duration
+	// Now is what nodes' clocks show, nil for the time; Window may change what is published of a window that a site measured.
+	Now    func() time.Time
+	Window func(site string, w *node.Window)
+	// Mended is what nodes' agents say that they mended by themselves.
+	Mended map[string][]node.Mended
 	// Fail may let a command on a node fail.
 	Fail func(node, command string) error
 	// Around stands around everything that the engine does to machines, Kubernetes and etcd, which what names: it may leave
