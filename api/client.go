@@ -30,7 +30,9 @@ type Client struct {
 
 	// ifMatch, ifNew and key are what its writes are bound to.
 	ifMatch, key string
-	ifNew        bool
+	// onLatency goes with every cluster file that it sends, where it isn't empty.
+	onLatency string
+	ifNew     bool
 }
 
 // ErrNoEngine is in the chain when nothing answers at the engine's address.
@@ -221,6 +223,9 @@ func (c *Client) Inventory(ctx context.Context, name string, regions []string) (
 func (c *Client) send(ctx context.Context, path string, file []byte, out any) error {
 	if err := spec.CheckText(file); err != nil {
 		return fmt.Errorf("the cluster file is not valid:\n  %w", err)
+	}
+	if c.onLatency != "" {
+		path += "?onLatency=" + url.QueryEscape(c.onLatency)
 	}
 	return c.call(ctx, http.MethodPost, path, File{Cluster: string(file)}, out)
 }

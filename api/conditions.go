@@ -197,6 +197,13 @@ func (c *Client) IfNew() *Client {
 	return &bound
 }
 
+// OnLatency is a client that plans and applies files with a choice for spec.network.onLatency; empty for the file's own.
+func (c *Client) OnLatency(choice string) *Client {
+	bound := *c
+	bound.onLatency = choice
+	return &bound
+}
+
 // WithKey is a client whose next write has that key: sent again with it, it is done once.
 func (c *Client) WithKey(key string) *Client {
 	bound := *c

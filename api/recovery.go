@@ -21,7 +21,7 @@ type Snapshot struct {
 }
 
 func (s *Server) recovery(api huma.API) {
-	post(api, "/clusters/{name}/approve", "Reconcile a cluster now, and make a lost control plane again of what is left of it", http.StatusAccepted, func(ctx context.Context, in *byName) (*accepted, error) {
+	post(api, "/clusters/{name}/approve", "Reconcile a cluster now, and make a lost control plane again of what is left of it, or go on with sites that are too far apart", http.StatusAccepted, func(ctx context.Context, in *byName) (*accepted, error) {
 		c, err := s.engine.Approve(ctx, in.Name, who(ctx))
 		return s.change(ctx, c, err)
 	})
@@ -35,7 +35,8 @@ func (s *Server) recovery(api huma.API) {
 	})
 }
 
-// Approve asks for a run that may make a lost control plane again of what is left of it.
+// Approve asks for a run that may make a lost control plane again of what is left of it, and go on with sites that are too far
+// apart.
 func (c *Client) Approve(ctx context.Context, name string) (Change, error) {
 	var ch Change
 	err := c.call(ctx, http.MethodPost, cluster(name)+"/approve", nil, &ch)

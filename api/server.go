@@ -248,8 +248,11 @@ func (s *Server) accounts(api huma.API) {
 }
 
 func (s *Server) clusters(api huma.API) {
-	post(api, "/plan", "Say what applying a cluster file would do", http.StatusOK, func(ctx context.Context, in *body[File]) (*body[Plan], error) {
-		return planned(s.engine.Plan(ctx, []byte(in.Body.Cluster)))
+	post(api, "/plan", "Say what applying a cluster file would do", http.StatusOK, func(ctx context.Context, in *struct {
+		OnLatency
+		Body File
+	}) (*body[Plan], error) {
+		return planned(s.engine.Plan(engine.OnLatency(ctx, in.Choice), []byte(in.Body.Cluster)))
 	})
 	post(api, "/clusters/{name}/plan", "Say what a change of a cluster would do", http.StatusOK, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
@@ -270,13 +273,14 @@ func (s *Server) clusters(api huma.API) {
 	})
 	post(api, "/clusters", "Apply a cluster file", http.StatusAccepted, func(ctx context.Context, in *struct {
 		Creating
+		OnLatency
 		Body File
 	}) (*accepted, error) {
 		ctx, err := in.bind(ctx)
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.engine.Apply(ctx, []byte(in.Body.Cluster), who(ctx))
+		c, err := s.engine.Apply(engine.OnLatency(ctx, in.Choice), []byte(in.Body.Cluster), who(ctx))
 		return s.change(ctx, c, err)
 	})
 	get(api, "/clusters", "List clusters, by name", func(ctx context.Context, in *Paged) (*listed[Cluster], error) {

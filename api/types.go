@@ -60,6 +60,11 @@ type Plan struct {
 	Cost price.Comparison `json:"cost"`
 }
 
+// OnLatency is what a request says beside a cluster file.
+type OnLatency struct {
+	Choice string `query:"onLatency" enum:"stop,continue,remove" doc:"spec.network.onLatency, in the place of what the file says of it"`
+}
+
 // ChangeAsked is a change of an existing cluster that a plan is asked for.
 type ChangeAsked struct {
 	Kind string `json:"kind" enum:"node-add,node-remove,reconcile,approve,delete"`

@@ -99,7 +99,7 @@ func (e *Engine) Latency(ctx context.Context, cluster string) ([]RoundTrip, erro
 	for i, from := range nodes {
 		group.Go(func() error {
 			var err error
-			rows[i], err = s.measure(ctx, from, nodes, byAddress)
+			rows[i], err = s.measure(ctx, from, nodes, byAddress, latencyProbes)
 			return err
 		})
 	}
@@ -130,14 +130,17 @@ func (s *survey) meterRoundTrips(all []RoundTrip) {
 	}
 }
 
-// measure asks one node for the round trips to all others.
-func (s *survey) measure(ctx context.Context, from *Facts, nodes []*Facts, byAddress map[netip.Addr]*Facts) ([]RoundTrip, error) {
+// latencyProbes is how many probes each node sends to each other when somebody asks.
+const latencyProbes = 10
+
+// measure asks one node for the round trips to others.
+func (s *survey) measure(ctx context.Context, from *Facts, nodes []*Facts, byAddress map[netip.Addr]*Facts, count int) ([]RoundTrip, error) {
 	conn, err := s.connect(ctx, from, 20*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	command := agentPath + " agent latency"
+	command := fmt.Sprintf("%s agent latency --count %d", agentPath, count)
 	for _, to := range nodes {
 		if to.Name != from.Name {
 			command += " " + to.Address.String()

@@ -16,7 +16,7 @@ func explain(s plan.Step, account string, err error) error {
 		return err
 	}
 	what := fmt.Sprintf("%s %s %s", s.Action, s.Kind, s.Key)
-	if s.Kind == plan.NodeKind {
+	if s.Kind == plan.NodeKind || s.Kind == plan.RoundTripKind {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	said := strings.TrimPrefix(err.Error(), what+": ") // the driver's own words for the same

@@ -117,7 +117,7 @@ func (e *Engine) alter(ctx context.Context, name, who string, kind store.ChangeK
 
 // summaries are what changes ask for that carry no spec.
 var summaries = map[store.ChangeKind]string{store.Reconcile: "check and repair now", store.Delete: "delete the cluster and all it has",
-	store.Approve: "check and repair now, and make a lost control plane again of what is left of it"}
+	store.Approve: "check and repair now, and make a lost control plane again of what is left of it, or go on with sites that are too far apart"}
 
 // AddNodes makes a group of workers larger and returns the names of the new nodes.
 func (e *Engine) AddNodes(ctx context.Context, name, group string, count int, who string) (store.Change, []string, error) {

@@ -114,6 +114,8 @@ type Status struct {
 	Failures int `json:"failures,omitempty"`
 	// Egress is where the engine was found to come from last, by account; none where that is said by a setting.
 	Egress map[string][]netip.Prefix `json:"egress,omitempty"`
+	// Ways are the round trips that machines measured before Kubernetes was set up, by the keys of plan.Way.
+	Ways map[string]Way `json:"ways,omitempty"`
 	// Etcd is the id of the cluster that etcd's members form, empty when it isn't known.
 	Etcd string `json:"etcd,omitempty"`
 	// PathMTU is the largest packet that the ways between all sites carry, in bytes, as it was found last; 0 where nothing is known.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ func HealthOf(c store.Cluster, seen []store.Condition) (store.Phase, []store.Con
 	var first, rest []store.Condition
 	for _, cond := range c.Conditions {
 		switch {
+		case slices.ContainsFunc(seen, func(s store.Condition) bool { return s.Type == cond.Type }): // what was seen since is newer
 		case cond.Type != readyType:
 			rest = append(rest, cond)
 		case cond.Status == conditionTrue && phase == store.Degraded:

@@ -40,13 +40,15 @@ const (
 	tokenPatience = time.Minute
 )
 
-// nodeStep does one step about a node.
+// nodeStep does one step about a node, or about what is between nodes.
 func (r *run) nodeStep(ctx context.Context, s plan.Step) error {
 	switch s.Action {
 	case plan.Prepare:
 		return r.prepareNode(ctx, s.Key)
 	case plan.Configure:
 		return r.configureNode(ctx, s.Key)
+	case plan.Measure:
+		return r.measureWay(ctx, s)
 	case plan.Init:
 		return r.joinNode(ctx, s.Key, "init")
 	case plan.Join:

@@ -49,6 +49,7 @@ func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluste
 		e.confirm(ctx, c)
 	}
 	conditions := append(s.planeCondition(fresh.Conditions), readyCondition(runErr != nil, text))
+	conditions = append(conditions, s.farCondition()...)
 	if !fresh.DeleteRequested.IsZero() {
 		conditions = append(conditions, e.tellObstacles(ctx, c, s, was))
 		if err := e.store.PruneRuns(ctx, c.UID, keptRuns); err != nil {

@@ -21,6 +21,9 @@ func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *asked, 
 	if c == nil {
 		return nil, nil, errs
 	}
+	if choice, ok := ctx.Value(onLatencyKey{}).(string); ok {
+		c.Spec.Network.OnLatency = choice
+	}
 	var old *asked
 	if c.Metadata.Name != "" {
 		var err error

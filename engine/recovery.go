@@ -23,7 +23,8 @@ const recoverPatience = 12 * time.Minute
 // approvedKey is the context key under which a dry run says who would approve.
 type approvedKey struct{}
 
-// Approve asks for a run that may make a lost control plane again of what is left of it. It is good for that one run.
+// Approve asks for a run that may do what only people decide: make a lost control plane again of what is left of it, and go on
+// with sites that were measured to be too far apart. It is good for that one run.
 func (e *Engine) Approve(ctx context.Context, name, who string) (store.Change, error) {
 	return e.alter(ctx, name, who, store.Approve, nil)
 }
@@ -50,21 +51,27 @@ func (e *Engine) endApprovals(ctx context.Context, fence store.Fence, failure st
 	return nil
 }
 
+// approval is who approved what only people may decide, in this run or for this dry run.
+func (s *survey) approval(ctx context.Context) (string, error) {
+	who, _ := ctx.Value(approvedKey{}).(string)
+	changes, err := s.e.store.ListChanges(ctx, s.cluster.UID, store.Applying)
+	if err != nil {
+		return "", err
+	}
+	for _, ch := range changes {
+		if ch.Kind == store.Approve {
+			who = ch.Who
+		}
+	}
+	return who, nil
+}
+
 // weigh adds to a plan's input what it needs to know of a control plane that is lost.
 func (s *survey) weigh(ctx context.Context, in *plan.Input) error {
 	if s.loss = in.Loss(); s.loss == nil {
 		return nil
 	}
-	in.Approved, _ = ctx.Value(approvedKey{}).(string)
-	changes, err := s.e.store.ListChanges(ctx, s.cluster.UID, store.Applying)
-	if err != nil {
-		return err
-	}
-	for _, ch := range changes {
-		if ch.Kind == store.Approve {
-			in.Approved = ch.Who
-		}
-	}
+	in.Approved = s.approved
 	snapshots, err := s.e.store.ListSnapshots(ctx, s.cluster.UID)
 	if err != nil || len(snapshots) == 0 {
 		return err

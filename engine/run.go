@@ -33,6 +33,7 @@ type run struct {
 	token     string
 
 	factsLock lock // held from reading a node's facts to writing them
+	wayLock   lock // held from reading the measured ways to writing them
 
 	watch map[string]*siteWatch
 }
@@ -46,7 +47,7 @@ const (
 
 // newRun readies a survey for being carried out.
 func newRun(s *survey, fence store.Fence) *run {
-	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, done: map[string]bool{}, watch: map[string]*siteWatch{}, tokenLock: newLock(), factsLock: newLock()}
+	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, done: map[string]bool{}, watch: map[string]*siteWatch{}, tokenLock: newLock(), factsLock: newLock(), wayLock: newLock()}
 	recorded := map[string]bool{}
 	for _, o := range s.got { // of two under one key the recorded one counts
 		if _, ok := r.objects[o.Key]; o.State != cloud.Gone && (o.Recorded && !recorded[o.Key] || o.Intended && !ok) {
@@ -73,6 +74,9 @@ func (r *run) execute(ctx context.Context, reason string) error {
 		return err
 	}
 	if err := r.rememberSilence(ctx); err != nil {
+		return err
+	}
+	if err := r.rememberAccepted(ctx); err != nil {
 		return err
 	}
 	if err := r.settle(ctx); err != nil {
@@ -202,7 +206,7 @@ func (r *run) step(ctx context.Context, s plan.Step) error {
 	if err := r.mayGoOn(ctx); err != nil {
 		return err
 	}
-	if s.Kind == plan.NodeKind {
+	if s.Kind == plan.NodeKind || s.Kind == plan.RoundTripKind {
 		ctx, cancel := r.haltable(ctx)
 		defer cancel()
 		err := r.nodeStep(ctx, s)

@@ -54,6 +54,8 @@ type survey struct {
 	// sights are what machines say of themselves, by node; council is what etcd's majority says, nil when it didn't.
 	sights  map[string]machineSight
 	council *kube.EtcdState
+	// approved is who approved what only people may decide, empty for nobody.
+	approved string
 	// unseated are the names of nodes whose members of etcd were taken out since.
 	unseated sync.Map
 	// loss is how the control plane was lost, nil when it wasn't; snapshot is the last one of etcd then.
@@ -196,6 +198,12 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 	if in.Answers {
 		in.Spread = s.unspread(ctx)
 		in.Strays, notes = s.strays()
+	}
+	if !deleting {
+		if s.approved, err = s.approval(ctx); err != nil {
+			return s, err
+		}
+		in.Ways = s.ways()
 	}
 	if err := s.weigh(ctx, &in); err != nil {
 		return s, err

@@ -123,6 +123,8 @@ func (m *maker) nodes() {
 	}
 	if loss != nil {
 		m.recover(loss, nodes)
+	} else {
+		m.measures(nodes)
 	}
 	m.mendings(nodes)
 }

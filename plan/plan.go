@@ -23,6 +23,7 @@ const (
 
 	Prepare   Action = "prepare"   // first contact with a machine: host key, agent, identity
 	Configure Action = "configure" // tunnel, routes, firewall, bundle, services
+	Measure   Action = "measure"   // the round trip between two sites
 	Init      Action = "init"      // kubeadm init
 	Join      Action = "join"      // kubeadm join
 	Drain     Action = "drain"     // cordon and evict
@@ -101,6 +102,8 @@ type Input struct {
 	// Approved is who approved that a lost control plane is made again of what is left of it, empty for nobody; Snapshot
 	// says, in words, which snapshot there is, empty for none.
 	Approved, Snapshot string
+	// Ways are those between the cluster's sites, each pair once.
+	Ways []Way
 	// Strays are Nodes in Kubernetes that stand for nothing any more.
 	Strays []Stray
 	// Spread says, in words, why the pods of CoreDNS have to be spread, empty when they haven't.
@@ -440,7 +443,7 @@ func (m *maker) graph() (Graph, error) {
 		switch {
 		case s.Phase != "":
 			return 1000*slices.Index(Phases, s.Phase) + 500 - m.layer(s.Site, s.Kind)
-		case s.Kind == NodeKind:
+		case s.Kind == NodeKind, s.Kind == RoundTripKind:
 			return 1000
 		case s.Action == Record, s.Action == Delete && s.Got.PartOf != "":
 			return -1

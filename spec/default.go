@@ -26,6 +26,7 @@ func Default(c *Cluster) {
 	fill(&s.KubernetesVersion, Versions[0])
 	fill(&s.Network.Mode, Modes[0])
 	fill(&s.Network.MaxRTT, Duration(10*time.Millisecond))
+	fill(&s.Network.OnLatency, LatencyChoices[0])
 	DefaultBlocks(c, nil)
 	fill(&s.Repair.FailedMachines, FailedMachines[0])
 	fill(&s.Repair.NotReadyWorkers, NotReadyChoices[0])
@@ -88,12 +89,13 @@ func freeBlock(rule BlockRule, taken []netip.Prefix) netip.Prefix {
 }
 
 // Inherit fills in those fields of a new file for an existing cluster that cannot change and aren't given, from the
-// cluster in force, so that the file that made a cluster can be applied again as it is.
+// cluster in force, so that the file that made a cluster can be applied again as it is; and what is asked for beside a file.
 func Inherit(old, c *Cluster) {
 	o, s := &old.Spec, &c.Spec
 	fill(&s.KubernetesVersion, o.KubernetesVersion)
 	fill(&s.Metro, o.Metro)
 	fill(&s.Network.Mode, o.Network.Mode)
+	fill(&s.Network.OnLatency, o.Network.OnLatency)
 	fill(&s.Network.Pods, o.Network.Pods)
 	fill(&s.Network.Services, o.Network.Services)
 	fill(&s.ControlPlane.Replicas, o.ControlPlane.Replicas)

@@ -11,6 +11,7 @@ var examples = map[string]string{
 	"spec.metro":                     "us-east",
 	"spec.network.mode":              Modes[0],
 	"spec.network.maxRTT":            "10ms",
+	"spec.network.onLatency":         "continue",
 	"spec.network.pods":              "10.216.0.0/14",
 	"spec.network.services":          "10.96.0.0/16",
 	"spec.sites":                     "[{name: aws, account: my-aws}, {name: gcp, account: my-gcp}]",

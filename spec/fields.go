@@ -78,6 +78,7 @@ var fields = []Field{
 	{Path: "spec.network", kind: object, Doc: "what all sites have in common"},
 	{Path: "spec.network.mode", kind: text, Default: Modes[0], Allowed: strings.Join(Modes, " or "), check: oneOf(Modes...), Fixed: otherCluster, Doc: "how the sites are joined and what is encrypted"},
 	{Path: "spec.network.maxRTT", kind: duration, Default: "10ms", Allowed: "a duration from 1ms to 1s, like 10ms", check: durationBetween(time.Millisecond, time.Second), Doc: "longest round trip between two sites that is accepted"},
+	{Path: "spec.network.onLatency", kind: text, Default: LatencyChoices[0], Allowed: strings.Join(LatencyChoices[:2], ", ") + " or " + LatencyChoices[2], check: oneOf(LatencyChoices...), Doc: "what becomes of a new cluster whose machines measure a longer round trip between two sites than maxRTT, before Kubernetes is set up: stop and ask, with the machines kept; continue all the same; or remove all of it again. Of a new site of a cluster that is there, remove is like stop"},
 	{Path: "spec.network.pods", kind: prefix, Default: "10.216.0.0/14", Allowed: "a private IPv4 range from /9 to /22, of which every node takes a /24", check: privateRange(9, 22), Fixed: otherCluster, Doc: "addresses of pods"},
 	{Path: "spec.network.services", kind: prefix, Default: "10.96.0.0/16", Allowed: "a private IPv4 range from /12 to /24", check: privateRange(12, 24), Fixed: otherCluster, Doc: "addresses of services"},
 	{Path: "spec.sites", kind: list, Required: true, Allowed: "1 to 16 sites", Doc: "where the cluster's machines are"},

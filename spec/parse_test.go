@@ -60,6 +60,7 @@ spec:
   network:
     mode: wireguard-cross-site
     maxRTT: 10ms
+    onLatency: stop
     pods: 10.216.0.0/14
     services: 10.96.0.0/16
   sites:

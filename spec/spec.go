@@ -56,6 +56,9 @@ type Network struct {
 	Mode string `json:"mode,omitempty"`
 	// MaxRTT is the longest round trip between two sites that is accepted.
 	MaxRTT Duration `json:"maxRTT,omitempty"`
+	// OnLatency is what becomes of a new cluster whose sites turn out to be farther apart than MaxRTT once their machines can
+	// measure it, before Kubernetes is set up: one of LatencyChoices.
+	OnLatency string `json:"onLatency,omitempty"`
 	// Pods and Services are the cluster's ranges.
 	Pods     netip.Prefix `json:"pods,omitzero"`
 	Services netip.Prefix `json:"services,omitzero"`
@@ -120,6 +123,16 @@ const (
 
 // FailedMachines are the choices for spec.repair.failedMachines, the default first.
 var FailedMachines = []string{KeepFailed, ReplaceFailed}
+
+// What becomes of a new cluster whose sites are measured to be too far apart.
+const (
+	StopFar     = "stop"     // the machines stay, Kubernetes isn't set up, and somebody is asked
+	ContinueFar = "continue" // it is said, and the creation goes on
+	RemoveFar   = "remove"   // the cluster is deleted again
+)
+
+// LatencyChoices are those for spec.network.onLatency, the default first.
+var LatencyChoices = []string{StopFar, ContinueFar, RemoveFar}
 
 // What becomes of workers that stay NotReady.
 const (

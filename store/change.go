@@ -20,7 +20,8 @@ const (
 	NodeRemove ChangeKind = "node-remove"
 	Reconcile  ChangeKind = "reconcile"
 	Delete     ChangeKind = "delete"
-	// Approve is a Reconcile that may make a lost control plane again of what is left; it is over with its run.
+	// Approve is a Reconcile that may do what only people decide, such as making a lost control plane again of what is left; it is
+	// over with its run.
 	Approve ChangeKind = "approve"
 )
 

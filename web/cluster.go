@@ -207,6 +207,10 @@ func adviceFor(c api.Cluster, cond api.Condition) advice {
 		return advice{"Runs renew certificates of API servers by themselves.", link{}, auth.Viewer}
 	case cond.Type == "AgentsReachable":
 		return advice{"The next run opens the way again: it finds out anew which address the engine comes from.", link{"Events", clusterPath(c.Name, "events")}, auth.Viewer}
+	case cond.Type == "LatencyHigh" && cond.Reason == "Waiting":
+		return advice{"Whether to go on all the same is for a person to decide. It is measured again until then, and goes on by itself when it is less.", link{"Look at the plan", clusterPath(c.Name, "approve")}, auth.Operator}
+	case cond.Type == "LatencyHigh" && cond.Reason == "Accepted":
+		return advice{"Somebody, or the cluster file, let it be. Kubernetes' API and what talks between sites are the slower for it.", link{}, auth.Viewer}
 	case cond.Reason == "MajorityLost":
 		return advice{"The way back is for a person to decide: the rest of the control plane is made again from what is left of it.", link{"Look at the plan", clusterPath(c.Name, "approve")}, auth.Operator}
 	}
@@ -220,6 +224,8 @@ func conditionState(cond api.Condition) (tone, string) {
 		return bad, "Blocked"
 	case cond.Type == "Paused" && cond.Status == "True":
 		return warning, "Paused"
+	case cond.Type == "LatencyHigh" && cond.Status == "True":
+		return warning, "Too far apart"
 	case cond.Reason == "Settling":
 		return busy, "Settling"
 	case cond.Status == "True":
@@ -233,7 +239,7 @@ func conditionState(cond api.Condition) (tone, string) {
 // conditionNames are what conditions are about, in words.
 var conditionNames = map[string]string{
 	"Ready": "As asked for", "APIReachable": "Kubernetes API", "NodesReady": "Nodes", "CertificatesValid": "Certificates", "AgentsReachable": "Agents on machines",
-	"ControlPlane": "Control plane", "Paused": "Pause", "Blocked": "Deletion",
+	"ControlPlane": "Control plane", "Paused": "Pause", "Blocked": "Deletion", "LatencyHigh": "Round trips between sites",
 }
 
 func conditionName(kind string) string {

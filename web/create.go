@@ -395,7 +395,7 @@ func (c creation) controlRows() []int {
 // advanced says that something under Advanced is used, or wrong.
 func (c creation) advanced(in *input) bool {
 	f := c.form
-	for _, name := range []string{"spec.kubernetesVersion", "spec.network.mode", "spec.network.maxRTT", "spec.network.pods", "spec.network.services", "spec.access.api", "spec.access.ssh", "spec.repair.failedMachines", "spec.repair.notReadyWorkers", "spec.repair.notReadyAfter", machineTypeField} {
+	for _, name := range []string{"spec.kubernetesVersion", "spec.network.mode", "spec.network.maxRTT", "spec.network.onLatency", "spec.network.pods", "spec.network.services", "spec.access.api", "spec.access.ssh", "spec.repair.failedMachines", "spec.repair.notReadyWorkers", "spec.repair.notReadyAfter", machineTypeField} {
 		if len(in.of(name)) > 0 {
 			return true
 		}
@@ -405,7 +405,7 @@ func (c creation) advanced(in *input) bool {
 			return true
 		}
 	}
-	return f.maxRTT+f.pods+f.services+f.api+f.ssh+f.failed+f.notReady+f.notReadyAfterwards+f.machineType != ""
+	return f.maxRTT+f.onLatency+f.pods+f.services+f.api+f.ssh+f.failed+f.notReady+f.notReadyAfterwards+f.machineType != ""
 }
 
 // groupMore says that what only few groups have is used here, or wrong.

@@ -22,6 +22,7 @@ func formOf(c *spec.Cluster, accounts []api.Account) (f clusterForm, left []stri
 	s := c.Spec
 	f = clusterForm{name: c.Metadata.Name, version: s.KubernetesVersion, metro: s.Metro, mode: s.Network.Mode, pods: prefixText(s.Network.Pods), services: prefixText(s.Network.Services),
 		api: prefixList(s.Access.API), ssh: prefixList(s.Access.SSH), failed: s.Repair.FailedMachines, notReady: s.Repair.NotReadyWorkers}
+	f.onLatency = s.Network.OnLatency
 	f.maxRTT, f.notReadyAfterwards = durationText(s.Network.MaxRTT), durationText(s.Repair.NotReadyAfter)
 	f.size, f.machineType = sizeOrType(s.ControlPlane.Size)
 	if s.ControlPlane.Replicas != 0 {

@@ -26,7 +26,8 @@ type clusterForm struct {
 	replicas                             string
 	size, machineType                    string
 	workers                              []groupRow
-	mode, maxRTT, pods, services         string
+	mode, maxRTT, onLatency              string
+	pods, services                       string
 	api, ssh                             string // ranges, by commas
 	failed, notReady, notReadyAfterwards string
 }
@@ -77,7 +78,7 @@ func (f *clusterForm) plainFields() []struct {
 	}{
 		{"metadata.name", &f.name}, {"spec.kubernetesVersion", &f.version}, {"spec.metro", &f.metro},
 		{"spec.controlPlane.replicas", &f.replicas}, {"spec.controlPlane.size", &f.size}, {machineTypeField, &f.machineType},
-		{"spec.network.mode", &f.mode}, {"spec.network.maxRTT", &f.maxRTT}, {"spec.network.pods", &f.pods}, {"spec.network.services", &f.services},
+		{"spec.network.mode", &f.mode}, {"spec.network.maxRTT", &f.maxRTT}, {"spec.network.onLatency", &f.onLatency}, {"spec.network.pods", &f.pods}, {"spec.network.services", &f.services},
 		{"spec.access.api", &f.api}, {"spec.access.ssh", &f.ssh},
 		{"spec.repair.failedMachines", &f.failed}, {"spec.repair.notReadyWorkers", &f.notReady}, {"spec.repair.notReadyAfter", &f.notReadyAfterwards},
 	}
@@ -227,7 +228,7 @@ func (f *clusterForm) values() url.Values {
 
 // file is the cluster file that the form makes. What is empty is left out.
 func (f *clusterForm) file() []byte {
-	network := flow(pairs{}.text("mode", otherThan(f.mode, spec.Modes[0])).text("maxRTT", f.maxRTT).text("pods", f.pods).text("services", f.services))
+	network := flow(pairs{}.text("mode", otherThan(f.mode, spec.Modes[0])).text("maxRTT", f.maxRTT).text("onLatency", f.onLatency).text("pods", f.pods).text("services", f.services))
 	access := flow(pairs{}.list("api", split(f.api)).list("ssh", split(f.ssh)))
 	repair := flow(pairs{}.text("failedMachines", f.failed).text("notReadyWorkers", f.notReady).text("notReadyAfter", f.notReadyAfterwards))
 	var sites, workers []*yaml.Node

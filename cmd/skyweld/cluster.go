@@ -132,6 +132,9 @@ func planSummary(p api.Plan) string {
 	if n := count[plan.Freeze] + count[plan.Clear]; n > 0 {
 		parts = append(parts, counted(n, "step")+" on Kubernetes")
 	}
+	if count[plan.Measure] > 0 {
+		parts = append(parts, fmt.Sprintf("%d to measure", count[plan.Measure]))
+	}
 	if count[plan.Record] > 0 {
 		parts = append(parts, fmt.Sprintf("%d to record", count[plan.Record]))
 	}
@@ -154,7 +157,8 @@ func counted(n int, thing string) string {
 }
 
 func applyCommand(s *settings) *cobra.Command {
-	var file string
+	var file, onLatency string
+	var checkLatency func() error
 	f := &changing{}
 	c := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make or change a cluster as a file says", Args: args(),
@@ -163,12 +167,15 @@ func applyCommand(s *settings) *cobra.Command {
 
 Without --wait it returns as soon as the engine has taken the file on. With --wait it shows every step and returns when all is done or something has failed; Ctrl-C ends the waiting, not the work. The engine tries again by itself what failed. While a run is under way the file is queued, and taken on right after it: 'skyweld get changes' shows that, 'skyweld cancel' takes it back.
 
-It doesn't ask: 'skyweld plan' or --dry-run shows beforehand what would be done. What the file no longer has is removed, like a group of workers with its machines. Some fields are fixed at creation; 'skyweld explain' tells which.`,
+It doesn't ask: 'skyweld plan' or --dry-run shows beforehand what would be done. What the file no longer has is removed, like a group of workers with its machines. Some fields are fixed at creation; 'skyweld explain' tells which.
+
+Before Kubernetes is set up, the machines of a new cluster measure the round trips between its sites. Where one is over spec.network.maxRTT, nothing is done on top: the cluster has the condition LatencyHigh, and 'skyweld reconcile CLUSTER --approve' goes on all the same. --on-latency=continue goes on by itself, --on-latency=remove deletes all again.`,
 		Example: `  skyweld apply -f cluster.yaml --dry-run
   skyweld apply -f cluster.yaml --wait --timeout 30m
+  skyweld apply -f cluster.yaml --on-latency=remove --wait
   skyweld get clusters demo -o yaml | sed 's/count: 2/count: 3/' | skyweld apply -f -`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.check(c); err != nil {
+			if err := errors.Join(f.check(c), checkLatency()); err != nil {
 				return err
 			}
 			data, err := readFile(file)
@@ -179,12 +186,14 @@ It doesn't ask: 'skyweld plan' or --dry-run shows beforehand what would be done.
 			if err != nil {
 				return err
 			}
+			client = client.OnLatency(onLatency)
 			return f.do(c, s, client,
 				func(ctx context.Context) (api.Plan, error) { return client.Plan(ctx, data) },
 				func(ctx context.Context) (api.Change, error) { return client.Apply(ctx, data) }, "applied")
 		},
 	}
 	fileFlag(c, &file)
+	checkLatency = onLatencyFlag(c, &onLatency)
 	f.flags(c, s)
 	return c
 }

@@ -22,7 +22,8 @@ import (
 
 func createCommand(s *settings) *cobra.Command {
 	f := &changing{}
-	var file string
+	var file, onLatency string
+	var checkLatency func() error
 	c := &cobra.Command{
 		Use: "create", Short: "Ask what a new cluster is to be, and make it", Args: args(), SuggestFor: []string{"new", "init", "wizard"},
 		Long: `Ask what a new cluster is to be: its name, the accounts, the place, the control plane, the workers and the network. It shows the cluster file that this gives, the plan and what the cluster will cost, and asks once more; then it writes the file and applies it. Nothing is made or written before.
@@ -32,7 +33,7 @@ The file is like any other: change it and 'skyweld apply' it again. In a script,
 Questions are forms in a terminal, and lines where TERM is dumb. Ctrl-C ends them.`,
 		Example: "  skyweld create\n  skyweld create --file demo.yaml --wait\n  TERM=dumb skyweld create",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.check(c); err != nil {
+			if err := errors.Join(f.check(c), checkLatency()); err != nil {
 				return err
 			}
 			if !isTerminal(os.Stdin) || !isTerminal(os.Stderr) {
@@ -45,7 +46,7 @@ Questions are forms in a terminal, and lines where TERM is dumb. Ctrl-C ends the
 			if err != nil {
 				return err
 			}
-			w := &wizard{asker: s.askerFor(), client: client, draft: &draft{}}
+			w := &wizard{asker: s.askerFor(), client: client, draft: &draft{onLatency: onLatency}}
 			if err := w.ask(c.Context()); err != nil {
 				return err
 			}
@@ -53,6 +54,7 @@ Questions are forms in a terminal, and lines where TERM is dumb. Ctrl-C ends the
 		},
 	}
 	c.Flags().StringVar(&file, "file", "cluster.yaml", "`FILE` that is written, and mustn't be there yet")
+	checkLatency = onLatencyFlag(c, &onLatency)
 	f.flags(c, s)
 	return c
 }

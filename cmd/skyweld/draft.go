@@ -18,11 +18,13 @@ type draft struct {
 	name  string
 	sites []draftSite
 	// metro is empty where each site has its own region.
-	metro    string
-	maxRTT   time.Duration // 0 for the usual one
-	replicas int
-	size     string
-	workers  []draftWorkers
+	metro  string
+	maxRTT time.Duration // 0 for the usual one
+	// onLatency is empty for the usual choice.
+	onLatency string
+	replicas  int
+	size      string
+	workers   []draftWorkers
 	// pods, services and api are empty where they are the usual ones.
 	pods, services string
 	api            []string
@@ -87,6 +89,9 @@ func (d *draft) file() string {
 	var network []string
 	if d.maxRTT > 0 {
 		network = append(network, "maxRTT: "+d.maxRTT.String())
+	}
+	if d.onLatency != "" {
+		network = append(network, "onLatency: "+word(d.onLatency))
 	}
 	if d.pods != "" {
 		network = append(network, "pods: "+d.pods)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/skyweld/skyweld/api"
+	"github.com/skyweld/skyweld/spec"
 )
 
 // usageError is a command line that makes no sense.
@@ -64,6 +66,18 @@ func fileFlag(c *cobra.Command, file *string) {
 	complete(c, "filename", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
 	})
+}
+
+// onLatencyFlag gives a command --on-latency, and returns what checks it.
+func onLatencyFlag(c *cobra.Command, choice *string) func() error {
+	c.Flags().StringVar(choice, "on-latency", "", "`CHOICE` when machines measure a longer round trip between sites than spec.network.maxRTT, before Kubernetes is set up: stop and ask, continue, or remove all again; in the place of spec.network.onLatency")
+	complete(c, "on-latency", fixed(spec.LatencyChoices...))
+	return func() error {
+		if *choice != "" && !slices.Contains(spec.LatencyChoices, *choice) {
+			return usageError{fmt.Errorf("--on-latency: found %q: want %s", *choice, strings.Join(spec.LatencyChoices, ", "))}
+		}
+		return nil
+	}
 }
 
 // changing are the flags of a command that changes a cluster.

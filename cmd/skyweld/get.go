@@ -65,6 +65,11 @@ func complaint(c api.Cluster) string {
 			return firstLine(cond.Message)
 		}
 	}
+	for _, cond := range c.Conditions {
+		if cond.Type == "LatencyHigh" && cond.Status == "True" {
+			return firstLine(cond.Message)
+		}
+	}
 	return ""
 }
 

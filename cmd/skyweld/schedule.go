@@ -23,7 +23,7 @@ func reconcileCommand(s *settings) *cobra.Command {
 
 Without --wait it returns at once. With --wait it shows every step and returns when all is as it was asked for.
 
-One thing is repaired only with --approve: a control plane of which so many machines are gone that etcd has no majority any more, since what only those knew is gone then. 'skyweld reconcile CLUSTER --approve --dry-run' says what it would be made of, and 'skyweld get snapshots' what there is.
+Two things are done only with --approve. A control plane of which so many machines are gone that etcd has no majority any more, since what only those knew is gone then: 'skyweld reconcile CLUSTER --approve --dry-run' says what it would be made of, and 'skyweld get snapshots' what there is. And a new cluster, or a new site, goes on although its machines measured a longer round trip than spec.network.maxRTT.
 
 'reconcile pause' holds all of that off, scheduled runs too, until 'reconcile resume'. A cluster that is itself named pause or resume is meant when its name stands after --, as in the last example.`,
 		Example: `  skyweld reconcile demo --dry-run      # what differs now
@@ -39,7 +39,7 @@ One thing is repaired only with --approve: a control plane of which so many mach
 			return s.simpleChange(c, f, a[0], store.Reconcile, (*api.Client).Reconcile, "is as it was asked for")
 		},
 	}
-	c.Flags().BoolVar(&approve, "approve", false, "of a control plane that has lost its majority for good, make what is left the whole: of the member that is left, or of the last snapshot; good for one run")
+	c.Flags().BoolVar(&approve, "approve", false, "of a control plane that has lost its majority for good, make what is left the whole: of the member that is left, or of the last snapshot; of sites that were measured to be too far apart, go on; good for one run")
 	f.flags(c, s)
 	c.AddCommand(pauseCommand(s), resumeCommand(s))
 	return c
