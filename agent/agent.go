@@ -12,9 +12,11 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"net/url"
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +47,7 @@ var commands = map[string]command{
 	"kubeadm":   {"< BOOTSTRAP", "make the machine a member of its cluster", runKubeadm},
 	"lone-etcd": {"", "make what etcd has on this machine a cluster of one member, because its majority is lost for good", runLoneEtcd},
 	"renew":     {"< RENEWAL", "make the node's certificates anew, and have all that uses them take them up", runRenew},
-	"latency":   {"[--count N] [ADDRESS…]", "measure round trips to peers inside the tunnel and print them as JSON", runLatency},
+	"latency":   {"[--since TIME | --count N [ADDRESS…]]", "print, as JSON, the round trips measured since a time, or measure those to peers inside the tunnel now", runLatency},
 	"status":    {"", "print what the agent knows of its node, as JSON", runStatus},
 	"uninstall": {"", "take away all that the agent made on the machine", runUninstall},
 }
@@ -217,8 +219,12 @@ func runRenew(ctx context.Context, m *host.Machine, args []string, t terminal) e
 func runLatency(ctx context.Context, m *host.Machine, args []string, t terminal) error {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	count := set.Int("count", 10, "")
+	since := set.String("since", "", "")
 	if err := flags(set, args, true); err != nil {
 		return err
+	}
+	if *since != "" {
+		return runLatencySince(ctx, m, *since, t)
 	}
 	asked := measurement{Count: *count, Addresses: []netip.Addr{}}
 	for _, text := range set.Args() {
@@ -237,6 +243,19 @@ func runLatency(ctx context.Context, m *host.Machine, args []string, t terminal)
 		return err
 	}
 	return printJSON(t.out, results)
+}
+
+// runLatencySince prints what the agent measured by itself.
+func runLatencySince(ctx context.Context, m *host.Machine, since string, t terminal) error {
+	start, err := time.Parse(time.RFC3339, since)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	var latency node.Latency
+	if err := call(ctx, m, "GET", "/v1/latency?since="+url.QueryEscape(start.Format(time.RFC3339)), nil, &latency); err != nil {
+		return err
+	}
+	return printJSON(t.out, latency)
 }
 
 func runStatus(ctx context.Context, m *host.Machine, args []string, t terminal) error {

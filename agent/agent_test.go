@@ -192,6 +192,12 @@ func newDaemon(t *testing.T) (*daemon, *tools) {
 	fake, log := &tools{}, slog.New(slog.DiscardHandler)
 	m := &host.Machine{Root: t.TempDir(), Tools: fake, Log: log}
 	d := &daemon{machine: m, tunnel: &device{}, balancer: balancer.New(log), echo: probe.NewEcho(log), log: log}
+	watch, err := probe.NewWatch(make([]byte, 32), d.handshakes, func(string, node.Latency) {}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.watch = watch
+	t.Cleanup(d.watch.Close)
 	t.Cleanup(d.balancer.Close)
 	t.Cleanup(d.echo.Close)
 	underlays, err := host.Underlays(netip.MustParseAddr("127.0.0.1"))

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"time"
 
 	"github.com/skyweld/skyweld/agent/host"
 	"github.com/skyweld/skyweld/agent/probe"
@@ -82,6 +83,14 @@ func (d *daemon) handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		status, err := d.status()
 		answer(w, status, err)
+	})
+	mux.HandleFunc("GET /v1/latency", func(w http.ResponseWriter, r *http.Request) {
+		since, err := time.Parse(time.RFC3339, r.FormValue("since"))
+		if err != nil {
+			answer(w, nil, err)
+			return
+		}
+		answer(w, d.watch.Since(since), nil)
 	})
 	mux.HandleFunc("POST /v1/latency", func(w http.ResponseWriter, r *http.Request) {
 		var asked measurement

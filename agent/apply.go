@@ -38,6 +38,11 @@ func (d *daemon) networkSteps() []step {
 		{"latency echo", func(_ context.Context, c node.Config) ([]string, error) {
 			return d.echo.Set(c.Address, c.Tunnel.Internal)
 		}},
+		{"pod devices", d.applyPodDevices},
+		{"ways to other sites", func(_ context.Context, c node.Config) ([]string, error) {
+			d.watch.Set(c)
+			return nil, nil
+		}},
 	}
 }
 
@@ -142,6 +147,12 @@ func (d *daemon) applyCNI(_ context.Context, c node.Config) ([]string, error) {
 	}
 	changed, err := d.machine.Write(cniFile, config, 0o644)
 	return report(changed, err, "wrote pod network into "+cniFile)
+}
+
+// applyPodDevices follows a change of the packet size in pods that run: they would notice only when their packets are lost.
+func (d *daemon) applyPodDevices(_ context.Context, c node.Config) ([]string, error) {
+	pods, err := d.machine.SetPodMTU(c.Tunnel.MTU)
+	return report(pods > 0, err, fmt.Sprintf("set MTU of %d pods to %d", pods, c.Tunnel.MTU))
 }
 
 // applyBundle installs the node's programs, then starts the container runtime, which the images need, then the rest.

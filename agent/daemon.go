@@ -38,6 +38,7 @@ type daemon struct {
 	tunnel   tunnel.Device
 	balancer *balancer.Balancer
 	echo     *probe.Echo
+	watch    *probe.Watch
 	log      *slog.Logger
 	// kernel says whether the tunnel runs in the kernel.
 	kernel bool
@@ -75,6 +76,11 @@ func run(ctx context.Context, m *host.Machine) error {
 	}
 	defer d.balancer.Close()
 	defer d.echo.Close()
+	publisher := newPublisher(ctx, m)
+	if d.watch, err = probe.NewWatch(key[:], d.handshakes, publisher.give, m.Log); err != nil {
+		return err
+	}
+	defer d.watch.Close()
 	d.log.Info("agent starts", "tunnel", device.Kind(), "facts", m.Facts)
 	// Nobody may be told that the network is back before it is; so the first look at the stored config comes first.
 	d.restoreNetwork(ctx)
@@ -219,6 +225,19 @@ func (d *daemon) keep(ctx context.Context) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// handshakes gives the time of the last one with each peer of the tunnel, by public key.
+func (d *daemon) handshakes() (map[string]time.Time, error) {
+	state, err := d.tunnel.Read()
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]time.Time{}
+	for _, peer := range state.Peers {
+		seen[peer.PublicKey] = peer.Handshake
+	}
+	return seen, nil
 }
 
 func (d *daemon) trouble() string {

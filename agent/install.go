@@ -174,7 +174,7 @@ func endShims(m *host.Machine) error {
 // removePodNetworks takes away the network namespaces of pods that containerd did not get to the end of; their devices go
 // with them.
 func removePodNetworks(m *host.Machine) error {
-	all, err := filepath.Glob(m.Path("/run/netns/cni-*")) // containerd's names (pkg/netns)
+	all, err := m.PodNamespaces()
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,10 @@
-// Package probe measures round trips between nodes inside the tunnel: a UDP echo on every node, and the asking side. It is
-// for seeing distance, not for deciding whether a node is healthy.
+// Package probe measures round trips between nodes: inside the tunnel a UDP echo on every node, and the asking side; between sites
+// all the time, outside the tunnel too, with the largest packet that passes there. It is for seeing distance, not for
+// deciding whether a node is healthy.
 package probe
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -242,11 +242,8 @@ func summary(target Target, sent int, trips []time.Duration) Result {
 	if len(trips) == 0 {
 		return result
 	}
-	ordered := slices.SortedFunc(slices.Values(trips), cmp.Compare[time.Duration])
-	at := func(percent int) int64 { // the nearest-rank percentile
-		rank := (len(ordered)*percent + 99) / 100
-		return ordered[rank-1].Microseconds()
-	}
+	ordered := slices.Sorted(slices.Values(trips))
+	at := func(percent int) int64 { return nearestRank(ordered, percent).Microseconds() }
 	result.Min, result.P50, result.P99 = ordered[0].Microseconds(), at(50), at(99)
 	return result
 }
