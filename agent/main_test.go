@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 		os.Exit(serveAddress(os.Args[2]))
 	case "ask": // connects, for as long as it is told to try, and prints what it hears
 		os.Exit(askAddress(os.Args[2:]))
+	case "sink": // takes what pour sends, and says how much it was
+		os.Exit(sinkAt(os.Args[2]))
+	case "pour":
+		os.Exit(pourInto(os.Args[2], os.Args[3]))
 	}
 	os.Exit(2)
 }

@@ -202,6 +202,12 @@ func (m *namespaceMachine) pod() {
 	for _, netns := range []string{pod, m.netns} {
 		server := self("ip", "netns", "exec", netns, program(w.t), "serve", "0.0.0.0:8080")
 		started(w.t, server, "ready")
+		if netns == pod { // where containerd would show it
+			show := fmt.Sprintf("touch /run/netns/cni-%[1]s && mount --bind /proc/%[2]d/ns/net /run/netns/cni-%[1]s", m.member.Name, server.Process.Pid)
+			if out, err := m.inside("sh", "-c", show).CombinedOutput(); err != nil {
+				w.t.Fatalf("%v: %s", err, out)
+			}
+		}
 	}
 }
 
