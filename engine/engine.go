@@ -132,7 +132,7 @@ type Status struct {
 // work does one run of a claimed cluster and gives it back with the time of the next.
 func (e *Engine) work(ctx context.Context, claim *store.Claim) {
 	name, engine := claim.Current.Name, ctx
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(inEngine(ctx))
 	defer cancel(nil)
 	// The lease is held for as long as there is work, be it what an engine that is stopping brings to its end.
 	held, letGo := context.WithCancel(context.WithoutCancel(ctx))
