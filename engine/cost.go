@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/mesh"
@@ -136,12 +134,9 @@ func (e *Engine) nodesOnRecord(ctx context.Context, c store.Cluster) ([]Facts, e
 	var assigned []spec.Assigned
 	var out []Facts
 	for _, n := range list {
-		var f Facts
-		if err := json.Unmarshal(n.Facts, &f); err != nil {
-			return nil, fmt.Errorf("facts of node %s: %w", n.Name, err)
-		}
-		if f.Name != "" {
-			out, assigned = append(out, f), append(assigned, f.Assigned)
+		f, err := readFacts(n)
+		if out = append(out, f); err == nil {
+			assigned = append(assigned, f.Assigned)
 		}
 	}
 	all, err := spec.Nodes(c.Spec, zones, assigned)

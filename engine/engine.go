@@ -200,15 +200,17 @@ func (e *Engine) keepLease(ctx context.Context, stop context.CancelFunc, fence s
 // the cluster is no more.
 func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, error) {
 	fence, c := claim.Fence, claim.Current
-	soon := time.Now().Add(e.patience.again)
+	end := context.WithoutCancel(ctx)
 	changes, c, err := e.takeChanges(ctx, fence, c)
-	if err != nil {
-		return soon, err
+	if err != nil && ctx.Err() != nil {
+		return time.Now(), err
+	} else if err != nil {
+		return e.conclude(end, fence, c, nil, err)
 	}
 	deleting := !c.DeleteRequested.IsZero() || slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Kind == store.Delete })
 	if !deleting {
-		if _, err := e.ensureKeys(ctx, fence, c.Name); err != nil {
-			return soon, err
+		if _, err := e.ensureKeys(ctx, fence, c.Name); err != nil && ctx.Err() == nil {
+			return e.conclude(end, fence, c, nil, err)
 		}
 	}
 	if slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Tries == 0 }) {
@@ -225,7 +227,6 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 	if halted(err) != nil { // the next run goes on, with the deletion or after the pause
 		return time.Now(), nil
 	}
-	end := context.WithoutCancel(ctx)
 	if deleting && err == nil {
 		if err = e.bury(end, fence, c, s, quiet); err == nil {
 			return time.Time{}, nil
@@ -340,12 +341,11 @@ func (e *Engine) recall(ctx context.Context, c store.Cluster) (*factsMap, Status
 		return nil, status, nil, err
 	}
 	for _, n := range nodes {
-		var f Facts
-		err := json.Unmarshal(n.Facts, &f)
+		f, err := readFacts(n)
 		if !readable(err) {
-			return nil, status, nil, fmt.Errorf("facts of node %s: %w", n.Name, err)
+			return nil, status, nil, err
 		}
-		if err == nil && f.Name != "" {
+		if err == nil {
 			facts.put(&f)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sort"
@@ -15,6 +16,7 @@ import (
 	"github.com/skyweld/skyweld/mesh"
 	"github.com/skyweld/skyweld/node"
 	"github.com/skyweld/skyweld/spec"
+	"github.com/skyweld/skyweld/store"
 )
 
 // Facts is what the engine remembers of a node: where it was put, and what its machine said of itself.
@@ -48,6 +50,19 @@ type Facts struct {
 	Silent time.Time `json:"silent,omitzero"`
 	// Mended is when its config was applied again because the node stayed NotReady.
 	Mended time.Time `json:"mended,omitzero"`
+}
+
+// readFacts returns the facts of a node. Where they can't be read they are what the store knows by itself.
+func readFacts(n store.Node) (Facts, error) {
+	var f Facts
+	err := json.Unmarshal(n.Facts, &f)
+	if err == nil && f.Name == "" {
+		err = errors.New("it has no name")
+	}
+	if err != nil {
+		return Facts{Assigned: spec.Assigned{Name: n.Name, Site: n.Site}, Role: n.Role}, fmt.Errorf("facts of node %s: %w", n.Name, err)
+	}
+	return f, nil
 }
 
 // seat is the machine that etcd counts as a member for this node.

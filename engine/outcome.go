@@ -16,13 +16,16 @@ import (
 
 // conclude records how a run ended and says when the next one is due.
 func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluster, s *survey, runErr error) (time.Time, error) {
+	if errors.Is(runErr, store.ErrFenced) { // whoever has the lease has the word
+		return time.Now(), runErr
+	}
 	fresh, err := e.store.GetClusterByUID(ctx, c.UID)
 	if err != nil {
 		return time.Now().Add(e.patience.again), errors.Join(runErr, err)
 	}
 	_, was, _, err := e.recall(ctx, fresh)
 	if err != nil {
-		return time.Now().Add(e.patience.again), errors.Join(runErr, err)
+		return e.concludeBlind(ctx, fence, fresh, err)
 	}
 	if s == nil {
 		s = &survey{status: was}
@@ -61,6 +64,29 @@ func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluste
 		return next, errors.Join(runErr, err)
 	}
 	return next, errors.Join(runErr, e.endChanges(ctx, fence, c, text))
+}
+
+// concludeBlind concludes a run for which what is on record of the cluster could not be read. The record stays as it is, for
+// somebody to mend or for an engine that understands it. It can't count the runs that failed, so the pause before the next one
+// is as long as that has been so.
+func (e *Engine) concludeBlind(ctx context.Context, fence store.Fence, c store.Cluster, err error) (time.Time, error) {
+	text := new(scrubber).clean(fmt.Sprintf("what is on record of the cluster can't be read, so nothing is done: %s", err))
+	now := readyCondition(true, text)
+	now.Reason = "RecordUnreadable"
+	since := now.Since
+	for _, was := range c.Conditions {
+		if was.Type == now.Type && was.Status == now.Status && was.Since.Before(since) {
+			since = was.Since
+		}
+	}
+	next := time.Now().Add(spread(min(longestFailurePause, e.patience.again+now.Since.Sub(since)), e.opts.Every))
+	if !saidAlready(c, text) {
+		e.event(ctx, c.UID, store.Warning, now.Reason, "cluster "+c.Name, text)
+	}
+	if err := e.store.SetStatus(ctx, fence, store.Degraded, withConditions(c.Conditions, now), nil); err != nil {
+		return next, errors.Join(errors.New(text), err)
+	}
+	return next, errors.Join(errors.New(text), e.endChanges(ctx, fence, c, text))
 }
 
 // saidAlready says that the last run failed with the same words.
@@ -147,8 +173,13 @@ func (e *Engine) saveStatus(ctx context.Context, fence store.Fence, phase store.
 	if err != nil {
 		return err
 	}
+	return e.store.SetStatus(ctx, fence, phase, withConditions(old.Conditions, conditions...), data)
+}
+
+// withConditions are those that were, with some anew.
+func withConditions(old []store.Condition, conditions ...store.Condition) []store.Condition {
 	merged := map[string]store.Condition{}
-	for _, c := range old.Conditions {
+	for _, c := range old {
 		merged[c.Type] = c
 	}
 	for _, c := range conditions {
@@ -164,5 +195,5 @@ func (e *Engine) saveStatus(ctx context.Context, fence store.Fence, phase store.
 	for _, t := range sortedKeys(merged) {
 		list = append(list, merged[t])
 	}
-	return e.store.SetStatus(ctx, fence, phase, list, data)
+	return list
 }

@@ -19,9 +19,12 @@ import (
 // jittered is the interval between two runs, give or take a tenth, so that clusters that began together drift apart.
 func jittered(every time.Duration) time.Duration { return giveOrTake(every, 0.1) }
 
+// longestFailurePause is the longest pause after a failed run.
+const longestFailurePause = 5 * time.Minute
+
 // failurePause is the pause after so many failed runs in a row.
 func (p patience) failurePause(failures int) time.Duration {
-	return min(5*time.Minute, p.again/2<<min(10, failures))
+	return min(longestFailurePause, p.again/2<<min(10, failures))
 }
 
 // spread is the pause after a failed run, give or take a fifth: what one outage has stopped should not all come back at the same

@@ -112,9 +112,7 @@ func statusOf(f *Facts, initialized bool, seen sighting) NodeStatus {
 func (e *Engine) SeenNodes(ctx context.Context, c store.Cluster) ([]NodeStatus, error) {
 	var status Status
 	if len(c.Status) > 0 {
-		if err := json.Unmarshal(c.Status, &status); err != nil && c.DeleteRequested.IsZero() {
-			return nil, fmt.Errorf("status of cluster %s: %w", c.Name, err)
-		}
+		_ = json.Unmarshal(c.Status, &status) // what can't be read says nothing; the run tells of it
 	}
 	if _, ok := e.sightings.last(c.UID); !ok && status.Initialized {
 		e.askBriefly(ctx, c)
@@ -123,7 +121,7 @@ func (e *Engine) SeenNodes(ctx context.Context, c store.Cluster) ([]NodeStatus, 
 	if err != nil {
 		return nil, err
 	}
-	return e.seenNodes(c, status, nodes)
+	return e.seenNodes(c, status, nodes), nil
 }
 
 // askBriefly asks Kubernetes, and leaves it at that when it takes long: the answer is for the next reader then.
@@ -146,15 +144,13 @@ func (e *Engine) askBriefly(ctx context.Context, c store.Cluster) {
 	}
 }
 
-func (e *Engine) seenNodes(c store.Cluster, status Status, nodes []store.Node) ([]NodeStatus, error) {
+func (e *Engine) seenNodes(c store.Cluster, status Status, nodes []store.Node) []NodeStatus {
 	seen, _ := e.sightings.last(c.UID)
 	var out []NodeStatus
 	for _, n := range nodes {
 		f, err := e.factsOf(n)
-		if err != nil && c.DeleteRequested.IsZero() {
-			return nil, fmt.Errorf("facts of node %s: %w", n.Name, err)
-		}
-		if err != nil || f.Name == "" {
+		if err != nil {
+			out = append(out, NodeStatus{Facts: *f, Status: "Unknown"})
 			continue
 		}
 		v := statusOf(f, status.Initialized, seen)
@@ -164,14 +160,14 @@ func (e *Engine) seenNodes(c store.Cluster, status Status, nodes []store.Node) (
 		out = append(out, v)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
-	return out, nil
+	return out
 }
 
 // factsOf are a node's facts for who only reads them: they are decoded once.
 func (e *Engine) factsOf(n store.Node) (*Facts, error) {
 	return e.sightings.facts.Of(n.Cluster+"/"+n.Name, n.Facts, func() (*Facts, error) {
-		f := new(Facts)
-		return f, json.Unmarshal(n.Facts, f)
+		f, err := readFacts(n)
+		return &f, err
 	})
 }
 
@@ -214,10 +210,7 @@ func (e *Engine) Glances(ctx context.Context, after string, limit int) ([]Glance
 		if len(g.Status) > 0 {
 			_ = json.Unmarshal(g.Status, &status) // what can't be read says nothing
 		}
-		nodes, err := e.seenNodes(g.Cluster, status, g.Nodes)
-		if err != nil {
-			return nil, err
-		}
+		nodes := e.seenNodes(g.Cluster, status, g.Nodes)
 		out[i].Members = len(nodes)
 		for _, n := range nodes {
 			if n.Status == "Ready" {

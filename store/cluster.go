@@ -239,15 +239,17 @@ func scanRevision(r row) (Revision, error) {
 	return v, json.Unmarshal([]byte(text), &v.Spec)
 }
 
-// SetStatus stores phase, conditions and the engine's document. A cluster whose deletion was asked for stays Deleting.
+// SetStatus stores phase, conditions and the engine's document; without one that on record stays. A cluster whose deletion was asked for stays Deleting.
 func (s *Store) SetStatus(ctx context.Context, fence Fence, phase Phase, conditions []Condition, status json.RawMessage) error {
 	list, err := conditionList(conditions)
 	if err != nil {
 		return fmt.Errorf("set status of cluster %s: %w", fence.Cluster, err)
 	}
-	document, err := asJSON(status)
-	if err != nil {
-		return fmt.Errorf("set status of cluster %s: %w", fence.Cluster, err)
+	document := ""
+	if len(status) > 0 {
+		if document, err = asJSON(status); err != nil {
+			return fmt.Errorf("set status of cluster %s: %w", fence.Cluster, err)
+		}
 	}
 	err = s.fenced(ctx, "set status", fence, func(t *tx) error {
 		was, err := first(t.ctx, t, scanTwo, "SELECT phase, conditions FROM clusters WHERE uid = $1", fence.Cluster)
@@ -257,7 +259,7 @@ func (s *Store) SetStatus(ctx context.Context, fence Fence, phase Phase, conditi
 		if was != [2]string{string(phase), list} {
 			t.tellCluster(fence.Cluster)
 		}
-		return t.one(`UPDATE clusters SET conditions = $2, status = $3,
+		return t.one(`UPDATE clusters SET conditions = $2, status = CASE WHEN $3 = '' THEN status ELSE $3 END,
 			phase = CASE WHEN delete_requested > 0 THEN $4 ELSE $5 END WHERE uid = $1`, fence.Cluster, list, document, string(Deleting), string(phase))
 	})
 	if err == nil {

@@ -85,7 +85,9 @@ func (s *Store) claim(ctx context.Context, owner string, ttl time.Duration, whic
 	if err != nil {
 		return nil, fmt.Errorf("claim a cluster: %w", err)
 	}
-	// Several engines may see the same row; the statement that changes it is where one of them wins.
+	// Several engines may see the same row; the statement that changes it is where one of them wins. One that can't be read
+	// keeps nobody from the others.
+	var failed error
 	for _, d := range due {
 		var claim *Claim
 		err := s.write(ctx, "claim cluster "+d.uid, func(t *tx) error {
@@ -101,12 +103,13 @@ func (s *Store) claim(ctx context.Context, owner string, ttl time.Duration, whic
 			continue
 		}
 		if err != nil {
-			return nil, err
+			failed = errors.Join(failed, err)
+			continue
 		}
 		s.hub.notify(d.uid, Clusters)
 		return claim, nil
 	}
-	return nil, nil
+	return nil, failed
 }
 
 type candidate struct {

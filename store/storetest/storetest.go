@@ -333,6 +333,10 @@ func testUpdateSpec(t *testing.T, d Database) {
 	if c.Phase != store.Ready || string(c.Status) != `{"a":1}` {
 		t.Errorf("phase %s, status %s", c.Phase, c.Status)
 	}
+	must(t, s.SetStatus(ctx, fence, store.Degraded, nil, nil))
+	if c = get[store.Cluster](t)(s.GetCluster(ctx, "demo")); c.Phase != store.Degraded || string(c.Status) != `{"a":1}` {
+		t.Errorf("without a document: phase %s, status %s", c.Phase, c.Status)
+	}
 }
 
 func testDeleteCluster(t *testing.T, d Database) {
