@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		os.Exit(sinkAt(os.Args[2]))
 	case "pour":
 		os.Exit(pourInto(os.Args[2], os.Args[3]))
+	case "wireguard":
+		os.Exit(runWireguard(os.Args[2]))
 	}
 	os.Exit(2)
 }

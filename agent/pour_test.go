@@ -14,13 +14,17 @@ import (
 // sinkPort is where a pod takes data.
 const sinkPort = 8081
 
-// poured is what became of a stream of data: bytes that arrived, in seconds, and the longest time in which nothing
-// could be sent.
+// poured is what became of a stream of data: bytes that arrived, in seconds, the longest time in which nothing could be sent,
+// and the median round trip of a byte before it, in microseconds.
 type poured struct {
 	Bytes   int64
 	Seconds float64
 	Longest float64
+	Trip    float64
 }
+
+// pings is how many bytes go there and back before the data.
+const pings = 200
 
 // sink takes data in the machine's pod.
 func (m *namespaceMachine) sink() {
@@ -44,6 +48,14 @@ func sinkAt(address string) int {
 		go func() {
 			defer connection.Close()
 			buffer, total := make([]byte, 1<<18), int64(0)
+			for range pings {
+				if _, err := io.ReadFull(connection, buffer[:1]); err != nil {
+					return
+				}
+				if _, err := connection.Write(buffer[:1]); err != nil {
+					return
+				}
+			}
 			for {
 				n, err := connection.Read(buffer)
 				total += int64(n)
@@ -76,6 +88,18 @@ func pourInto(address, length string) int {
 		return fail(err)
 	}
 	var got poured
+	trips, ping := make([]float64, pings), make([]byte, 1)
+	for i := range trips {
+		start := time.Now()
+		if _, err := connection.Write(ping); err != nil {
+			return fail(err)
+		}
+		if _, err := io.ReadFull(connection, ping); err != nil {
+			return fail(err)
+		}
+		trips[i] = float64(time.Since(start).Nanoseconds()) / 1000
+	}
+	got.Trip = median(trips)
 	block, start := make([]byte, 1<<16), time.Now()
 	for last := start; last.Sub(start) < duration; {
 		if _, err := connection.Write(block); err != nil {

@@ -28,8 +28,8 @@ const kubeletConfig = "/etc/kubernetes/kubelet.conf"
 // publishWithin bounds one try.
 const publishWithin = 10 * time.Second
 
-// spread is how long a node waits at most before it publishes.
-const spread = 2 * time.Second
+// publishSpread is how long a node waits at most before it publishes, or all nodes would write at once.
+const publishSpread = 2 * time.Second
 
 // publisher puts what was measured into the annotation of the node's own Node, where the engine sees it without a connection to
 // this machine. Only the newest counts: what could not be published yet is forgotten when there is something newer.
@@ -38,6 +38,7 @@ type publisher struct {
 	log     *slog.Logger
 	newest  chan published
 	failing bool
+	spread  time.Duration
 }
 
 type published struct {
@@ -46,7 +47,7 @@ type published struct {
 }
 
 func newPublisher(ctx context.Context, m *host.Machine) *publisher {
-	p := &publisher{machine: m, log: m.Log, newest: make(chan published, 1)}
+	p := &publisher{machine: m, log: m.Log, newest: make(chan published, 1), spread: publishSpread}
 	go p.keep(ctx)
 	return p
 }
@@ -77,7 +78,7 @@ func (p *publisher) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(rand.N(spread)): // or all nodes would write at once
+		case <-time.After(rand.N(p.spread + 1)):
 		}
 		if !p.machine.Exists(kubeletConfig) { // not in Kubernetes yet
 			continue

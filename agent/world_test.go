@@ -23,7 +23,7 @@ import (
 
 // world is a router between machines of two sites, each machine with a pod, all in namespaces of this test.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	prefix   string // of the namespaces' names
 	key      ed25519.PrivateKey
 	machines []*namespaceMachine
@@ -44,7 +44,7 @@ type namespaceMachine struct {
 // newWorld makes a router that carries the private addresses within a site, translates public ones one to one between
 // sites, and drops whatever else there is. In site d public addresses are the machines' own, on an interface beside the
 // private one, and not translated.
-func newWorld(t *testing.T, names ...string) *world {
+func newWorld(t testing.TB, names ...string) *world {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces and devices")
@@ -169,7 +169,7 @@ func (m *namespaceMachine) hold() {
 }
 
 // started starts a process, waits for a line from it, and ends it with the test.
-func started(t *testing.T, c *exec.Cmd, line string) {
+func started(t testing.TB, c *exec.Cmd, line string) {
 	t.Helper()
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -211,7 +211,7 @@ func (m *namespaceMachine) pod() {
 	}
 }
 
-func program(t *testing.T) string {
+func program(t testing.TB) string {
 	t.Helper()
 	name, err := os.Executable()
 	if err != nil {
