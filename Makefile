@@ -63,6 +63,7 @@ bench: ## figures: speed, memory
 	go test -tags $(TAGS) -run '^$$' -bench . -benchtime 20x ./web
 	go test -tags $(TAGS) -timeout 60m -run '^$$' -bench . -benchtime 1x ./internal/fleet
 	go test -tags $(TAGS) -timeout 10m -run '^$$' -bench Read -benchtime 1x ./api
+	go test -tags $(TAGS) -timeout 20m -run '^$$' -bench . -benchtime 1x ./agent
 	scripts/bench.sh memory
 
 .PHONY: load
