@@ -120,6 +120,8 @@ type Status struct {
 	Etcd string `json:"etcd,omitempty"`
 	// PathMTU is the largest packet that the ways between all sites carry, in bytes, as it was found last; 0 where nothing is known.
 	PathMTU int `json:"pathMTU,omitempty"`
+	// Identity is that of its Kubernetes, empty when it isn't known.
+	Identity string `json:"identity,omitempty"`
 	// EmptySince is, of a cluster that is being deleted, since when no list has shown anything of it.
 	EmptySince time.Time `json:"emptySince,omitzero"`
 	// Cleared says, of one that is being deleted, that its Kubernetes has been asked to remove what it had made in the clouds;

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -25,6 +26,8 @@ type Machine interface {
 
 // Kubernetes is what the engine asks of a cluster's API, as package kube offers it.
 type Kubernetes interface {
+	// Identity tells the cluster from one that began anew in its place.
+	Identity(ctx context.Context) (string, error)
 	Nodes(ctx context.Context) ([]kube.NodeInfo, error)
 	Node(ctx context.Context, name string) (kube.NodeInfo, error)
 	CreateToken(ctx context.Context, token string, expires time.Time) error
@@ -142,23 +145,49 @@ func (s *survey) kubeClient() (Kubernetes, error) {
 	return s.e.opts.Nodeside.Kubernetes(s.kubeCluster(), s.keys.PKI, backends, time.Now())
 }
 
-// askKubernetes lists the cluster's nodes.
+// askKubernetes lists the cluster's nodes. Where a member of etcd that began anew may have answered, the others are asked again.
 func (s *survey) askKubernetes(ctx context.Context) {
-	client, err := s.kubeClient()
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		defer cancel()
-		var list []kube.NodeInfo
-		if list, err = client.Nodes(ctx); err == nil {
-			for _, n := range list {
-				s.members[n.Name] = n
-			}
-			s.e.sightings.note(s.cluster.UID, maps.Clone(s.members), nil)
-			return
+	asking, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	members, err := s.listMembers(asking)
+	if errors.Is(err, errEmptied) && s.emptied() {
+		if members, err = s.listMembers(asking); err != nil {
+			err = fmt.Errorf("%w; and of the others %w", errEmptied, err)
 		}
+	}
+	if err == nil {
+		s.members = members
+		s.e.sightings.note(s.cluster.UID, maps.Clone(members), nil)
+		return
 	}
 	s.kubeErr = err
 	if ctx.Err() == nil { // who gave up says nothing of Kubernetes
 		s.e.sightings.note(s.cluster.UID, nil, err)
 	}
+}
+
+// listMembers asks one API server for its nodes, and makes sure that it is one of this cluster.
+func (s *survey) listMembers(ctx context.Context) (map[string]kube.NodeInfo, error) {
+	client, err := s.kubeClient()
+	if err != nil {
+		return nil, err
+	}
+	identity, err := client.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := client.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members := map[string]kube.NodeInfo{}
+	for _, n := range list {
+		members[n.Name] = n
+	}
+	switch {
+	case s.status.Identity == "" && !s.knows(members), s.status.Identity != "" && s.status.Identity != identity:
+		return nil, errEmptied
+	}
+	s.status.Identity = identity
+	return members, nil
 }

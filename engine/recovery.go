@@ -95,7 +95,17 @@ func (s *survey) lossErr() error {
 }
 
 // unmended is what no step can do anything about now: sites that could not be observed, a control plane that is lost.
-func (s *survey) unmended() error { return errors.Join(s.unknownErr(), s.lossErr()) }
+func (s *survey) unmended() error { return errors.Join(s.unknownErr(), s.lossErr(), s.emptyErr()) }
+
+// emptyErr says that Kubernetes lost its data, where it isn't lost as a whole: a part of it may be left on machines that
+// don't answer.
+func (s *survey) emptyErr() error {
+	if s.loss != nil || !errors.Is(s.kubeErr, errEmptied) {
+		return nil
+	}
+	return fmt.Errorf("%w; nothing is done in Kubernetes. What is lost with it may be left on control-plane machines whose etcd doesn't answer: "+
+		"mend them, or delete them, and what is left or the last snapshot is taken", s.kubeErr)
+}
 
 // planeType is the condition that tells of a control plane that was lost.
 const planeType = "ControlPlane"
@@ -108,6 +118,8 @@ func (s *survey) planeCondition(old []store.Condition) []store.Condition {
 		return nil
 	case err != nil:
 		c.Status, c.Reason, c.Message = conditionFalse, "MajorityLost", err.Error()
+	case s.emptyErr() != nil:
+		c.Status, c.Reason, c.Message = conditionFalse, "DataLost", s.emptyErr().Error()
 	case !slices.ContainsFunc(old, func(o store.Condition) bool { return o.Type == planeType }):
 		return nil
 	}
@@ -210,7 +222,7 @@ func (r *run) restoreNode(ctx context.Context, name string) error {
 	if err := r.kubeadm(ctx, conn, name, boot); err != nil {
 		return err
 	}
-	r.status.Etcd = "" // it begins another cluster, as etcd sees it
+	r.status.Etcd, r.status.Identity = "", "" // it begins another cluster, as etcd sees it; the one that was approved is it now
 	if err := r.e.saveStatus(ctx, r.fence, store.Reconciling, r.survey); err != nil {
 		return err
 	}

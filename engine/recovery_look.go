@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,14 @@ type machineSight struct {
 	why    string
 	// etcd is that of the member on the machine, nil when it didn't answer, or there is none.
 	etcd *kube.EtcdState
+}
+
+// revision is how far the etcd on the machine is.
+func (m machineSight) revision() int64 {
+	if m.etcd == nil {
+		return 0
+	}
+	return m.etcd.Revision
 }
 
 // askMachines asks all machines, each once, what they know of themselves. That one doesn't answer proves nothing.
@@ -94,7 +103,10 @@ func (s *survey) shows(name, machine string) bool {
 
 // askCouncil asks etcd for its members, through one that knows a leader: what it says then, the majority says.
 func (s *survey) askCouncil(ctx context.Context) {
-	for _, name := range slices.Sorted(maps.Keys(s.sights)) {
+	names := slices.SortedFunc(maps.Keys(s.sights), func(a, b string) int { // one that began anew has not come far
+		return cmp.Or(cmp.Compare(s.sights[b].revision(), s.sights[a].revision()), cmp.Compare(a, b))
+	})
+	for _, name := range names {
 		seen := s.sights[name]
 		if seen.etcd == nil || !seen.etcd.Leader || s.strange(name) {
 			continue
@@ -123,11 +135,38 @@ func (s *survey) etcdState(ctx context.Context, name string) (kube.EtcdState, er
 	return etcd.State(ctx, true)
 }
 
+// errEmptied says that who answers as the cluster's Kubernetes has nothing of it.
+var errEmptied = errors.New("the API server that answers is of another Kubernetes than this cluster's: the etcd that it asks lost its data and began anew")
+
+// knows says whether Kubernetes has any of the nodes that were members last; true where none was.
+func (s *survey) knows(members map[string]kube.NodeInfo) bool {
+	joined := slices.DeleteFunc(s.facts.all(), func(f *Facts) bool { return !f.Joined })
+	return len(joined) == 0 || slices.ContainsFunc(joined, func(f *Facts) bool { _, ok := members[f.Name]; return ok })
+}
+
+// emptied finds out whose etcd began anew, when an API server has shown that one did, and says whether another may be left. A
+// member that the cluster began with has the ids then that it had before: it calls itself the only one. Where there ever was
+// one only, it is that.
+func (s *survey) emptied() (others bool) {
+	s.blank = map[string]bool{}
+	for name, seen := range s.sights {
+		if seen.etcd != nil && len(seen.etcd.Members) == 1 {
+			s.blank[name] = true
+		}
+	}
+	if s.council != nil && len(s.council.Members) == 1 {
+		s.council = nil
+	}
+	return len(s.blank) > 0 && slices.ContainsFunc(s.facts.all(), func(f *Facts) bool {
+		return f.Role == spec.RoleControlPlane && f.Public.IsValid() && !s.voiceless(f)
+	})
+}
+
 // strange says that the etcd on a node is none of this cluster's: it lost its data and began anew. What Kubernetes says
 // there is nothing to go by.
 func (s *survey) strange(name string) bool {
 	seen := s.sights[name]
-	return seen.etcd != nil && s.status.Etcd != "" && seen.etcd.Cluster != s.status.Etcd
+	return s.blank[name] || seen.etcd != nil && s.status.Etcd != "" && seen.etcd.Cluster != s.status.Etcd
 }
 
 // outside says, in words, how a node isn't as its config says although that was sent; empty when it is, or can't be asked.

@@ -403,6 +403,113 @@ func TestOnlyControlPlane(t *testing.T) {
 	s.asBefore()
 }
 
+// TestEmptiedControlPlane has the only etcd find its folder empty when it starts: Kubernetes answers as if nothing had ever been.
+// It isn't taken for the cluster's, no snapshot is taken of it, and it is made again of the last one when somebody approves, on the
+// machine that is there.
+func TestEmptiedControlPlane(t *testing.T) {
+	for name, tune := range map[string]func(*Status){
+		"as usual":                          func(*Status) {},
+		"an engine that didn't know it yet": func(s *Status) { s.Identity = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, cloudtest.Options{})
+			uid := s.apply(smallFile)
+			s.world.Objects["note"] = "written before"
+			s.ready(uid)
+			machines := s.ids()
+			s.alterStatus(uid, tune)
+			s.world.Wipe()
+			from := len(s.world.Log())
+			for range 3 {
+				s.turn(uid)
+			}
+			if did := s.world.Log()[from:]; len(did) > 0 {
+				t.Errorf("before anybody approved: %q", did)
+			}
+			s.wantLost(uid, "1 of its 1 members lost their data and began anew (demo-one-cp-1). Nothing is done about that before 'skyweld reconcile demo --approve': it makes a control plane of the snapshot")
+			if all, err := s.engine.Snapshots(t.Context(), "demo"); err != nil || len(all) != 1 {
+				t.Errorf("snapshots: %+v, %v", all, err)
+			}
+			if _, err := s.engine.Approve(t.Context(), "demo", "alice"); err != nil {
+				t.Fatal(err)
+			}
+			s.ready(uid)
+			if diff := cmp.Diff([]string{"restore demo-one-cp-1"}, s.world.Log()[from:]); diff != "" {
+				t.Error(diff)
+			}
+			if s.world.Objects["note"] == "" || len(s.world.Nodes) != 2 || !slices.Equal(machines, s.ids()) {
+				t.Errorf("Kubernetes has %v and %v; the machines were %q and are %q", s.world.Objects, s.world.Nodes, machines, s.ids())
+			}
+			s.turn(uid)
+			if got := s.runs(uid, 1)[0]; !strings.HasSuffix(got, "succeeded, 0 steps") {
+				t.Errorf("the next run: %s %q", got, s.lastSteps(uid))
+			}
+			s.delete(uid)
+			s.asBefore()
+		})
+	}
+}
+
+// TestEmptiedBesideSilent has one of three begin anew while the others don't answer: what they have may be all there is, so nothing
+// is done, and the condition says what is to be done. When they answer again, the one joins them.
+func TestEmptiedBesideSilent(t *testing.T) {
+	s := newScene(t, cloudtest.Options{})
+	uid := s.apply(largeFile)
+	s.ready(uid)
+	nodes := maps.Clone(s.world.Nodes)
+	s.world.Alone("demo-one-cp-1")
+	s.world.Silent["demo-one-cp-2"], s.world.Silent["demo-two-cp-1"] = true, true
+	from := len(s.world.Log())
+	for range 3 {
+		s.turn(uid)
+	}
+	if did := s.world.Log()[from:]; len(did) > 0 {
+		t.Errorf("done: %q", did)
+	}
+	c, err := s.engine.store.GetClusterByUID(t.Context(), uid)
+	if err != nil || !slices.ContainsFunc(c.Conditions, func(x store.Condition) bool {
+		return x.Type == planeType && x.Status == conditionFalse && x.Reason == "DataLost" && strings.Contains(x.Message, "mend them, or delete them")
+	}) {
+		t.Errorf("conditions %v, %v", c.Conditions, err)
+	}
+	clear(s.world.Silent)
+	s.turn(uid)
+	s.ready(uid)
+	if diff := cmp.Diff([]string{"forget demo-one-cp-1", "join demo-one-cp-1"}, s.world.Log()[from:]); diff != "" || len(s.world.Nodes) != len(nodes) || len(s.world.Members) != 3 {
+		t.Errorf("%s; Kubernetes has %v, etcd %v", diff, s.world.Nodes, s.world.Members)
+	}
+	s.delete(uid)
+	s.asBefore()
+}
+
+// alterStatus changes the engine's document about a cluster.
+func (s *scene) alterStatus(uid string, change func(*Status)) {
+	s.t.Helper()
+	w := s.engine
+	for {
+		_ = w.store.Wake(w.ctx, uid)
+		claim, err := w.store.ClaimCluster(w.ctx, "engine", time.Minute)
+		if err == nil && claim == nil {
+			continue
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		_, status, _, err := w.recall(w.ctx, claim.Current)
+		if err == nil {
+			change(&status)
+			err = w.saveStatus(w.ctx, claim.Fence, claim.Current.Phase, &survey{status: status})
+		}
+		if err == nil {
+			err = w.store.Release(w.ctx, claim.Fence, 0)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return
+	}
+}
+
 // TestWeakEvidence takes clouds, networks and answers away, never a machine: nothing is recovered, whatever is approved.
 func TestWeakEvidence(t *testing.T) {
 	s := newScene(t, cloudtest.Options{})

@@ -56,6 +56,8 @@ type survey struct {
 	council *kube.EtcdState
 	// approved is who approved what only people may decide, empty for nobody.
 	approved string
+	// blank are the nodes whose etcd began anew though it goes by its old name.
+	blank map[string]bool
 	// unseated are the names of nodes whose members of etcd were taken out since.
 	unseated sync.Map
 	// loss is how the control plane was lost, nil when it wasn't; snapshot is the last one of etcd then.

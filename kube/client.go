@@ -41,6 +41,7 @@ type Client struct {
 var (
 	nodesResource   = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 	podsResource    = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	spacesResource  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	secretsResource = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 )
 
@@ -142,6 +143,15 @@ func (c *Client) Ready(ctx context.Context) error {
 		return fmt.Errorf("the Kubernetes API is not ready: %s", resp.Status)
 	}
 	return nil
+}
+
+// Identity tells a cluster from all others, and from itself after it has lost its data: the UID of the namespace kube-system.
+func (c *Client) Identity(ctx context.Context) (string, error) {
+	u, err := c.dyn.Resource(spacesResource).Get(ctx, "kube-system", metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("get namespace kube-system: %w", err)
+	}
+	return string(u.GetUID()), nil
 }
 
 // NodeInfo is what Kubernetes says about a node.

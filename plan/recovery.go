@@ -8,17 +8,28 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 )
 
-// Loss is a control plane that has lost etcd's majority for good: the machines of so many members are gone. Nothing brings
-// back what only they knew, so people must say that the rest is to be made the whole.
+// Loss is a control plane that has lost etcd's majority for good: the machines of so many members are gone, or their data.
+// Nothing brings back what only they knew, so people must say that the rest is to be made the whole.
 type Loss struct {
 	// Gone are the nodes whose members are lost, Left those whose machines are there, or may be.
 	Gone, Left []string
+	// Emptied are those of Gone whose machines are there, with an etcd that began anew.
+	Emptied []string
 	// Sure are those of Left whose clouds show their machines.
 	Sure []string
 }
 
 func (l Loss) String() string {
-	text := fmt.Sprintf("etcd has lost its majority for good: the machines of %d of its %d members are gone (%s)", len(l.Gone), len(l.Gone)+len(l.Left), strings.Join(l.Gone, ", "))
+	machines := slices.DeleteFunc(slices.Clone(l.Gone), func(name string) bool { return slices.Contains(l.Emptied, name) })
+	members := len(l.Gone) + len(l.Left)
+	var what []string
+	if len(machines) > 0 {
+		what = append(what, fmt.Sprintf("the machines of %d of its %d members are gone (%s)", len(machines), members, strings.Join(machines, ", ")))
+	}
+	if len(l.Emptied) > 0 {
+		what = append(what, fmt.Sprintf("%d of its %d members lost their data and began anew (%s)", len(l.Emptied), members, strings.Join(l.Emptied, ", ")))
+	}
+	text := "etcd has lost its majority for good: " + strings.Join(what, ", and ")
 	if len(l.Left) > 0 {
 		return text + ", and " + strings.Join(l.Left, ", ") + " is left"
 	}
@@ -45,6 +56,8 @@ func (in Input) Loss() *Loss {
 			l.Left = append(l.Left, n.Name)
 		case there && !n.Strange:
 			l.Left, l.Sure = append(l.Left, n.Name), append(l.Sure, n.Name)
+		case there:
+			l.Gone, l.Emptied = append(l.Gone, n.Name), append(l.Emptied, n.Name)
 		default:
 			l.Gone = append(l.Gone, n.Name)
 		}
@@ -72,7 +85,7 @@ func (m *maker) recover(l *Loss, nodes []Node) {
 			continue
 		}
 		join := Join
-		if slices.Contains(l.Sure, n.Name) {
+		if slices.Contains(l.Sure, n.Name) || slices.Contains(l.Emptied, n.Name) && m.steps[string(Prepare)+"/"+n.Name] == nil {
 			join = Rejoin
 		}
 		m.node(Forget, n, "its part of etcd is lost", last)

@@ -102,6 +102,18 @@ func TestRecovery(t *testing.T) {
 			in.Answers, in.Snapshot, in.Approved = false, "the snapshot of today", "bob"
 		}, []string{"restore/c1", "forget/c2", "join/c2", "forget/c3", "join/c3"}, "what else differs"},
 		{"all are gone, and there is no snapshot", func(in *Input) { in.lose("c1", "c2", "c3"); in.Answers, in.Approved = false, "bob" }, nil, "There is no snapshot of it either"},
+		{"all began anew", func(in *Input) {
+			in.Answers, in.Snapshot = false, "the snapshot of today"
+			in.node("c1").Strange, in.node("c2").Strange, in.node("c3").Strange = true, true, true
+		}, nil, "3 of its 3 members lost their data and began anew (c1, c2, c3). " + approve + "the snapshot of today"},
+		{"one is gone and one began anew", func(in *Input) {
+			in.lose("c1")
+			in.Answers, in.node("c3").Strange = false, true
+		}, nil, "the machines of 1 of its 3 members are gone (c1), and 1 of its 3 members lost their data and began anew (c3), and c2 is left. " + approve + "what c2 has"},
+		{"all began anew, approved", func(in *Input) {
+			in.Answers, in.Snapshot, in.Approved = false, "the snapshot of today", "bob"
+			in.node("c1").Strange, in.node("c2").Strange, in.node("c3").Strange = true, true, true
+		}, []string{"restore/c1", "forget/c2", "rejoin/c2", "forget/c3", "rejoin/c3"}, "what else differs"},
 		{"one lost its place", func(in *Input) { in.node("c2").Lost = "etcd has no member of its name" }, []string{"forget/c2", "rejoin/c2"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

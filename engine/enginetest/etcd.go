@@ -46,11 +46,28 @@ func (w *World) EtcdAt(dial kube.Dial) (Etcd, error) {
 
 // data is all that etcd holds.
 type data struct {
-	Nodes   map[string]kube.NodeInfo
-	Objects map[string]string
+	Nodes    map[string]kube.NodeInfo
+	Objects  map[string]string
+	Identity int
+}
+
+// Wipe takes away all that etcd holds, as on a machine whose only member finds its folder empty when it starts: it begins anew,
+// and calls itself and its cluster what it did before.
+func (w *World) Wipe() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.identity++
+	w.Nodes, w.Objects = map[string]kube.NodeInfo{}, map[string]string{}
 }
 
 func (w *World) clusterID() string { return fmt.Sprintf("etcd-%d", w.etcdID) }
+
+// Alone has the member of a node begin anew beside the others, as Wipe does: its API server shows an empty Kubernetes.
+func (w *World) Alone(node string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Strange[node] = w.clusterID()
+}
 
 // ask runs f while the member's machine and its etcd run.
 func (e Etcd) ask(ctx context.Context, what string, f func() error) error {
@@ -96,7 +113,7 @@ func (e Etcd) Snapshot(ctx context.Context, w io.Writer) (size int64, err error)
 		if e.w.NoSnapshots {
 			return errors.New("no space left on device")
 		}
-		text, err := json.Marshal(data{e.w.Nodes, e.w.Objects})
+		text, err := json.Marshal(data{e.w.Nodes, e.w.Objects, e.w.identity})
 		if err != nil {
 			return err
 		}
@@ -152,6 +169,7 @@ func (c *Conn) restore() error {
 	}
 	w := c.w
 	w.etcdID++
+	w.identity = was.Identity
 	w.Members, w.Nodes, w.Objects = map[string]string{c.name: c.id}, was.Nodes, was.Objects
 	delete(w.Strange, c.name)
 	c.host.joined = "init"

@@ -22,17 +22,26 @@ type Kubernetes struct {
 // host and port, where an API server listens; without addresses at one that is well.
 func (w *World) Kubernetes(addresses ...string) Kubernetes { return Kubernetes{w, addresses} }
 
-// deaf says that the API server that takes the connection has no etcd beside it that is a member and answers.
-func (k Kubernetes) deaf() bool {
+// server is the machine whose API server takes the connection; without a name it is one that is well.
+func (k Kubernetes) server() Machine {
 	for _, address := range k.at {
 		for _, m := range k.w.Machines() {
 			if h := k.w.hosts[m.ProviderID]; strings.HasPrefix(address, m.Public.String()+":") && h != nil && h.joined != "" {
-				return k.w.Members[m.Name] != m.ProviderID || k.w.Silent[m.Name]
+				return m
 			}
 		}
 	}
-	return false
+	return Machine{}
 }
+
+// deaf says that the API server that takes the connection has no etcd beside it that is a member and answers.
+func (k Kubernetes) deaf() bool {
+	m := k.server()
+	return m.Name != "" && (k.w.Members[m.Name] != m.ProviderID || k.w.Silent[m.Name])
+}
+
+// blank says that the etcd beside it began anew (see Alone).
+func (k Kubernetes) blank() bool { return k.w.Strange[k.server().Name] == k.w.clusterID() }
 
 // ask runs f while the API answers; what says what is asked.
 func (k Kubernetes) ask(ctx context.Context, what string, f func() error) error {
@@ -72,9 +81,23 @@ func (k Kubernetes) change(ctx context.Context, what, name string, f func(*kube.
 	})
 }
 
+// Identity is another one each time that Kubernetes begins anew.
+func (k Kubernetes) Identity(ctx context.Context) (id string, err error) {
+	err = k.ask(ctx, "identity", func() error {
+		if id = fmt.Sprintf("kubernetes-%d", k.w.identity); k.blank() {
+			id += "-anew"
+		}
+		return nil
+	})
+	return id, err
+}
+
 // Nodes lists all nodes.
 func (k Kubernetes) Nodes(ctx context.Context) (out []kube.NodeInfo, err error) {
 	err = k.ask(ctx, "nodes", func() error {
+		if k.blank() {
+			return nil
+		}
 		for _, name := range slices.Sorted(maps.Keys(k.w.Nodes)) {
 			out = append(out, k.info(k.w.Nodes[name]))
 		}

@@ -79,6 +79,8 @@ type World struct {
 	// Mendable are the sick whose kubelets only have to be started anew, Tunnels nodes that show a late handshake.
 	Mendable, Tunnels map[string]bool
 	etcdID            int
+	// identity is that of Kubernetes.
+	identity int
 	// Mute keeps Kubernetes from answering, NoSnapshots etcd from giving any.
 	Mute, NoSnapshots bool
 
@@ -115,6 +117,7 @@ func (w *World) Clone(machines func() []Machine) *World {
 	c.Nodes, c.Members, c.Sick = maps.Clone(w.Nodes), maps.Clone(w.Members), maps.Clone(w.Sick)
 	c.Expiry = maps.Clone(w.Expiry)
 	c.SickSince, c.Silent, c.Strange, c.Objects, c.etcdID = maps.Clone(w.SickSince), maps.Clone(w.Silent), maps.Clone(w.Strange), maps.Clone(w.Objects), w.etcdID
+	c.identity = w.identity
 	c.DNSTopology, c.said = w.DNSTopology, slices.Clone(w.said)
 	return c
 }
