@@ -191,7 +191,7 @@ func newDaemon(t *testing.T) (*daemon, *tools) {
 	t.Helper()
 	fake, log := &tools{}, slog.New(slog.DiscardHandler)
 	m := &host.Machine{Root: t.TempDir(), Tools: fake, Log: log}
-	d := &daemon{machine: m, tunnel: &device{}, balancer: balancer.New(log), echo: probe.NewEcho(log), log: log}
+	d := &daemon{machine: m, tunnel: &device{}, balancer: balancer.New(log), echo: probe.NewEcho(log), log: log, publish: func(string, node.Latency) {}}
 	watch, err := probe.NewWatch(make([]byte, 32), d.handshakes, func(string, node.Latency) {}, log)
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ func (d *daemon) handler(ctx context.Context) http.Handler {
 			answer(w, nil, err)
 			return
 		}
-		answer(w, d.watch.Since(since), nil)
+		answer(w, d.withMended(d.watch.Since(since)), nil)
 	})
 	mux.HandleFunc("POST /v1/latency", func(w http.ResponseWriter, r *http.Request) {
 		var asked measurement

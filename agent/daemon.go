@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,9 @@ type daemon struct {
 	balancer *balancer.Balancer
 	echo     *probe.Echo
 	watch    *probe.Watch
-	log      *slog.Logger
+	// publish is told what the node of a name has to say of its ways; it doesn't wait.
+	publish func(name string, latency node.Latency)
+	log     *slog.Logger
 	// kernel says whether the tunnel runs in the kernel.
 	kernel bool
 
@@ -52,6 +55,8 @@ type daemon struct {
 	mu sync.Mutex
 	// problem is why the last apply failed, empty when it didn't.
 	problem string
+	// mended are the last things that were put right.
+	mended []node.Mended
 	// yield ends a mending that runs, so that a new config needn't wait for an old one.
 	yield context.CancelFunc
 }
@@ -76,8 +81,8 @@ func run(ctx context.Context, m *host.Machine) error {
 	}
 	defer d.balancer.Close()
 	defer d.echo.Close()
-	publisher := newPublisher(ctx, m)
-	if d.watch, err = probe.NewWatch(key[:], d.handshakes, publisher.give, m.Log); err != nil {
+	d.publish = newPublisher(ctx, m).give
+	if d.watch, err = probe.NewWatch(key[:], d.handshakes, d.publishLatency, m.Log); err != nil {
 		return err
 	}
 	defer d.watch.Close()
@@ -271,8 +276,34 @@ func (d *daemon) mend(ctx context.Context, whole bool) error {
 		_, err := d.bring(ctx, before.Config)
 		return err
 	}
-	_, err = d.walk(ctx, append(d.networkSteps(), step{"services", d.keepServices}), before.Config)
+	did, err := d.walk(ctx, append(d.networkSteps(), step{"services", d.keepServices}), before.Config)
+	d.remember(before.Config.Name, did)
 	return err
+}
+
+// remember keeps what was put right, and publishes it: the engine would never hear of it otherwise.
+func (d *daemon) remember(name string, did []string) {
+	if len(did) == 0 {
+		return
+	}
+	d.mu.Lock()
+	for _, what := range did {
+		d.mended = append(d.mended, node.Mended{At: time.Now().Unix(), What: what})
+	}
+	d.mended = d.mended[max(0, len(d.mended)-node.MendedKept):]
+	d.mu.Unlock()
+	d.publishLatency(name, d.watch.Newest())
+}
+
+func (d *daemon) publishLatency(name string, latency node.Latency) {
+	d.publish(name, d.withMended(latency))
+}
+
+func (d *daemon) withMended(latency node.Latency) node.Latency {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	latency.Mended = slices.Clone(d.mended)
+	return latency
 }
 
 // reapply does all of the stored config again.

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,5 +124,36 @@ func TestPublishWithout(t *testing.T) {
 	}
 	if err := p.publish(t.Context(), published{"a", node.Latency{}}); err == nil {
 		t.Error("without an authority it was published")
+	}
+}
+
+// TestMended: what the agent puts right by itself is published, the last of it; what a config asks for is not.
+func TestMended(t *testing.T) {
+	d, _ := newDaemon(t)
+	var last node.Latency
+	d.publish = func(name string, latency node.Latency) {
+		if name != testConfig().Name {
+			t.Errorf("published for %q", name)
+		}
+		last = latency
+	}
+	if _, err := d.apply(t.Context(), signed(t, testConfig())); err != nil {
+		t.Fatal(err)
+	}
+	if last.Mended != nil {
+		t.Fatalf("a config was applied, and it mended %v", last.Mended)
+	}
+	names := func(m node.Mended) bool { return m.What == "wrote names into "+hostsFile && m.At > 0 }
+	for i, changed := range []bool{false, true, true} {
+		if changed {
+			put(t, d.machine, hostsFile, "127.0.0.1 localhost\n")
+		}
+		if err := d.mend(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		// The tunnel here is never as it should be: there is always something to mend.
+		if slices.ContainsFunc(last.Mended, names) != changed || len(last.Mended) > node.MendedKept || last.Site != "a" {
+			t.Errorf("after the %dth time it published %+v", i+1, last)
+		}
 	}
 }

@@ -10,6 +10,8 @@ const (
 	DefaultWindow = time.Minute
 	// PublishedWindows is how many of each site's windows are in the annotation: the newest.
 	PublishedWindows = 15
+	// MendedKept is how many of its own repairs an agent remembers.
+	MendedKept = 10
 )
 
 // Probes says how a node measures the ways to other sites.

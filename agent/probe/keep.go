@@ -160,11 +160,16 @@ func (w *Watch) finish(now time.Time, seen map[string]time.Time) {
 		all = append(all, one)
 		w.past[one.To] = all[max(0, len(all)-kept):]
 	}
-	oldest := now.Add(-node.PublishedWindows * w.length).Unix()
-	w.publish(w.members[0].Name, w.report(func(all []node.Window) []node.Window {
+	w.publish(w.members[0].Name, w.newest(now))
+}
+
+// newest is what is published: each site's newest windows, as far as they aren't old.
+func (w *Watch) newest(now time.Time) node.Latency {
+	oldest := now.Add(-(node.PublishedWindows + 1) * w.length).Unix()
+	return w.report(func(all []node.Window) []node.Window {
 		all = all[max(0, len(all)-node.PublishedWindows):]
-		return slices.DeleteFunc(slices.Clone(all), func(one node.Window) bool { return one.Start < oldest-int64(one.Seconds) })
-	}))
+		return slices.DeleteFunc(slices.Clone(all), func(one node.Window) bool { return one.Start < oldest })
+	})
 }
 
 // report puts together some of each site's windows.

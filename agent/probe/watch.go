@@ -162,6 +162,13 @@ func (w *Watch) Close() {
 	}
 }
 
+// Newest gives what was published last, and what is old by now left out.
+func (w *Watch) Newest() node.Latency {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.newest(time.Now())
+}
+
 // Since gives the windows that began at a time or later and are over.
 func (w *Watch) Since(start time.Time) node.Latency {
 	w.mu.Lock()
