@@ -27,11 +27,17 @@ const (
 // newServer returns the API of an engine that has a database and no cloud.
 func newServer(tb testing.TB) *Server {
 	tb.Helper()
+	return serverAt(tb, filepath.Join(tb.TempDir(), "skyweld.db"))
+}
+
+// serverAt is newServer at a database of the test's own.
+func serverAt(tb testing.TB, where string) *Server {
+	tb.Helper()
 	box, err := secret.New(make([]byte, secret.KeySize), "a test")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	st, err := store.Open(context.Background(), filepath.Join(tb.TempDir(), "skyweld.db"), box)
+	st, err := store.Open(context.Background(), where, box)
 	if err != nil {
 		tb.Fatal(err)
 	}

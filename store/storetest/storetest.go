@@ -59,6 +59,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"DeleteOvertakes", testDeleteOvertakes},
 		{"Runs", testRuns},
 		{"Glances", testGlances},
+		{"Pages", testPages},
 		{"InterruptedRun", testInterruptedRun},
 		{"Intents", testIntents},
 		{"OpenIntentMeanwhile", testOpenIntentMeanwhile},
