@@ -36,6 +36,9 @@ func Hosts(names ...string) Option {
 	return func(s *Server) { s.hosts = append([]string{}, names...) }
 }
 
+// Proxies are whose word about where a request comes from is taken.
+func Proxies(trusted ...netip.Prefix) Option { return func(s *Server) { s.proxies = trusted } }
+
 // Auth is what finds out who asks.
 func (s *Server) Auth() *auth.Service { return s.auth }
 
@@ -46,6 +49,7 @@ func (s *Server) Console(h http.Handler) { s.console = h }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = auth.Forwarded(r, s.proxies)
 	secure(w, r)
 	if s.operates(w, r) {
 		return

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sort"
@@ -32,6 +33,8 @@ type Server struct {
 	auth    *auth.Service
 	// hosts are the names that the server has beside this machine's for itself; nil for one that serves only this machine.
 	hosts []string
+	// proxies are whose word about where a request comes from is taken.
+	proxies []netip.Prefix
 	// inner is the API for who has been found out, signIn what lets people in, console all else; nil while there is none.
 	inner, signIn, console http.Handler
 	// metrics answers Prometheus; nil for nobody.

@@ -125,7 +125,7 @@ func (s *Service) handOver(w http.ResponseWriter, r *http.Request, secret string
 
 // overTLS says whether a browser speaks TLS: to this engine, or to a proxy on its machine.
 func overTLS(r *http.Request) bool {
-	if r.TLS != nil {
+	if r.TLS != nil || forwardedTLS(r) {
 		return true
 	}
 	a, err := netip.ParseAddr(Address(r.RemoteAddr))
@@ -148,7 +148,7 @@ func (s *Service) postLogout(w http.ResponseWriter, r *http.Request) {
 // takeBack ends a browser's session. Where the store can't, the browser forgets it all the same.
 func (s *Service) takeBack(w http.ResponseWriter, r *http.Request) {
 	if old, err := r.Cookie(SessionCookie); err == nil {
-		if err := s.Logout(r.Context(), old.Value); err != nil {
+		if err := s.SignOut(r.Context(), old.Value, r.RemoteAddr); err != nil {
 			s.log.Error("a session can't be ended", "error", err)
 		}
 	}

@@ -102,6 +102,11 @@ func TestSignIn(t *testing.T) {
 		if _, err := s.FindSession(t.Context(), last, peer); err == nil || b.session() != "" || resp.Header.Get("Location") != FormPath {
 			t.Errorf("signed out: %s, %v", resp.Status, err)
 		}
+		entries, err := st.ListAudit(t.Context(), store.AuditQuery{Limit: 100, Text: "logout"})
+		must(t, err)
+		if len(entries) != 1 || entries[0].Operation != "logout" || entries[0].Who == "" || entries[0].Status != http.StatusOK {
+			t.Errorf("of signing out there is on record %+v", entries)
+		}
 		if resp = b.do(http.MethodPost, LoginPath, url.Values{NameField: {strings.Repeat("x", longestForm+1)}}); resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("a form that is too long: %s", resp.Status)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/skyweld/skyweld/store"
@@ -79,12 +80,16 @@ func keys(m map[string]throttle) []string {
 func (s *Service) admit(ctx context.Context, name, peer string) error {
 	now := time.Now()
 	subjects := subjectsOf(name, peer)
+	var paused string
+	var until time.Time
 	err := s.store.ChangeLoginFailures(ctx, keys(subjects), now.Add(-forgetFailures), func(known map[string]store.LoginFailures) error {
-		var wait time.Duration
+		paused, until = "", now
 		for subject := range subjects {
-			wait = max(wait, known[subject].PausedUntil.Sub(now))
+			if at := known[subject].PausedUntil; at.After(until) {
+				paused, until = subject, at
+			}
 		}
-		if wait > 0 {
+		if wait := until.Sub(now); wait > 0 {
 			seconds := int64((wait + time.Second - 1) / time.Second)
 			return &Error{Status: http.StatusTooManyRequests, Message: tooOften(seconds), After: time.Duration(seconds) * time.Second}
 		}
@@ -99,7 +104,34 @@ func (s *Service) admit(ctx context.Context, name, peer string) error {
 		}
 		return nil
 	})
+	if own, ok := errors.AsType[*Error](err); ok && own.Status == http.StatusTooManyRequests && s.held.first(paused, until) {
+		s.Record(ctx, store.AuditEntry{Who: shortened(name), Via: "password", Source: peer, Operation: "login", Object: "user/" + shortened(name), Status: own.Status, Error: own.Message})
+	}
 	return plain(err, "user", name)
+}
+
+// held are pauses whose first refusal is on record, by whom or where from they hold off: there may be thousands a second of
+// the others.
+type held struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+// mostHeld is how many are remembered; beyond that an entry may be written twice.
+const mostHeld = 10000
+
+// first says whether a pause holds somebody off for the first time.
+func (h *held) first(subject string, until time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.until[subject].Equal(until) {
+		return false
+	}
+	if h.until == nil || len(h.until) >= mostHeld {
+		h.until = map[string]time.Time{}
+	}
+	h.until[subject] = until
+	return true
 }
 
 // succeeded takes back what admit counted; of the user all is forgotten.
@@ -163,7 +195,6 @@ func (s *Service) Login(ctx context.Context, name, password, peer string) (secre
 	u, err := s.prove(ctx, name, password, peer)
 	entry := store.AuditEntry{Who: shortened(name), Via: "password", Source: peer, Operation: "login", Object: "user/" + shortened(name), Status: http.StatusOK}
 	if own, ok := errors.AsType[*Error](err); ok && own.Status == http.StatusUnauthorized {
-		// One that has to wait isn't recorded: there may be thousands a second.
 		entry.Status, entry.Error = own.Status, own.Message
 		s.Record(ctx, entry)
 	}

@@ -69,6 +69,8 @@ type Service struct {
 	hashing chan struct{}
 	// nobody is a hash that no password has, for users that there aren't.
 	nobody func() string
+	// held are the pauses that the audit log has already.
+	held held
 }
 
 // New returns a service.

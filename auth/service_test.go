@@ -287,6 +287,18 @@ func TestThrottleAtOnce(t *testing.T) {
 		if want := int(byUser.free) + 1; tried != want {
 			t.Errorf("%d guesses were looked at; want %d", tried, want)
 		}
+		// The pause is on record once, not each of those that it held off.
+		entries, err := st.ListAudit(t.Context(), store.AuditQuery{Limit: 200, Text: "login"})
+		must(t, err)
+		held := 0
+		for _, e := range entries {
+			if e.Status == http.StatusTooManyRequests && e.Who == "ada" && e.Error != "" {
+				held++
+			}
+		}
+		if held != 1 || len(entries) != tried+1 {
+			t.Errorf("of %d entries %d say that somebody was held off; want one beside the %d guesses", len(entries), held, tried)
+		}
 	})
 }
 

@@ -126,6 +126,17 @@ func (s *Service) Logout(ctx context.Context, secret string) error {
 	return s.store.DeleteSession(ctx, hashed(secret))
 }
 
+// SignOut is Logout as somebody asked for it, who is at a peer: it is on record.
+func (s *Service) SignOut(ctx context.Context, secret, peer string) error {
+	v, known := s.FindSession(ctx, secret, peer)
+	err := s.Logout(ctx, secret)
+	if err == nil && known == nil { // a session that was over already ends no more
+		p := v.Principal
+		s.Record(ctx, store.AuditEntry{Who: p.Name, Role: string(p.Role), Via: p.Via, Source: peer, Operation: "logout", Status: http.StatusOK})
+	}
+	return err
+}
+
 // LinkLife is how long a link to sign in with is good for.
 const LinkLife = time.Hour
 

@@ -91,6 +91,7 @@ Machines install Kubernetes from the bundle: the manifest at --bundle must be re
 	c.Flags().StringSliceVar(&f.hosts, "host", nil, "`NAMES` that the engine is reached by from elsewhere, by commas; beside addresses and this machine's name")
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "`FILE` with the certificate to serve with and those above it, in PEM")
 	c.Flags().StringVar(&f.key, "tls-key", "", "`FILE` with its private key, in PEM")
+	c.Flags().StringSliceVar(&f.proxies, "trusted-proxy", nil, "`ADDRESSES` or ranges of proxies in front of the engine, by commas: what they say in X-Forwarded-For and X-Forwarded-Proto is believed (default: none)")
 	f.oidcFlags.flags(c)
 	c.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "`ADDRESS` and port to serve /metrics, /healthz and /readyz on to everybody who reaches it, beside --listen (default: none)")
 	c.Flags().StringVar(&f.database, "database", "", "PostgreSQL `URL`, or a SQLite file (default: skyweld.db in the folder)")
@@ -178,6 +179,11 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	if !f.loopback() || len(f.hosts) > 0 {
 		options = append(options, api.Hosts(f.answersTo()...))
 	}
+	proxies, err := f.trusted()
+	if err != nil {
+		return err
+	}
+	options = append(options, api.Proxies(proxies...))
 	handler := api.NewServer(e, token, version, options...)
 	handler.Console(web.New(web.Options{Client: handler.As, Elsewhere: people.Browser().External, Version: version, Log: log}))
 	server := &http.Server{Handler: handler, TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}

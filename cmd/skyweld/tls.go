@@ -44,7 +44,26 @@ const (
 // listening is where and how an engine serves.
 type listening struct {
 	listen, cert, key string
-	hosts             []string
+	hosts, proxies    []string
+}
+
+// trusted are the proxies whose word is taken.
+func (l listening) trusted() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range l.proxies {
+		p, err := netip.ParsePrefix(text)
+		if a, aerr := netip.ParseAddr(text); aerr == nil {
+			p, err = a.Unmap().Prefix(a.Unmap().BitLen())
+		}
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--trusted-proxy: found %q: want the address of a proxy, or a range like 10.0.0.0/24", text)}
+		}
+		if p.Bits() == 0 {
+			return nil, usageError{fmt.Errorf("--trusted-proxy: %s is everybody: want the proxies' own addresses", p)}
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
 }
 
 // check finds what makes no sense.
@@ -67,7 +86,8 @@ func (l listening) check() error {
 			return usageError{fmt.Errorf("--host: found %q: want the name of a host, like engine.example.com", name)}
 		}
 	}
-	return nil
+	_, err = l.trusted()
+	return err
 }
 
 // loopback says whether only this machine can reach it.
@@ -122,12 +142,26 @@ func (l listening) tls(dir string, log *slog.Logger) (*tls.Config, error) {
 			return nil, fmt.Errorf("--tls-cert: %w", err)
 		}
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
-	if err := os.WriteFile(filepath.Join(dir, servingFile), text, 0o600); err != nil {
-		return nil, fmt.Errorf("the engine's folder: %w", err)
+	if err := noteServing(dir, pair); err != nil {
+		return nil, err
 	}
 	log.Info("serving TLS", "own", l.cert == "", "names", strings.Join(pair.Leaf.DNSNames, ","), "until", pair.Leaf.NotAfter.Format(time.RFC3339), "sha256", fingerprint(pair.Certificate[0]))
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if l.cert != "" {
+		r := &renewed{listening: l, dir: dir, log: log, pair: &pair, seen: l.changed()}
+		config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.current(), nil }
+		config.Certificates = nil
+	}
+	return config, nil
+}
+
+// noteServing writes down what is served with, for the command line on this machine.
+func noteServing(dir string, pair tls.Certificate) error {
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
+	if err := os.WriteFile(filepath.Join(dir, servingFile), text, 0o600); err != nil {
+		return fmt.Errorf("the engine's folder: %w", err)
+	}
+	return nil
 }
 
 // fingerprint is a certificate's SHA-256 as browsers show it.
