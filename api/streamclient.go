@@ -19,6 +19,9 @@ type StreamQuery struct {
 	Cluster string
 	// After is the id of the last message that is known; empty begins with now.
 	After string
+	// Lost is told, where it is there, why the stream doesn't go on for now, and nil when it does again. An engine that isn't
+	// found at first is waited for then, too.
+	Lost func(error)
 }
 
 // silence is how long a stream may be silent before it is taken for dead.
@@ -31,10 +34,16 @@ const longestLine = 4 << 20
 // stream that is cut is resumed where it was. The error is f's, that of ctx, or, where the engine refuses or can't be found
 // at all, its answer.
 func (c *Client) Stream(ctx context.Context, q StreamQuery, f func(Message) error) error {
-	found := false
+	found, lost := q.Lost != nil, false
 	pause := time.Duration(0)
+	open := func() {
+		if lost {
+			lost = false
+			q.Lost(nil)
+		}
+	}
 	for {
-		err := c.streamOnce(ctx, &q, func(m Message) error {
+		err := c.streamOnce(ctx, &q, open, func(m Message) error {
 			found, pause = true, 0
 			return f(m)
 		})
@@ -49,6 +58,10 @@ func (c *Client) Stream(ctx context.Context, q StreamQuery, f func(Message) erro
 			return err
 		}
 		found = found || err == nil
+		if q.Lost != nil && (refused || errors.Is(err, ErrNoEngine)) { // one that is merely cut goes on at once
+			lost = true
+			q.Lost(err)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -63,8 +76,8 @@ type stopped struct{ err error }
 
 func (s *stopped) Error() string { return s.err.Error() }
 
-// streamOnce reads a stream until it ends, and notes in the query how far it came.
-func (c *Client) streamOnce(ctx context.Context, q *StreamQuery, f func(Message) error) error {
+// streamOnce reads a stream until it ends, and notes in the query how far it came. open is called when there is one.
+func (c *Client) streamOnce(ctx context.Context, q *StreamQuery, open func(), f func(Message) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	path := "/stream"
@@ -91,6 +104,7 @@ func (c *Client) streamOnce(ctx context.Context, q *StreamQuery, f func(Message)
 	if kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";"); resp.StatusCode != http.StatusOK || kind != streamType {
 		return c.refused(resp)
 	}
+	open()
 	err = readMessages(resp.Body, func() { alive.Reset(silence) }, func(id string, m *Message) error {
 		if m != nil {
 			if err := f(*m); err != nil {

@@ -61,7 +61,7 @@ func TestOutcome(t *testing.T) {
 		{api.Change{ID: 5, Kind: "apply", State: "superseded", SupersededBy: 6, Error: "change 6 asks for something else"}, true, "another took its place: change 6"},
 		{api.Change{ID: 5, Kind: "apply", State: "cancelled", Error: "by bob"}, true, "was cancelled: by bob"},
 	} {
-		over, err := p.outcome(t.Context(), nil, was, tt.now, api.Run{})
+		over, err := p.outcome(t.Context(), nil, was, tt.now, api.Run{}, nil)
 		if over != tt.over || (err != nil) != (tt.says != "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%+v: over %v, %v", tt.now, over, err)
 		}

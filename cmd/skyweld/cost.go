@@ -24,7 +24,11 @@ func costLines(w io.Writer, wide int, c price.Comparison) {
 		fmt.Fprintln(w, wrap("No price is known of "+strings.Join(after.Unknown, ", ")+".", wide, ""))
 	}
 	if count(after.Total) > 0 {
-		fmt.Fprintln(w, wrap(fmt.Sprintf("Prices of %s, on demand, 730 hours a month. Not in it: %s.", after.Dates(), strings.Join(after.LeftOut, "; ")), wide, ""))
+		on := "On demand"
+		if dates := after.Dates(); dates != "" {
+			on = "Prices of " + dates + ", on demand"
+		}
+		fmt.Fprintln(w, wrap(fmt.Sprintf("%s, 730 hours a month. Not in it: %s.", on, strings.Join(after.LeftOut, "; ")), wide, ""))
 	}
 }
 

@@ -41,6 +41,7 @@ type terminal struct {
 	mu   sync.Mutex
 	said strings.Builder
 	read int // how much of it expect has passed
+	more chan struct{}
 }
 
 // fakeEngine answers what create asks, and notes what is applied.
@@ -98,7 +99,7 @@ func fakeEngine(t *testing.T, accounts ...string) (address string, applied func(
 // start begins 'skyweld create' in a folder of its own, at a terminal of a kind.
 func start(t *testing.T, address, kind string, args ...string) *terminal {
 	t.Helper()
-	x := &terminal{t: t, dir: t.TempDir(), done: make(chan error, 1)}
+	x := &terminal{t: t, dir: t.TempDir(), done: make(chan error, 1), more: make(chan struct{}, 1)}
 	if err := os.WriteFile(filepath.Join(x.dir, tokenFile), []byte("token\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,10 @@ func start(t *testing.T, address, kind string, args ...string) *terminal {
 			x.mu.Lock()
 			x.said.Write(buf[:n])
 			x.mu.Unlock()
+			select {
+			case x.more <- struct{}{}:
+			default:
+			}
 			if err != nil { // the program is gone
 				return
 			}
@@ -142,18 +147,34 @@ func (x *terminal) text() string {
 	return escapes.ReplaceAllString(x.said.String(), "")
 }
 
+// found says whether the program has written a text after what was expected before, and passes it.
+func (x *terminal) found(want string) bool {
+	text := x.text()
+	i := strings.Index(text[min(x.read, len(text)):], want)
+	if i >= 0 {
+		x.read += i + len(want)
+	}
+	return i >= 0
+}
+
+// still waits until the program has written nothing for a while, or a text, and says whether it was the text.
+func (x *terminal) still(want string, quiet time.Duration) bool {
+	for want == "" || !x.found(want) {
+		select {
+		case <-x.more:
+		case <-time.After(quiet):
+			return false
+		}
+	}
+	return true
+}
+
 // expect waits until the program has written a text, after what was expected before.
 func (x *terminal) expect(want string) {
 	x.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	if !x.still(want, time.Minute) {
 		text := x.text()
-		if i := strings.Index(text[min(x.read, len(text)):], want); i >= 0 {
-			x.read += i + len(want)
-			return
-		}
-		if time.Now().After(deadline) {
-			x.t.Fatalf("it doesn't write %q after\n%s\nbut\n%s", want, text[:min(x.read, len(text))], text[min(x.read, len(text)):])
-		}
+		x.t.Fatalf("it doesn't write %q after\n%s\nbut\n%s", want, text[:min(x.read, len(text))], text[min(x.read, len(text)):])
 	}
 }
 
@@ -169,18 +190,10 @@ func (x *terminal) types(text string) {
 func (x *terminal) presses(keys, want string) {
 	x.t.Helper()
 	for range 10 {
-		time.Sleep(100 * time.Millisecond)
+		x.still("", 100*time.Millisecond)
 		x.types(keys)
-		for still, last := 0, ""; still < 60; still++ {
-			time.Sleep(50 * time.Millisecond)
-			text := x.text()
-			if i := strings.Index(text[min(x.read, len(text)):], want); i >= 0 {
-				x.read += i + len(want)
-				return
-			}
-			if text != last {
-				still, last = 0, text
-			}
+		if x.still(want, 3*time.Second) {
+			return
 		}
 	}
 	x.t.Fatalf("%q doesn't bring %q:\n%s", keys, want, x.text())

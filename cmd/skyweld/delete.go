@@ -166,10 +166,10 @@ func (s *settings) completeSites(c *cobra.Command, before []string, _ string) ([
 }
 
 // blockedBy is what is in the way of a cluster's deletion, empty when nothing is.
-func blockedBy(c api.Cluster) string {
-	i := slices.IndexFunc(c.Conditions, func(x api.Condition) bool { return x.Type == "Blocked" && x.Status == "True" })
+func blockedBy(conditions []api.Condition) string {
+	i := slices.IndexFunc(conditions, func(x api.Condition) bool { return x.Type == "Blocked" && x.Status == "True" })
 	if i < 0 {
 		return ""
 	}
-	return c.Conditions[i].Message
+	return conditions[i].Message
 }

@@ -57,7 +57,7 @@ var clusterListing = listing[api.Cluster]{
 
 // complaint is what of a cluster is not as it should be, empty when all is.
 func complaint(c api.Cluster) string {
-	if text := blockedBy(c); text != "" {
+	if text := blockedBy(c.Conditions); text != "" {
 		return firstLine(text)
 	}
 	for _, cond := range c.Conditions {

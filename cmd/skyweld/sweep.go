@@ -95,11 +95,14 @@ func (s *settings) sweep(c *cobra.Command, client *api.Client, account string, a
 	})
 }
 
+// sweepEvery is how often a sweep is asked for: it belongs to no cluster, and so to no stream.
+const sweepEvery = 300 * time.Millisecond
+
 // followSweep shows the steps of a sweep until its end. It can't be called back: who stops waiting stops nothing.
 func followSweep(ctx context.Context, client *api.Client, sw api.Sweep, paint painter) (api.Sweep, error) {
 	p := &progress{out: os.Stderr, live: isTerminal(os.Stderr), paint: paint, started: time.Now(), said: map[string]string{}}
 	defer p.clear()
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		now, err := client.Sweep(ctx, sw.ID)

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// pollEvery is how often a waiting command looks.
-	pollEvery = 300 * time.Millisecond
+	// redrawEvery is how often the living lines on a terminal count on.
+	redrawEvery = 300 * time.Millisecond
 	// quietFor is how long a change may wait for its run until that is explained.
 	quietFor = 8 * time.Second
 )
@@ -146,65 +146,14 @@ func leave(ctx context.Context, client *api.Client, ch api.Change, run api.Run, 
 	return &stopped{text: text, cause: cause}
 }
 
-// waitFor follows a change until it is applied, or a try of it has failed or nothing more is to come of it, and shows every
-// step of the runs that carry it out. Of one that became a part of another it follows that. It returns the change followed
-// last and the last run, as far as they were seen.
-func waitFor(ctx context.Context, c *api.Client, change api.Change, paint painter) (api.Change, api.Run, error) {
-	p := &progress{out: os.Stderr, live: isTerminal(os.Stderr), paint: paint, started: time.Now(), said: map[string]string{}}
-	defer p.clear()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	var run api.Run
-	for {
-		now, err := c.Change(ctx, change.ID)
-		switch {
-		case err != nil && ctx.Err() == nil && errors.Is(err, api.ErrNoEngine):
-			p.lost(err)
-		case err != nil:
-			return change, run, err
-		case store.ChangeState(now.State) == store.Superseded && now.Error == "":
-			p.clear()
-			fmt.Fprintf(p.out, "change %d is done as a part of change %d\n", now.ID, now.SupersededBy)
-			next, err := c.Change(ctx, now.SupersededBy)
-			if err != nil {
-				return now, run, err
-			}
-			change = next
-			continue
-		default:
-			p.held(now)
-			if now.Run == 0 {
-				p.queued(now)
-			} else {
-				seen, err := c.Run(ctx, now.Run)
-				if err != nil && (ctx.Err() != nil || !errors.Is(err, api.ErrNoEngine)) {
-					return now, run, err
-				}
-				if err == nil {
-					run = seen
-					p.show(run)
-				}
-			}
-			if over, err := p.outcome(ctx, c, change, now, run); over {
-				return now, run, err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return change, run, ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
 // outcome says whether the waiting for a change is over, and with what error. was is the change when the waiting began: a try
-// that had failed by then is no news.
-func (p *progress) outcome(ctx context.Context, c *api.Client, was, now api.Change, run api.Run) (over bool, err error) {
+// that had failed by then is no news. The conditions are the cluster's.
+func (p *progress) outcome(ctx context.Context, c *api.Client, was, now api.Change, run api.Run, conditions []api.Condition) (over bool, err error) {
 	switch store.ChangeState(now.State) {
 	case store.Applied:
 		return true, nil
 	case store.Applying:
-		if now.Tries <= was.Tries || now.Kind == string(store.Delete) && p.blocked(ctx, c, now) {
+		if now.Tries <= was.Tries || now.Kind == string(store.Delete) && p.blocked(conditions, now) {
 			return false, nil
 		}
 		text := fmt.Sprintf("change %d is not done: %s\nThe engine tries again by itself; 'skyweld wait %s' waits on, 'skyweld get events %s -w' shows it", now.ID, p.unsaid(run, now.Error), now.Cluster, now.Cluster)
@@ -244,12 +193,8 @@ type progress struct {
 
 // blocked says what is in the way of a deletion, which goes on by itself when that is gone. It is false when it failed for
 // something else.
-func (p *progress) blocked(ctx context.Context, c *api.Client, ch api.Change) bool {
-	cluster, err := c.Cluster(ctx, ch.Cluster)
-	if err != nil { // it is gone, or the engine is away: the next look tells
-		return true
-	}
-	now := blockedBy(cluster)
+func (p *progress) blocked(conditions []api.Condition, ch api.Change) bool {
+	now := blockedBy(conditions)
 	if now != p.block {
 		p.clear()
 		if p.block = now; now != "" {
@@ -288,7 +233,6 @@ func (p *progress) queued(ch api.Change) {
 
 func (p *progress) show(run api.Run) {
 	p.clear()
-	p.away = false
 	if run.ID != p.run {
 		p.run = run.ID
 		if run.Total > 0 {
@@ -367,6 +311,7 @@ func (p *progress) clear() {
 	}
 }
 
+// lost says once that the engine is away.
 func (p *progress) lost(err error) {
 	p.clear()
 	if !p.away {

@@ -18,8 +18,6 @@ import (
 const (
 	// watchEvery is how often a watched list is asked for.
 	watchEvery = time.Second
-	// eventWait is how long one request waits for a new event.
-	eventWait = 30 * time.Second
 	// mostEvents is how many events the engine gives at once.
 	mostEvents = 1000
 )
@@ -238,34 +236,91 @@ func younger(list []api.Event, since time.Duration) []api.Event {
 	return nil
 }
 
-// followEvents shows events as they happen, until Ctrl-C or until the cluster is gone.
+// followEvents shows events as they happen, until Ctrl-C or until the cluster is gone. Those that came before the stream, or
+// while it was away for too long, are asked for.
 func followEvents(s *settings, c *cobra.Command, client *api.Client, cluster api.Cluster, list []api.Event, last int64) error {
-	st := newStream(s, c, eventListing)
-	var away outage
-	for {
-		if err := st.write(list); err != nil {
-			return err
-		}
-		for _, e := range list {
-			last = max(last, e.ID)
-			if e.Reason == "Deleted" && e.Object == "cluster "+cluster.Name {
-				return nil
-			}
-		}
-		next, err := client.Events(c.Context(), cluster.Name, api.EventQuery{Watch: true, After: last, Wait: eventWait, UID: cluster.UID, Limit: mostEvents})
-		if c.Context().Err() != nil {
-			return nil
-		}
-		if errors.Is(err, api.ErrNoEngine) || err == nil && len(next) == 0 { // away, or ending
-			select {
-			case <-c.Context().Done():
-				return nil
-			case <-time.After(watchEvery):
-			}
-		}
-		if err = away.bear(c.Context(), err); err != nil {
-			return err
-		}
-		list = next
+	w := &watched{st: newStream(s, c, eventListing), client: client, cluster: cluster}
+	if err := w.show(list); err != nil {
+		return endOfWatch(c.Context(), err)
 	}
+	w.last = max(w.last, last) // of what was left out, too
+	var away outage
+	q := api.StreamQuery{Cluster: cluster.Name, Lost: func(err error) { _ = away.bear(c.Context(), err) }}
+	for {
+		err := client.Stream(c.Context(), q, func(m api.Message) error {
+			if err := w.take(c.Context(), m); err != nil {
+				return err
+			}
+			q.After = m.ID
+			return nil
+		})
+		if notFound(err) { // it is gone since it was asked for; its events are on record
+			return endOfWatch(c.Context(), errors.Join(w.rest(c.Context()), errGone))
+		}
+		if err = away.bear(c.Context(), err); err != nil || c.Context().Err() != nil {
+			return endOfWatch(c.Context(), err)
+		}
+		select {
+		case <-c.Context().Done():
+		case <-time.After(watchEvery):
+		}
+	}
+}
+
+// errGone ends a watch: there is no more to come.
+var errGone = errors.New("it is gone")
+
+// endOfWatch is the error that a watch ends with, nil where it ends as it should.
+func endOfWatch(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
+// watched are a cluster's events as far as they were shown.
+type watched struct {
+	st      *stream[api.Event]
+	client  *api.Client
+	cluster api.Cluster
+	last    int64
+}
+
+// take shows what a message of the stream brings.
+func (w *watched) take(ctx context.Context, m api.Message) error {
+	switch {
+	case m.Event != nil && m.UID == w.cluster.UID:
+		return w.show([]api.Event{*m.Event})
+	case m.Type == "begin", m.Type == "reset":
+		return w.rest(ctx)
+	}
+	return nil
+}
+
+// rest shows all that is on record and wasn't shown.
+func (w *watched) rest(ctx context.Context) error {
+	for {
+		list, err := w.client.Events(ctx, w.cluster.Name, api.EventQuery{Watch: true, After: w.last, UID: w.cluster.UID, Limit: mostEvents})
+		if err == nil {
+			err = w.show(list)
+		}
+		if err != nil || len(list) < mostEvents {
+			return err
+		}
+	}
+}
+
+// show shows events, but those that were shown before; the error after the last one of all is errGone.
+func (w *watched) show(list []api.Event) error {
+	list = slices.DeleteFunc(slices.Clone(list), func(e api.Event) bool { return e.ID <= w.last })
+	if err := w.st.write(list); err != nil {
+		return err
+	}
+	for _, e := range list {
+		w.last = max(w.last, e.ID)
+		if e.Reason == "Deleted" && e.Object == "cluster "+w.cluster.Name {
+			return errGone
+		}
+	}
+	return nil
 }
