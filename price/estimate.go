@@ -34,7 +34,7 @@ type CloudSum struct {
 	Sum
 }
 
-// Catalogue says where the prices of a cloud's machines are from.
+// Catalogue says where prices of a cloud are from.
 type Catalogue struct {
 	Cloud cloud.Provider `json:"cloud"`
 	Date  string         `json:"date"`
@@ -129,13 +129,13 @@ func EstimateOf(uses []Use) Estimate {
 	}
 	for _, c := range slices.Sorted(maps.Keys(byCloud)) {
 		e.Clouds = append(e.Clouds, CloudSum{c, Total(byCloud[c])})
-		if t := machines()[string(c)]; t != nil {
-			e.Sources = append(e.Sources, Catalogue{c, t.date, t.from})
-		}
 	}
 	for _, u := range slices.SortedFunc(maps.Keys(counted), compareUses) {
 		item := Line{Use: u, Count: counted[u]}
-		if c, ok := Of(u); ok {
+		if c, from, ok := find(u); ok {
+			if !slices.Contains(e.Sources, from) {
+				e.Sources = append(e.Sources, from)
+			}
 			all := Cost{c.PerHour * float64(item.Count), c.PerMonth * float64(item.Count)}.rounded()
 			item.Price = &all
 		} else {

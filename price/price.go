@@ -51,6 +51,12 @@ type Cost struct {
 
 // Of is what a use costs; ok is false where that isn't known.
 func Of(u Use) (c Cost, ok bool) {
+	c, _, ok = find(u)
+	return c, ok
+}
+
+// find is Of with where the price is from.
+func find(u Use) (Cost, Catalogue, bool) {
 	if u.Part == cloud.PartMachine {
 		return machine(u)
 	}
@@ -98,10 +104,10 @@ var machines = sync.OnceValue(func() map[string]*cloudTable {
 })
 
 // machine is what a machine costs. Azure takes its types in any casing, the others have only small letters.
-func machine(u Use) (Cost, bool) {
+func machine(u Use) (Cost, Catalogue, bool) {
 	t := machines()[string(u.Cloud)]
 	if t == nil {
-		return Cost{}, false
+		return Cost{}, Catalogue{}, false
 	}
 	column, ok := t.columns[u.Region]
 	if !ok {
@@ -109,7 +115,7 @@ func machine(u Use) (Cost, bool) {
 	}
 	fields := strings.Split(t.lines[strings.ToLower(u.Type)], ",")
 	if !ok || column >= len(fields) || fields[column] == "" {
-		return Cost{}, false
+		return Cost{}, Catalogue{}, false
 	}
 	hour, most, capped := strings.Cut(fields[column], "/")
 	c := Cost{PerHour: number(hour)}
@@ -117,7 +123,7 @@ func machine(u Use) (Cost, bool) {
 	if capped {
 		c.PerMonth = min(c.PerMonth, number(most))
 	}
-	return c, true
+	return c, Catalogue{u.Cloud, t.date, t.from}, true
 }
 
 // entry is one line of the prices that are listed by hand.
@@ -161,20 +167,24 @@ func billed(u Use) int {
 	return u.GiB
 }
 
-func listed(u Use) (Cost, bool) {
+func listed(u Use) (Cost, Catalogue, bool) {
 	gib := billed(u)
 	for _, e := range entries() {
 		if e.cloud != string(u.Cloud) || e.part != string(u.Part) || e.kind != u.Type || e.region != everywhere && e.region != u.Region || e.gib != 0 && e.gib != gib {
 			continue
 		}
+		from := Catalogue{u.Cloud, e.date, e.from}
 		switch e.unit {
 		case "hour":
-			return Cost{PerHour: e.usd, PerMonth: e.usd * HoursAMonth}, true
+			return Cost{PerHour: e.usd, PerMonth: e.usd * HoursAMonth}, from, true
 		case "month":
-			return Cost{PerHour: e.usd / HoursAMonth, PerMonth: e.usd}, true
+			return Cost{PerHour: e.usd / HoursAMonth, PerMonth: e.usd}, from, true
+		case "gib-month":
+			month := e.usd * float64(gib)
+			return Cost{PerHour: month / HoursAMonth, PerMonth: month}, from, true
 		}
 	}
-	return Cost{}, false
+	return Cost{}, Catalogue{}, false
 }
 
 // number reads a figure of the embedded tables.

@@ -32,12 +32,15 @@ func TestOf(t *testing.T) {
 		{"another cloud's type", use("gcp", "us-east4", cloud.PartMachine, "t3.medium", 0), 0, 0, true},
 		{"no cloud of ours", use("elsewhere", "us-east-1", cloud.PartMachine, "t3.medium", 0), 0, 0, true},
 		{"one that costs at most so much a month", use("digitalocean", "ams3", cloud.PartMachine, "s-2vcpu-4gb", 0), 0.03571, 24, false},
-		{"a disk whose price has no source", use("aws", "us-east-1", cloud.PartDisk, "gp3", 40), 0, 0, true},
+		{"a disk whose price has no source", use("aws", "eu-west-1", cloud.PartDisk, "gp3", 40), 0, 0, true},
+		{"a disk by its size", use("aws", "us-east-1", cloud.PartDisk, "gp3", 40), 3.2 / 730, 3.2, false},
+		{"the same at another cloud", use("gcp", "us-east4", cloud.PartDisk, "pd-balanced", 40), 4.4 / 730, 4.4, false},
+		{"one of another kind", use("gcp", "us-east4", cloud.PartDisk, "pd-unheard-of", 40), 0, 0, true},
 		{"a disk by the next larger size", use("azure", "eastus2", cloud.PartDisk, "Premium_LRS", 40), 9.2801 / 730, 9.2801, false},
 		{"a disk of a size without a price", use("azure", "eastus2", cloud.PartDisk, "Premium_LRS", 65), 0, 0, true},
 		{"a disk in a region without a price", use("azure", "eastus", cloud.PartDisk, "Premium_LRS", 40), 0, 0, true},
 		{"an address", use("aws", "eu-west-1", cloud.PartAddress, "public-ipv4", 0), 0.005, 3.65, false},
-		{"an address whose price has no source", use("gcp", "europe-west1", cloud.PartAddress, "external-ipv4", 0), 0, 0, true},
+		{"one of another cloud", use("gcp", "europe-west1", cloud.PartAddress, "external-ipv4", 0), 0.005, 3.65, false},
 		{"an address that is free", use("digitalocean", "nyc1", cloud.PartAddress, "assigned", 0), 0, 0, false},
 		{"the same while nobody has it", use("digitalocean", "nyc1", cloud.PartAddress, "unassigned", 0), 0, 0, true},
 	} {
@@ -63,7 +66,7 @@ func TestEstimate(t *testing.T) {
 	address := use("aws", "us-east-1", cloud.PartAddress, "public-ipv4", 0)
 	dark := use("azure", "eastus", cloud.PartDisk, "Premium_LRS", 40)
 	e := price.EstimateOf([]price.Use{dark, machine, address, machine})
-	if e.Currency != "USD" || len(e.Lines) != 3 || len(e.Clouds) != 2 || len(e.LeftOut) == 0 || e.Dates() != "2026-06-18 to 2026-07-20" {
+	if e.Currency != "USD" || len(e.Lines) != 3 || len(e.Clouds) != 2 || len(e.LeftOut) == 0 || e.Dates() != "2024-02-01 to 2026-07-20" || len(e.Sources) != 2 {
 		t.Errorf("the estimate is %+v", e)
 	}
 	if l := e.Lines[0]; l.Type != "t3.medium" || l.Count != 2 || l.Price == nil || !near(l.Price.PerHour, 0.0832) || l.Price.PerMonth != 60.74 {
