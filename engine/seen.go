@@ -21,7 +21,8 @@ const (
 	seenLately = 90 * time.Second
 	// askPatience is how long a reader waits for Kubernetes where nothing is remembered.
 	askPatience = 2 * time.Second
-	// costsKept is how long what a cluster costs is believed while its ledger doesn't change: its accounts may.
+	// costsKept is how long what a cluster costs is believed while its ledger doesn't change: its accounts may. Then it is found
+	// out anew.
 	costsKept = 10 * time.Minute
 )
 
@@ -192,6 +193,7 @@ func (e *Engine) Glances(ctx context.Context, after string, limit int) ([]Glance
 		return nil, err
 	}
 	living := map[string]bool{}
+	var stale []store.Glance
 	out := make([]Glance, len(list))
 	for i, g := range list {
 		living[g.UID] = true
@@ -217,9 +219,20 @@ func (e *Engine) Glances(ctx context.Context, after string, limit int) ([]Glance
 				out[i].Ready++
 			}
 		}
-		if out[i].Cost, err = e.costOf(ctx, g); err != nil {
+		var old bool
+		if out[i].Cost, old, err = e.costOf(ctx, g); err != nil {
 			return nil, err
 		}
+		if old {
+			stale = append(stale, g)
+		}
+	}
+	if len(stale) > 0 {
+		go func() { // whoever reads the list doesn't wait for it
+			for _, g := range stale {
+				_, _ = e.cost(context.WithoutCancel(ctx), g, costMark(g)) // what can't be found out now stays as it was
+			}
+		}()
 	}
 	if after == "" && len(list) < limit { // these are all
 		e.sightings.keep(living)
@@ -227,24 +240,42 @@ func (e *Engine) Glances(ctx context.Context, after string, limit int) ([]Glance
 	return out, nil
 }
 
-// costOf is what a cluster costs: as it was found last, while its ledger is the same.
-func (e *Engine) costOf(ctx context.Context, g store.Glance) (price.Sum, error) {
+// costMark changes with what of a cluster is paid for.
+func costMark(g store.Glance) string {
 	text := fmt.Append(nil, g.Generation, g.Resources, g.LastMade.UnixMicro(), len(g.Nodes))
 	for _, n := range g.Nodes {
 		text = strconv.AppendInt(append(text, ' '), n.Updated.UnixMicro(), 10)
 	}
-	mark := string(text)
+	return string(text)
+}
+
+// costOf is what a cluster costs: as it was found last, while its ledger is the same. old says that this was long ago, and is
+// to be found out again; it says so once.
+func (e *Engine) costOf(ctx context.Context, g store.Glance) (sum price.Sum, old bool, err error) {
+	mark := costMark(g)
 	s := &e.sightings
 	s.mu.Lock()
 	known, ok := s.costs[g.UID]
-	s.mu.Unlock()
-	if ok && known.mark == mark && time.Since(known.at) < costsKept {
-		return known.sum, nil
+	if ok && known.mark == mark {
+		if old = time.Since(known.at) >= costsKept; old {
+			known.at = time.Now()
+			s.costs[g.UID] = known
+		}
+		s.mu.Unlock()
+		return known.sum, old, nil
 	}
+	s.mu.Unlock()
+	sum, err = e.cost(ctx, g, mark)
+	return sum, false, err
+}
+
+// cost finds out what a cluster costs, and remembers it.
+func (e *Engine) cost(ctx context.Context, g store.Glance, mark string) (price.Sum, error) {
 	costs, err := e.Costs(ctx, g.Cluster)
 	if err != nil {
 		return price.Sum{}, err
 	}
+	s := &e.sightings
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.costs == nil {

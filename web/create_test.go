@@ -162,7 +162,7 @@ func TestNewClusterWrong(t *testing.T) {
 			}
 		})
 	}
-	s.Clouds[cloud.AWS].SetTypes(map[string][]string{"us-east-1a": {"t4"}, "us-east-1b": {"t4"}, "us-east-1c": {"t4"}})
+	s.Clouds[cloud.AWS].SetTypes(map[string][]string{"us-east-1a": {"m6i.xlarge"}, "us-east-1b": {"m6i.xlarge"}, "us-east-1c": {"m6i.xlarge"}})
 	if a := press(b, form, "review"); a.Code != http.StatusConflict || wrongs(a, "spec.workers[0].size") == "" {
 		t.Errorf("a type that the region lacks: %d %q %s", a.Code, wrongs(a, "spec.workers[0].size"), firstWords(a))
 	}

@@ -43,7 +43,7 @@ func TestStill(t *testing.T) {
 			What []string
 		}
 		p.do("shifts", nil, &moved)
-		t.Logf("%s moved by %.4f", path, moved.Sum)
+		t.Logf("%s moved by %.4f: %q", path, moved.Sum, moved.What)
 		if moved.Sum > still {
 			t.Errorf("%s jumped by %.3f, want at most %.1f: %v", path, moved.Sum, still, moved.What)
 		}

@@ -27,6 +27,7 @@ var looks = []struct {
 	{"light", 1440, 900, "light", false},
 	{"dark", 1440, 900, "dark", true},
 	{"narrow", 360, 780, "light", false},
+	{"narrow-dark", 360, 780, "dark", true},
 }
 
 // visit is one page to look at.

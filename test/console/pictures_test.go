@@ -74,7 +74,6 @@ func takePictures(t *testing.T, folder string, names []string) {
 	})
 	take(names[3], 1280, 800, "light", func(p *tab) {
 		p.load("/clusters/" + webtest.Healthy + "/runs/" + s.run(webtest.Healthy, func(r api.Run) bool { return r.Total > 0 }))
-		p.do("scroll", map[string]string{"selector": "tbody:nth-of-type(2) tr.group"}, nil)
 	})
 }
 

@@ -103,7 +103,7 @@ func (s *Scene) block(ctx context.Context) error {
 		return err
 	}
 	subnet := s.Clouds[cloud.GCP].Find(c.UID, "two-subnet")
-	s.Clouds[cloud.GCP].Foreign(cloudtest.KindMachine, subnet.Region, &cloudtest.MachineSpec{Subnet: subnet.ID, Address: "10.64.200.9", Zone: subnet.Region + "-a", Type: "t2", DiskGiB: 10})
+	s.Clouds[cloud.GCP].Foreign(cloudtest.KindMachine, subnet.Region, &cloudtest.MachineSpec{Subnet: subnet.ID, Address: "10.64.200.9", Zone: subnet.Region + "-a", Type: "e2-small", DiskGiB: 10})
 	if _, err := s.Engine.Delete(ctx, Stuck, "grace"); err != nil {
 		return err
 	}

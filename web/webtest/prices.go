@@ -1,6 +1,8 @@
 package webtest
 
 import (
+	"slices"
+
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
 	"github.com/skyweld/skyweld/sizes"
@@ -10,18 +12,24 @@ import (
 type priced struct{ *cloudtest.Cloud }
 
 var (
-	sizeOfType = map[string]string{"t2": "small", "t4": "medium", "t8": "large"}
-	diskTypes  = map[cloud.Provider]string{cloud.AWS: "gp3", cloud.GCP: "pd-balanced", cloud.Azure: "Premium_LRS"}
-	addresses  = map[cloud.Provider]string{cloud.AWS: "public-ipv4", cloud.GCP: "external-ipv4", cloud.Azure: "Standard", cloud.DigitalOcean: "assigned"}
+	diskTypes = map[cloud.Provider]string{cloud.AWS: "gp3", cloud.GCP: "pd-balanced", cloud.Azure: "Premium_LRS"}
+	addresses = map[cloud.Provider]string{cloud.AWS: "public-ipv4", cloud.GCP: "external-ipv4", cloud.Azure: "Standard", cloud.DigitalOcean: "assigned"}
 )
+
+// Blueprint implements cloud.Driver.
+func (p priced) Blueprint(owner cloud.Owner, site cloud.Site) ([]cloud.Resource, error) {
+	site.Machines = slices.Clone(site.Machines)
+	for i, m := range site.Machines {
+		site.Machines[i].Size = sizes.TypeName(string(p.Provider()), m.Size)
+	}
+	return p.Cloud.Blueprint(owner, site)
+}
 
 // Charges implements cloud.Driver.
 func (p priced) Charges(spec any) []cloud.Charge {
 	out := p.Cloud.Charges(spec)
 	for i, c := range out {
 		switch c.Part {
-		case cloud.PartMachine:
-			out[i].Type = sizes.TypeName(string(p.Provider()), sizeOfType[c.Type])
 		case cloud.PartDisk:
 			out[i].Type = diskTypes[p.Provider()]
 		case cloud.PartAddress:
