@@ -427,7 +427,7 @@ func TestMainUsage(t *testing.T) {
 // The agent runs on every machine, small ones too: what talks to clouds or to Kubernetes stays out of it.
 func TestImports(t *testing.T) {
 	if testing.Short() {
-		t.Skip("asks the go command, which takes a moment")
+		t.Skip("asks the go command, which takes a moment: not with -short")
 	}
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {

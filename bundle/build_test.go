@@ -217,7 +217,7 @@ func TestKeyPartsDontRunTogether(t *testing.T) {
 // TestCompile builds the smallest program twice, in two places, and expects the same bytes.
 func TestCompile(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiles a program")
+		t.Skip("compiles a program: not with -short")
 	}
 	list := programs()
 	p := list[slices.IndexFunc(list, func(p program) bool { return p.name == "pause" })]

@@ -305,7 +305,7 @@ func FuzzForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		v, err := url.ParseQuery(query)
 		if err != nil {
-			t.Skip()
+			t.Skip("no query: ", err)
 		}
 		form := readForm(v)
 		again := readForm(form.values())

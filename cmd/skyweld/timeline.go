@@ -35,7 +35,7 @@ func timeline(w io.Writer, run api.Run) {
 	for _, site := range slices.Sorted(maps.Keys(sites)) {
 		bar := []rune(strings.Repeat("·", timelineCells))
 		for _, s := range sites[site] {
-			first, last := cell(s.Started.Sub(run.Started), took), cell(s.Ended.Sub(run.Started), took)
+			first, last := cellAt(s.Started.Sub(run.Started), took), cellAt(s.Ended.Sub(run.Started), took)
 			for i := first; i <= last; i++ {
 				if slices.Contains(run.CriticalPath, s.ID) {
 					bar[i] = '█'
@@ -52,7 +52,7 @@ func timeline(w io.Writer, run api.Run) {
 	}
 }
 
-// cell is the part of a bar that a time falls into.
-func cell(at, took time.Duration) int {
+// cellAt is the part of a bar that a time falls into.
+func cellAt(at, took time.Duration) int {
 	return int(min(timelineCells-1, max(0, at*timelineCells/took)))
 }
