@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,27 @@ func TestNearSites(t *testing.T) {
 	s.turn(uid)
 	if n := s.measurements(uid); n != 1 {
 		t.Errorf("measured again: %q", s.allSteps(uid))
+	}
+}
+
+// TestBusySites has machines that answer late at first: that doesn't make them far apart.
+func TestBusySites(t *testing.T) {
+	s := newScene(t, cloudtest.Options{})
+	var late atomic.Int32
+	late.Store(2) // as one node of each site measures, so many measurements
+	s.world.RoundTrip = func(string, string) time.Duration {
+		if late.Add(-1) >= 0 {
+			return 80 * time.Millisecond
+		}
+		return time.Millisecond
+	}
+	uid := s.apply(farFile("stop"))
+	s.ready(uid)
+	if got := s.events(uid, farType); len(got) != 0 {
+		t.Errorf("sites of busy machines are called far apart: %q", got)
+	}
+	if got := s.events(uid, "RoundTripMeasured"); len(got) != 1 || !strings.Contains(got[0], "is 1ms") {
+		t.Errorf("it is told as %q", got)
 	}
 }
 
