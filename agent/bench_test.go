@@ -22,21 +22,23 @@ import (
 	"github.com/skyweld/skyweld/node"
 )
 
-// processorTime is what a process has used, in seconds (proc_pid_stat(5), fields 14 and 15, in hundredths).
-func processorTime(t testing.TB, pid int) float64 {
+// processorTime is what processes have used, in seconds (proc_pid_stat(5), fields 14 and 15, in hundredths).
+func processorTime(t testing.TB, pids ...int) float64 {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	total := 0
-	for _, field := range fields[11:13] {
-		ticks, err := strconv.Atoi(field)
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
 			t.Fatal(err)
 		}
-		total += ticks
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		for _, field := range fields[11:13] {
+			ticks, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += ticks
+		}
 	}
 	return float64(total) / 100
 }
@@ -135,15 +137,18 @@ func BenchmarkDataPath(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		w.tunnelPlainly(pairs["wireguard-go"])
+		plain := w.tunnelPlainly(pairs["wireguard-go"])
 		w.openRoads(pairs["plain"])
-		speed, trip := map[string][]float64{}, map[string][]float64{}
-		for range 9 {
-			for kind, pair := range pairs {
-				got, err := w.pour(pair[0], pair[1], "1s")
+		pids := map[string][]int{"skyweld": {w.machines[0].agentPID(), w.machines[1].agentPID()}, "wireguard-go": plain}
+		speed, trip, used := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+		for range 41 {
+			for kind, pair := range pairs { // in another order each time
+				before := processorTime(b, pids[kind]...)
+				got, err := w.pour(pair[0], pair[1], "500ms")
 				if err != nil {
 					b.Fatal(kind, err)
 				}
+				used[kind] = append(used[kind], (processorTime(b, pids[kind]...)-before)/(float64(got.Bytes)/1e9))
 				speed[kind] = append(speed[kind], float64(got.Bytes)*8/1e6/got.Seconds)
 				trip[kind] = append(trip[kind], got.Trip)
 			}
@@ -151,6 +156,9 @@ func BenchmarkDataPath(b *testing.B) {
 		for kind := range pairs {
 			b.ReportMetric(median(speed[kind]), kind+"-Mbit/s")
 			b.ReportMetric(median(trip[kind]), kind+"-us")
+			if len(pids[kind]) > 0 {
+				b.ReportMetric(median(used[kind]), kind+"-s-cpu/GB")
+			}
 		}
 		b.ReportMetric(0, "ns/op")
 	}
@@ -158,8 +166,8 @@ func BenchmarkDataPath(b *testing.B) {
 
 func median(all []float64) float64 { return slices.Sorted(slices.Values(all))[len(all)/2] }
 
-// tunnelPlainly joins two machines by wireguard-go and nothing else.
-func (w *world) tunnelPlainly(pair [2]*namespaceMachine) {
+// tunnelPlainly joins two machines by wireguard-go and nothing else, and gives its processes.
+func (w *world) tunnelPlainly(pair [2]*namespaceMachine) (pids []int) {
 	var keys [2]wgtypes.Key
 	for i := range keys {
 		key, err := wgtypes.GeneratePrivateKey()
@@ -170,12 +178,15 @@ func (w *world) tunnelPlainly(pair [2]*namespaceMachine) {
 	}
 	for i, m := range pair {
 		other := pair[1-i]
-		started(w.t, m.inside(program(w.t), "wireguard", fmt.Sprintf("private_key=%s\nlisten_port=51820\npublic_key=%s\nendpoint=%s:51820\nallowed_ip=%s\npersistent_keepalive_interval=25\n",
-			hexKey(keys[i]), hexKey(keys[1-i].PublicKey()), other.member.Public, other.member.Pods)), "ready")
+		c := m.inside(program(w.t), "wireguard", fmt.Sprintf("private_key=%s\nlisten_port=51820\npublic_key=%s\nendpoint=%s:51820\nallowed_ip=%s\npersistent_keepalive_interval=25\n",
+			hexKey(keys[i]), hexKey(keys[1-i].PublicKey()), other.member.Public, other.member.Pods))
+		started(w.t, c, "ready")
+		pids = append(pids, c.Process.Pid)
 		w.host("ip", "-n", m.netns, "link", "set", "plain0", "up")
 		w.host("ip", "-n", m.netns, "route", "add", other.member.Pods.String(), "dev", "plain0")
 		m.podLike(1420)
 	}
+	return pids
 }
 
 func hexKey(key wgtypes.Key) string { return hex.EncodeToString(key[:]) }
