@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/skyweld/skyweld/agent/flow"
 	"github.com/skyweld/skyweld/agent/host"
 	"github.com/skyweld/skyweld/agent/probe"
 	"github.com/skyweld/skyweld/agent/tunnel"
@@ -48,6 +49,7 @@ var commands = map[string]command{
 	"lone-etcd": {"", "make what etcd has on this machine a cluster of one member, because its majority is lost for good", runLoneEtcd},
 	"renew":     {"< RENEWAL", "make the node's certificates anew, and have all that uses them take them up", runRenew},
 	"latency":   {"[--since TIME | --count N [ADDRESS…]]", "print, as JSON, the round trips measured since a time, or measure those to peers inside the tunnel now", runLatency},
+	"flow":      {"[--for TIME] ADDRESS", "send as much as goes to a machine that measures, inside the tunnel, and print how much that was as JSON", runFlow},
 	"status":    {"", "print what the agent knows of its node, as JSON", runStatus},
 	"uninstall": {"", "take away all that the agent made on the machine", runUninstall},
 }
@@ -256,6 +258,34 @@ func runLatencySince(ctx context.Context, m *host.Machine, since string, t termi
 		return err
 	}
 	return printJSON(t.out, latency)
+}
+
+func runFlow(ctx context.Context, m *host.Machine, args []string, t terminal) error {
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	length := set.Duration("for", 5*time.Second, "")
+	if err := flags(set, args, true); err != nil {
+		return err
+	}
+	if set.NArg() != 1 || *length <= 0 || *length > flow.Longest {
+		return fmt.Errorf("%w: want one address, and a time of at most %s", errUsage, flow.Longest)
+	}
+	to, err := netip.ParseAddr(set.Arg(0))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	before, err := readAccepted(m)
+	if err != nil {
+		return err
+	}
+	if before == nil {
+		return errors.New("send: this node has no config yet")
+	}
+	// As with probes, the first address of our pod block leads into the tunnel.
+	result, err := flow.Send(ctx, before.Config.Tunnel.Address.Addr(), to, *length)
+	if err != nil {
+		return err
+	}
+	return printJSON(t.out, result)
 }
 
 func runStatus(ctx context.Context, m *host.Machine, args []string, t terminal) error {

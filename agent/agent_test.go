@@ -21,6 +21,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/skyweld/skyweld/agent/balancer"
+	"github.com/skyweld/skyweld/agent/flow"
 	"github.com/skyweld/skyweld/agent/host"
 	"github.com/skyweld/skyweld/agent/probe"
 	"github.com/skyweld/skyweld/agent/tunnel"
@@ -191,7 +192,7 @@ func newDaemon(t *testing.T) (*daemon, *tools) {
 	t.Helper()
 	fake, log := &tools{}, slog.New(slog.DiscardHandler)
 	m := &host.Machine{Root: t.TempDir(), Tools: fake, Log: log}
-	d := &daemon{machine: m, tunnel: &device{}, balancer: balancer.New(log), echo: probe.NewEcho(log), log: log, publish: func(string, node.Latency) {}}
+	d := &daemon{machine: m, tunnel: &device{}, balancer: balancer.New(log), echo: probe.NewEcho(log), sink: flow.NewSink(log), log: log, publish: func(string, node.Latency) {}}
 	watch, err := probe.NewWatch(make([]byte, 32), d.handshakes, func(string, node.Latency) {}, log)
 	if err != nil {
 		t.Fatal(err)
@@ -200,6 +201,7 @@ func newDaemon(t *testing.T) (*daemon, *tools) {
 	t.Cleanup(d.watch.Close)
 	t.Cleanup(d.balancer.Close)
 	t.Cleanup(d.echo.Close)
+	t.Cleanup(d.sink.Close)
 	underlays, err := host.Underlays(netip.MustParseAddr("127.0.0.1"))
 	if err != nil {
 		t.Skipf("needs a loopback device with an address: %v", err)

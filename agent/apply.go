@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -42,6 +43,12 @@ func (d *daemon) networkSteps() []step {
 		{"ways to other sites", func(_ context.Context, c node.Config) ([]string, error) {
 			d.watch.Set(c)
 			return nil, nil
+		}},
+		{"sink", func(_ context.Context, c node.Config) ([]string, error) {
+			if !c.Measures {
+				return d.sink.Set(netip.Addr{}, nil)
+			}
+			return d.sink.Set(c.Address, c.Tunnel.Internal)
 		}},
 	}
 }

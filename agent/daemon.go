@@ -17,6 +17,7 @@ import (
 
 	"github.com/skyweld/skyweld/agent/balancer"
 	"github.com/skyweld/skyweld/agent/bundle"
+	"github.com/skyweld/skyweld/agent/flow"
 	"github.com/skyweld/skyweld/agent/host"
 	"github.com/skyweld/skyweld/agent/probe"
 	"github.com/skyweld/skyweld/agent/tunnel"
@@ -40,6 +41,7 @@ type daemon struct {
 	balancer *balancer.Balancer
 	echo     *probe.Echo
 	watch    *probe.Watch
+	sink     *flow.Sink
 	// publish is told what the node of a name has to say of its ways; it doesn't wait.
 	publish func(name string, latency node.Latency)
 	log     *slog.Logger
@@ -76,7 +78,7 @@ func run(ctx context.Context, m *host.Machine) error {
 	device := tunnel.NewLinux(key, m.Log)
 	defer device.Close()
 	d := &daemon{
-		machine: m, tunnel: device, balancer: balancer.New(m.Log), echo: probe.NewEcho(m.Log), log: m.Log,
+		machine: m, tunnel: device, balancer: balancer.New(m.Log), echo: probe.NewEcho(m.Log), sink: flow.NewSink(m.Log), log: m.Log,
 		kernel: device.Kind() == tunnel.Kernel,
 	}
 	defer d.balancer.Close()
@@ -86,6 +88,7 @@ func run(ctx context.Context, m *host.Machine) error {
 		return err
 	}
 	defer d.watch.Close()
+	defer d.sink.Close()
 	d.log.Info("agent starts", "tunnel", device.Kind(), "facts", m.Facts)
 	// Nobody may be told that the network is back before it is; so the first look at the stored config comes first.
 	d.restoreNetwork(ctx)

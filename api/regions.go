@@ -95,10 +95,10 @@ func (s *Server) regions(api huma.API) {
 			out.Near = found.Near.Name
 		}
 		for _, c := range found.Metros {
-			out.Items = append(out.Items, setOf(c, found.Near))
+			out.Items = append(out.Items, setOf(c, found))
 		}
 		for _, c := range found.Combinations {
-			out.Combinations = append(out.Combinations, setOf(c, found.Near))
+			out.Combinations = append(out.Combinations, setOf(c, found))
 		}
 		return &body[Regions]{out}, nil
 	})
@@ -125,19 +125,19 @@ func tripOf(from, to string, t geo.Trip) Trip {
 	return Trip{From: from, To: to, Ms: ms(t.RTT), LowMs: ms(t.Low), HighMs: ms(t.High), Source: string(t.Source), By: t.From, Date: t.Date}
 }
 
-func setOf(c geo.Combination, near *geo.Point) RegionSet {
+func setOf(c geo.Combination, found engine.RegionsFound) RegionSet {
 	name := func(i int) string { return c.Regions[i].Cloud + "/" + c.Regions[i].ID }
 	s := RegionSet{Metro: c.Metro, Pairs: []Trip{}, USD: c.USD, Why: c.Why}
 	for i, p := range c.Regions {
 		s.Regions = append(s.Regions, regionOf(p))
 		for j := range i {
-			trip := tripOf(name(j), name(i), geo.Between(c.Regions[j], p))
+			trip := tripOf(name(j), name(i), found.Between(c.Regions[j], p))
 			if s.Pairs = append(s.Pairs, trip); j == c.A && i == c.B {
 				s.Worst = &trip
 			}
 		}
 	}
-	if near != nil {
+	if near := found.Near; near != nil {
 		trip := tripOf(near.Name, name(c.Far), c.FarTrip)
 		s.Far = &trip
 	}

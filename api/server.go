@@ -71,6 +71,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	s.recovery(api)
 	s.nodes(api)
 	s.regions(api)
+	s.measurements(api)
 	s.runs(api)
 	s.events(api)
 	s.people(api)

@@ -237,6 +237,9 @@ func (e *Engine) reconcile(ctx context.Context, claim *store.Claim) (time.Time, 
 			return time.Now().Add(wait.left), e.saveStatus(end, fence, store.Deleting, s, wait.condition(), e.tellObstacles(end, c, s, s.status))
 		}
 	}
+	if c.Spec.Measures() && !deleting {
+		err = errors.Join(err, e.endMeasuring(end, fence, c, s, err))
+	}
 	next, concluded := e.conclude(end, fence, c, s, err)
 	if err == nil && !deleting {
 		approved := slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Kind == store.Approve })

@@ -137,6 +137,7 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 		Balancer: node.Balancer{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), kube.BalancerPort), Backends: preferOwn(own.Address, near, far)},
 		Probes:   node.Probes{Window: int(s.e.opts.LatencyWindow / time.Second)},
 		Bundle:   bundle,
+		Measures: s.spec.Measures(),
 		Kubelet:  node.Kubelet{NodeIP: own.Address, ProviderID: own.ProviderID, Labels: kubeletLabels(nodeLabels(want, own))},
 	}, nil
 }

@@ -213,7 +213,7 @@ func (r *run) configureNode(ctx context.Context, name string) error {
 
 // apply computes, signs and sends a node's config and records what was accepted.
 func (r *run) apply(ctx context.Context, conn Machine, name string) error {
-	cfg, err := r.config(name, r.e.opts.Bundle)
+	cfg, err := r.config(name, r.bundle())
 	if err != nil {
 		return err
 	}

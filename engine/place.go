@@ -31,8 +31,8 @@ func needs(c *spec.Cluster, site string) map[string]int {
 }
 
 // asking is what regions for a cluster's sites are chosen by. clouds are those of the sites.
-func asking(c *spec.Cluster, clouds []string) geo.Ask {
-	var ask geo.Ask
+func asking(c *spec.Cluster, clouds []string, far distances) geo.Ask {
+	ask := geo.Ask{Known: far.known}
 	var wanted []map[string]int
 	for i, s := range c.Spec.Sites {
 		n := needs(c, s.Name)
@@ -64,8 +64,8 @@ func hourly(region geo.Place, machines map[string]int) (usd float64, ok bool) {
 
 // chooseRegions gives the sites of a file that have no region one: that of the metro, else the ones that are nearest to each
 // other, and to those that are given. The file as it is stored and printed has them, so that a later table changes nothing.
-func chooseRegions(c *spec.Cluster, clouds []string) (errs spec.Errors) {
-	ask := asking(c, clouds)
+func chooseRegions(c *spec.Cluster, clouds []string, far distances) (errs spec.Errors) {
+	ask := asking(c, clouds, far)
 	open := func(i int) bool { return c.Spec.Sites[i].Region == "" && clouds[i] != "" }
 	if c.Spec.Metro != "" {
 		for i, p := range geo.InMetro(c.Spec.Metro, ask.Slots) {
@@ -98,7 +98,7 @@ func chooseRegions(c *spec.Cluster, clouds []string) (errs spec.Errors) {
 
 // placeMembers says at which sites a new control plane stands, where the file leaves that open: a majority is reached soonest
 // there.
-func placeMembers(c *spec.Cluster, found []placed) {
+func placeMembers(c *spec.Cluster, found []placed, far distances) {
 	if len(c.Spec.ControlPlane.Sites) > 0 || len(found) != len(c.Spec.Sites) {
 		return
 	}
@@ -111,7 +111,7 @@ func placeMembers(c *spec.Cluster, found []placed) {
 		seen[p.site.Name] = true
 		places = append(places, p.place)
 	}
-	for _, i := range geo.PlaceMembers(places, cmp.Or(c.Spec.ControlPlane.Replicas, 3), nil).Sites {
+	for _, i := range geo.PlaceMembers(places, cmp.Or(c.Spec.ControlPlane.Replicas, 3), far.between).Sites {
 		c.Spec.ControlPlane.Sites = append(c.Spec.ControlPlane.Sites, found[i].site.Name)
 	}
 }
@@ -132,8 +132,11 @@ func oneSided(c *spec.Cluster) []string {
 
 // tooFar is the problem of the two sites with the longest round trip between them, where that is over the limit. Sites that the
 // cluster in force has by the same limit are let be: they are there, and measured.
-func tooFar(c *spec.Cluster, old *asked, sites []placed) spec.Errors {
+func tooFar(c *spec.Cluster, old *asked, sites []placed, far distances) spec.Errors {
 	limit := time.Duration(c.Spec.Network.MaxRTT)
+	if c.Measures() {
+		return nil // how far it is, it is to find out
+	}
 	there := func(s spec.Site) bool {
 		if old == nil || old.Spec.Spec.Network.MaxRTT != c.Spec.Network.MaxRTT {
 			return false
@@ -145,7 +148,7 @@ func tooFar(c *spec.Cluster, old *asked, sites []placed) spec.Errors {
 	var worst geo.Trip
 	for i, x := range sites {
 		for _, y := range sites[:i] {
-			if trip := geo.Between(y.place, x.place); trip.RTT > worst.RTT && !(there(x.site) && there(y.site)) {
+			if trip := far.between(y.place, x.place); trip.RTT > worst.RTT && !(there(x.site) && there(y.site)) {
 				a, b, worst = y, x, trip
 			}
 		}
@@ -154,12 +157,12 @@ func tooFar(c *spec.Cluster, old *asked, sites []placed) spec.Errors {
 		return nil
 	}
 	return spec.Errors{{Path: "spec.network.maxRTT", Value: limit.String(), Message: fmt.Sprintf(
-		"the round trip between the sites %s (%s) and %s (%s) is %s; %s", a.site.Name, a.place, b.site.Name, b.place, worst, instead(c, sites, limit, there))}}
+		"the round trip between the sites %s (%s) and %s (%s) is %s; %s", a.site.Name, a.place, b.site.Name, b.place, worst, instead(c, sites, limit, there, far))}}
 }
 
 // instead is the best there is in place of sites that are too far from each other: as few of them in other regions as it
 // takes. Those that stand already stay.
-func instead(c *spec.Cluster, sites []placed, limit time.Duration, stays func(spec.Site) bool) string {
+func instead(c *spec.Cluster, sites []placed, limit time.Duration, stays func(spec.Site) bool, far distances) string {
 	only := c.Clone()
 	only.Spec.Sites = nil
 	var clouds []string
@@ -167,7 +170,7 @@ func instead(c *spec.Cluster, sites []placed, limit time.Duration, stays func(sp
 		only.Spec.Sites = append(only.Spec.Sites, p.site)
 		clouds = append(clouds, p.place.Cloud)
 	}
-	ask := asking(only, clouds)
+	ask := asking(only, clouds, far)
 	// free returns the ask with all regions open but those of sites that keep says.
 	free := func(keep func(i int) bool) (geo.Combination, bool) {
 		other := ask

@@ -37,8 +37,12 @@ func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *asked, 
 	if old != nil {
 		spec.Inherit(old.Spec, c)
 	}
-	found, later := e.places(ctx, c)
-	placeMembers(c, found)
+	far, err := e.distances(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, later := e.places(ctx, c, far)
+	placeMembers(c, found, far)
 	rules, err := e.blockRules(ctx, c, old)
 	if err != nil {
 		return nil, nil, err
@@ -49,7 +53,7 @@ func (e *Engine) read(ctx context.Context, file []byte) (*spec.Cluster, *asked, 
 		found[i].site = c.Spec.Sites[p.at]
 	}
 	later = append(spec.Validate(c), later...)
-	later = append(later, tooFar(c, old, found)...)
+	later = append(later, tooFar(c, old, found, far)...)
 	if taken := forbidden(c, rules); len(taken) > 0 {
 		later = append(later, taken...)
 	} else {
@@ -86,7 +90,7 @@ type placed struct {
 
 // places checks what a file says of accounts, metros and regions, and fills in the regions that it leaves open. It returns the
 // sites where nothing is wrong with that.
-func (e *Engine) places(ctx context.Context, c *spec.Cluster) (found []placed, errs spec.Errors) {
+func (e *Engine) places(ctx context.Context, c *spec.Cluster, far distances) (found []placed, errs spec.Errors) {
 	clouds := make([]string, len(c.Spec.Sites)) // empty where the account isn't known
 	for i, s := range c.Spec.Sites {
 		if s.Account == "" {
@@ -109,7 +113,7 @@ func (e *Engine) places(ctx context.Context, c *spec.Cluster) (found []placed, e
 				Message: fmt.Sprintf("%s has no such region; want one of %s", clouds[i], strings.Join(regionNames(clouds[i]), ", "))})
 		}
 	}
-	errs = append(errs, chooseRegions(c, clouds)...)
+	errs = append(errs, chooseRegions(c, clouds, far)...)
 	for i, s := range c.Spec.Sites {
 		if place, ok := geo.Region(clouds[i], s.Region); ok {
 			found = append(found, placed{s, place, i})

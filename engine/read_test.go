@@ -30,10 +30,10 @@ func TestTooFar(t *testing.T) {
 	far := append(slices.Clone(near), siteIn(t, "e", "gcp", "europe-west1"), siteIn(t, "s", "aws", "ap-southeast-2"))
 	c := &spec.Cluster{}
 	c.Spec.Network.MaxRTT = spec.Duration(10 * time.Millisecond)
-	if errs := tooFar(c, nil, near); len(errs) > 0 {
+	if errs := tooFar(c, nil, near, nil); len(errs) > 0 {
 		t.Errorf("near sites: %v", errs)
 	}
-	errs := tooFar(c, nil, far)
+	errs := tooFar(c, nil, far, nil)
 	if len(errs) != 1 || errs[0].Path != "spec.network.maxRTT" || errs[0].Value != "10ms" {
 		t.Fatalf("far sites: %v", errs)
 	}
@@ -44,7 +44,7 @@ func TestTooFar(t *testing.T) {
 		}
 	}
 	c.Spec.Network.MaxRTT = spec.Duration(trip.RTT)
-	if errs := tooFar(c, nil, far); len(errs) > 0 {
+	if errs := tooFar(c, nil, far, nil); len(errs) > 0 {
 		t.Errorf("sites at the limit: %v", errs)
 	}
 	c.Spec.Network.MaxRTT = spec.Duration(10 * time.Millisecond)
@@ -53,15 +53,15 @@ func TestTooFar(t *testing.T) {
 		old.Spec.Sites = append(old.Spec.Sites, p.site)
 	}
 	asked := &asked{Cluster: store.Cluster{Spec: old}}
-	if errs := tooFar(c, asked, far); len(errs) > 0 {
+	if errs := tooFar(c, asked, far, nil); len(errs) > 0 {
 		t.Errorf("sites that are there: %v", errs)
 	}
 	more := append(slices.Clone(far), siteIn(t, "new", "gcp", "asia-east1"))
-	if errs := tooFar(c, asked, more); len(errs) != 1 || !strings.Contains(errs[0].Message, "new (gcp asia-east1)") {
+	if errs := tooFar(c, asked, more, nil); len(errs) != 1 || !strings.Contains(errs[0].Message, "new (gcp asia-east1)") {
 		t.Errorf("a site that comes: %v", errs)
 	}
 	c.Spec.Network.MaxRTT = spec.Duration(5 * time.Millisecond)
-	if errs := tooFar(c, asked, far); len(errs) != 1 {
+	if errs := tooFar(c, asked, far, nil); len(errs) != 1 {
 		t.Errorf("sites that are there, and a lower limit: %v", errs)
 	}
 }
@@ -159,7 +159,7 @@ func TestPlaceMembers(t *testing.T) {
 		for _, p := range c.sites {
 			file.Spec.Sites = append(file.Spec.Sites, p.site)
 		}
-		placeMembers(file, c.sites)
+		placeMembers(file, c.sites, nil)
 		if got := fmt.Sprint(file.Spec.ControlPlane.Sites); got != c.want {
 			t.Errorf("%v: %s; want %s", c.sites, got, c.want)
 		}
@@ -171,7 +171,7 @@ func TestPlaceMembers(t *testing.T) {
 			t.Errorf("%v: %q; want %q", c.sites, got, c.note)
 		}
 		file.Spec.ControlPlane.Sites = []string{"g"}
-		if placeMembers(file, c.sites); fmt.Sprint(file.Spec.ControlPlane.Sites) != "[g]" {
+		if placeMembers(file, c.sites, nil); fmt.Sprint(file.Spec.ControlPlane.Sites) != "[g]" {
 			t.Errorf("given sites were changed to %v", file.Spec.ControlPlane.Sites)
 		}
 	}

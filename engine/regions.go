@@ -42,6 +42,8 @@ type RegionsFound struct {
 	Nothing string
 	// Near is the place asked for.
 	Near *geo.Point
+	// Between is what is known of the round trip between two regions: what this engine measured goes before the catalogue.
+	Between func(a, b geo.Place) geo.Trip
 }
 
 // nextBest is how many combinations are said beside the best.
@@ -53,7 +55,12 @@ func (e *Engine) Regions(ctx context.Context, a RegionsAsked) (RegionsFound, err
 	if err != nil {
 		return RegionsFound{}, err
 	}
-	found := RegionsFound{Near: ask.Near, Exact: true}
+	far, err := e.distances(ctx)
+	if err != nil {
+		return RegionsFound{}, err
+	}
+	ask.Known = far.known
+	found := RegionsFound{Near: ask.Near, Exact: true, Between: far.between}
 	best, exact, err := geo.Choose(ask)
 	if none, ok := errors.AsType[*geo.Nowhere](err); ok {
 		if found.Nothing = none.Message; none.Slot < 0 {

@@ -34,6 +34,7 @@ type run struct {
 
 	factsLock lock // held from reading a node's facts to writing them
 	wayLock   lock // held from reading the measured ways to writing them
+	flowLock  lock // held while machines send as much as they can
 
 	watch map[string]*siteWatch
 }
@@ -47,7 +48,7 @@ const (
 
 // newRun readies a survey for being carried out.
 func newRun(s *survey, fence store.Fence) *run {
-	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, done: map[string]bool{}, watch: map[string]*siteWatch{}, tokenLock: newLock(), factsLock: newLock(), wayLock: newLock()}
+	r := &run{survey: s, fence: fence, objects: map[string]cloud.Object{}, done: map[string]bool{}, watch: map[string]*siteWatch{}, tokenLock: newLock(), factsLock: newLock(), wayLock: newLock(), flowLock: newLock()}
 	recorded := map[string]bool{}
 	for _, o := range s.got { // of two under one key the recorded one counts
 		if _, ok := r.objects[o.Key]; o.State != cloud.Gone && (o.Recorded && !recorded[o.Key] || o.Intended && !ok) {

@@ -205,7 +205,7 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		if s.approved, err = s.approval(ctx); err != nil {
 			return s, err
 		}
-		in.Ways = s.ways()
+		in.Ways, in.Measuring = s.ways(), wanted.Measures()
 	}
 	if err := s.weigh(ctx, &in); err != nil {
 		return s, err
@@ -214,7 +214,7 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		return s, err
 	}
 	s.graph.Notes = append(s.graph.Notes, notes...)
-	if !s.status.Initialized && !deleting {
+	if !s.status.Initialized && !deleting && !wanted.Measures() {
 		s.graph.Notes = append(s.graph.Notes, oneSided(wanted)...)
 	}
 	return s, s.preflight(ctx)
@@ -394,7 +394,7 @@ func (s *survey) membership(name string, f *Facts) (registered, current bool) {
 
 // stale compares the config a node has with the one it should have.
 func (s *survey) stale(name string, f *Facts) string {
-	cfg, err := s.config(name, s.e.opts.Bundle)
+	cfg, err := s.config(name, s.bundle())
 	if err != nil {
 		return "config can't be computed: " + err.Error()
 	}

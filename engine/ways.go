@@ -20,6 +20,11 @@ import (
 type Way struct {
 	RTT time.Duration `json:"rtt"`
 	At  time.Time     `json:"at"`
+	// P99, Sent, Received and Bits are what a cluster that only measures finds out beside that; see store.Measurement.
+	P99      time.Duration `json:"p99,omitempty"`
+	Sent     int           `json:"sent,omitempty"`
+	Received int           `json:"received,omitempty"`
+	Bits     int64         `json:"bits,omitempty"`
 	// Accepted is who or what let it be, where it is over the limit.
 	Accepted string `json:"accepted,omitempty"`
 }
@@ -57,7 +62,7 @@ func OnLatency(ctx context.Context, choice string) context.Context {
 func (s *survey) limit() time.Duration { return time.Duration(s.spec.Spec.Network.MaxRTT) }
 
 // tooFar says that a measured way is over the limit.
-func (s *survey) tooFar(w Way) bool { return w.RTT > s.limit() }
+func (s *survey) tooFar(w Way) bool { return w.RTT > s.limit() && !s.spec.Measures() }
 
 // ways are those between all sites, with why each is to be measured.
 func (s *survey) ways() []plan.Way {
@@ -66,6 +71,8 @@ func (s *survey) ways() []plan.Way {
 		for _, b := range s.spec.Spec.Sites[i+1:] {
 			w := plan.Way{A: a.Name, B: b.Name}
 			switch m, ok := s.status.Ways[w.Key()]; {
+			case !ok && s.spec.Measures():
+				w.Why = fmt.Sprintf("to be measured for %s; %s", s.spec.Spec.Measure.For, s.tableSays(w))
 			case !ok:
 				w.Why = fmt.Sprintf("the limit is %s, and nobody has measured it here yet; %s", s.limit(), s.tableSays(w))
 			case s.tooFar(m) && s.accepts(m) == "":
@@ -203,14 +210,20 @@ func (r *run) keepWay(ctx context.Context, key string, w Way) error {
 // let be: then nothing that waits for it is done.
 func (r *run) measureWay(ctx context.Context, s plan.Step) error {
 	a, b, _ := strings.Cut(s.Key, "/")
-	rtt, err := retryPlain(ctx, min(envoyPatience, r.e.patience.step), func(ctx context.Context) (time.Duration, error) { return r.roundTrip(ctx, a, b) })
+	way, err := retryPlain(ctx, min(envoyPatience, r.e.patience.step), func(ctx context.Context) (Way, error) {
+		rtt, err := r.roundTrip(ctx, a, b)
+		return Way{RTT: rtt}, err
+	})
+	if err == nil && r.spec.Measures() {
+		way, err = r.measureLong(ctx, a, b)
+	}
 	if err != nil {
 		return err
 	}
 	if err := r.mayGoOn(ctx); err != nil {
 		return err
 	}
-	way := Way{RTT: rtt, At: time.Now().UTC()}
+	way.At = time.Now().UTC()
 	over := r.tooFar(way)
 	if over && r.spec.Spec.Network.OnLatency == spec.ContinueFar {
 		way.Accepted = "spec.network.onLatency"
@@ -222,7 +235,7 @@ func (r *run) measureWay(ctx context.Context, s plan.Step) error {
 	text := r.farText(s.Key, way)
 	switch {
 	case !over:
-		r.note(ctx, "RoundTripMeasured", object, fmt.Sprintf("the round trip between the sites %s and %s is %s; %s", r.siteText(a), r.siteText(b), inMilliseconds(rtt), r.tableSays(plan.Way{A: a, B: b})))
+		r.note(ctx, "RoundTripMeasured", object, fmt.Sprintf("the round trip between the sites %s and %s is %s; %s", r.siteText(a), r.siteText(b), inMilliseconds(way.RTT), r.tableSays(plan.Way{A: a, B: b})))
 		return nil
 	case way.Accepted != "":
 		r.warn(ctx, farType, object, text+"; it goes on, as accepted by "+way.Accepted)

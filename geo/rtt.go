@@ -27,10 +27,16 @@ type Trip struct {
 	From, Date string
 }
 
+// ThisEngine is who measured where machines of the engine itself did.
+const ThisEngine = "this engine"
+
 // String is the trip in words: "1.5ms (estimated, 1.05ms to 3.38ms)".
 func (t Trip) String() string {
 	if t.Source == Estimated {
 		return fmt.Sprintf("%s (%s, %s to %s)", t.RTT, t.Source, t.Low, t.High)
+	}
+	if t.From == ThisEngine {
+		return fmt.Sprintf("%s (%s by %s on %s)", t.RTT, t.Source, t.From, t.Date)
 	}
 	return fmt.Sprintf("%s (%s, %s)", t.RTT, t.Source, t.Date)
 }

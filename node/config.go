@@ -34,6 +34,8 @@ type Config struct {
 	Balancer Balancer `json:"balancer"`
 	// Bundle is what to install.
 	Bundle Bundle `json:"bundle"`
+	// Measures says that the machine is there to measure, and takes what others send for that.
+	Measures bool `json:"measures,omitempty"`
 	// Kubelet are the node's own settings for the kubelet's unit.
 	Kubelet Kubelet `json:"kubelet"`
 	// Probes are the measurements to other sites.

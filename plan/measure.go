@@ -46,6 +46,9 @@ func (m *maker) measures(nodes []Node) {
 		}
 		var waiting []string
 		for _, n := range nodes {
+			if m.in.Measuring {
+				break
+			}
 			if !m.in.Initialized {
 				waiting = append(waiting, string(Init)+"/"+n.Name)
 			} else if at := sites[n.Site]; (at == a || at == b) && !at.member {
@@ -56,9 +59,12 @@ func (m *maker) measures(nodes []Node) {
 	}
 }
 
-// measure adds the step for one way, if anything waits for it.
+// measure adds the step for one way, if anything waits for it, or measuring is what it is all about.
 func (m *maker) measure(w Way, waiting, nodes []string) {
 	s := &Step{ID: string(Measure) + "/" + w.Key(), Action: Measure, Kind: RoundTripKind, Key: w.Key(), Site: w.A, Reason: w.Why}
+	if m.in.Measuring {
+		m.steps[s.ID] = s
+	}
 	for _, id := range waiting {
 		if m.steps[id] != nil {
 			m.steps[s.ID] = s

@@ -28,6 +28,8 @@ func TestMeasures(t *testing.T) {
 	}{
 		{"a new cluster", false, []Node{stale(plane("one", false)), stale(worker("two", false))}, []Way{way("one", "two")}, "",
 			[]string{"measure/one/two: init/one-cp"}},
+		{"only to measure", false, []Node{stale(worker("one", false)), stale(worker("two", false))}, []Way{way("one", "two")}, "", []string{"measure/one/two: "}},
+		{"only to measure, and that is done", false, []Node{worker("one", false), worker("two", false)}, []Way{measured}, "", nil},
 		{"three sites", false, []Node{plane("one", false), plane("two", false), worker("three", false)}, []Way{way("one", "two"), way("one", "three"), way("two", "three")}, "",
 			[]string{"measure/one/three: init/one-cp", "measure/one/two: init/one-cp", "measure/two/three: init/one-cp"}},
 		{"one is measured", false, []Node{plane("one", false), plane("two", false)}, []Way{measured}, "", nil},
@@ -44,6 +46,7 @@ func TestMeasures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := Input{Cluster: "demo", Initialized: c.initialized, Answers: c.initialized, Nodes: c.nodes, Ways: c.ways, Unknown: map[string]string{}}
+			in.Measuring = strings.HasPrefix(c.name, "only to measure")
 			if c.unknown != "" {
 				in.Unknown[c.unknown] = "away"
 			}

@@ -98,7 +98,7 @@ func (m *maker) nodes() {
 		if why != "" {
 			m.node(Configure, n, why, slices.Concat(reaching, prepares, removals)...)
 		}
-		if loss != nil || n.Registered && n.Current && !fresh && n.Lost == "" {
+		if m.in.Measuring || loss != nil || n.Registered && n.Current && !fresh && n.Lost == "" {
 			continue
 		}
 		deps := append(reaching, string(Configure)+"/"+n.Name, string(Forget)+"/"+n.Name, last)

@@ -102,6 +102,8 @@ type Input struct {
 	// Approved is who approved that a lost control plane is made again of what is left of it, empty for nobody; Snapshot
 	// says, in words, which snapshot there is, empty for none.
 	Approved, Snapshot string
+	// Measuring says that the cluster is there only to have its ways measured: Kubernetes isn't set up.
+	Measuring bool
 	// Ways are those between the cluster's sites, each pair once.
 	Ways []Way
 	// Strays are Nodes in Kubernetes that stand for nothing any more.

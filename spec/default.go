@@ -94,6 +94,7 @@ func Inherit(old, c *Cluster) {
 	o, s := &old.Spec, &c.Spec
 	fill(&s.KubernetesVersion, o.KubernetesVersion)
 	fill(&s.Metro, o.Metro)
+	fill(&s.Measure.For, o.Measure.For)
 	fill(&s.Network.Mode, o.Network.Mode)
 	fill(&s.Network.OnLatency, o.Network.OnLatency)
 	fill(&s.Network.Pods, o.Network.Pods)

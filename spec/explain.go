@@ -43,6 +43,7 @@ var examples = map[string]string{
 	"spec.repair.failedMachines":     "replace",
 	"spec.repair.notReadyWorkers":    "keep",
 	"spec.repair.notReadyAfter":      "15m",
+	"spec.measure.for":               "1m",
 }
 
 // Nearest returns the path of the field that one which doesn't exist most likely means, empty for none. What stands before

@@ -116,6 +116,8 @@ var fields = []Field{
 	{Path: "spec.repair.failedMachines", kind: text, Default: FailedMachines[0], Allowed: strings.Join(FailedMachines, " or "), check: oneOf(FailedMachines...), Doc: "what becomes of a machine that never answered or on which kubeadm failed: keep it, to look into it while it is tried again, or replace it, at most three times in a row and never where etcd's majority could be lost"},
 	{Path: "spec.repair.notReadyWorkers", kind: text, Default: NotReadyChoices[0], Allowed: strings.Join(NotReadyChoices, " or "), check: oneOf(NotReadyChoices...), Doc: "what becomes of a worker that stays NotReady though its machine runs: replace its machine after its config was applied again in vain, one per site at a time, never while its site or the way to it is in doubt or over 40 % of all nodes are NotReady; or keep it"},
 	{Path: "spec.repair.notReadyAfter", kind: duration, Default: "10m0s", Allowed: "a duration from 1m to 24h, like 10m", check: durationBetween(time.Minute, 24*time.Hour), Doc: "how long a node has been NotReady before something is done about it"},
+	{Path: "spec.measure", kind: object, Doc: "for a cluster that only measures what is between its sites and is deleted again when that is done; 'skyweld regions measure' makes such files"},
+	{Path: "spec.measure.for", kind: duration, Allowed: "a duration from 1s to 10m, like 1m", check: durationBetween(time.Second, 10*time.Minute), Fixed: otherCluster, Doc: "how long each way is measured; with it there is no control plane, and Kubernetes isn't set up"},
 	{Path: "status", kind: anything, Doc: "what the engine reports; ignored in a file"},
 }
 

@@ -34,6 +34,9 @@ func Immutable(old, c *Cluster) Errors {
 	if old.Spec.Metro == "" && c.Spec.Metro != "" {
 		errs = append(errs, Error{Path: "spec.metro", Value: strconv.Quote(c.Spec.Metro), Message: "the cluster was made without one and it cannot be changed: leave it out, and name the region of a new site"})
 	}
+	if !old.Measures() && c.Measures() {
+		errs = append(errs, Error{Path: "spec.measure.for", Value: c.Spec.Measure.For.String(), Message: "the cluster was made without it and it cannot be changed: " + otherCluster})
+	}
 	for _, s := range old.Spec.Sites {
 		if _, ok := c.Site(s.Name); !ok {
 			errs = append(errs, Error{Path: "spec.sites", Message: fmt.Sprintf("site %s is missing, and sites cannot be removed: set the count of its workers to 0 and leave it in, or make another cluster without it", s.Name)})

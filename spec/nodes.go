@@ -123,7 +123,7 @@ func wantedNodes(c *Cluster) []Node {
 	cp := c.Spec.ControlPlane
 	perSite := map[string]int{}
 	for i := range cp.Replicas {
-		if len(cp.Sites) == 0 {
+		if len(cp.Sites) == 0 || c.Measures() {
 			break
 		}
 		site := cp.Sites[i%len(cp.Sites)]

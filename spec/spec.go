@@ -49,6 +49,7 @@ type Spec struct {
 	ControlPlane      ControlPlane `json:"controlPlane,omitzero"`
 	Workers           []Workers    `json:"workers,omitempty"`
 	Repair            Repair       `json:"repair,omitzero"`
+	Measure           Measure      `json:"measure,omitzero"`
 }
 
 // Network is what all sites have in common.
@@ -115,6 +116,13 @@ type Repair struct {
 	NotReadyAfter   Duration `json:"notReadyAfter,omitempty"`
 }
 
+// Measure makes of a cluster one that only measures what is between its sites, with workers alone and no Kubernetes, and that
+// is deleted again when that is done.
+type Measure struct {
+	// For is how long each way is measured; 0 for a cluster like any other.
+	For Duration `json:"for,omitempty"`
+}
+
 // What becomes of failed machines, the default first.
 const (
 	KeepFailed    = "keep"    // it stays to be looked into, and is tried again
@@ -172,6 +180,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	*d = Duration(v)
 	return err
 }
+
+// Measures says that the cluster is there only to measure what is between its sites.
+func (c *Cluster) Measures() bool { return c.Spec.Measure.For > 0 }
 
 // Site returns the site of that name.
 func (c *Cluster) Site(name string) (Site, bool) {

@@ -12,6 +12,9 @@ import (
 // Summary says in a few words how a spec differs from the one before it, which is nil for a new cluster:
 // "workers web 2 → 4, access.api changed".
 func Summary(before, after *Cluster) string {
+	if before == nil && after.Measures() {
+		return fmt.Sprintf("measure what is between %s for %s", plural(len(after.Spec.Sites), "region"), after.Spec.Measure.For)
+	}
 	if before == nil {
 		workers := 0
 		for _, w := range after.Spec.Workers {

@@ -167,6 +167,7 @@ Each word of --clouds is a site: a cloud (aws, azure, digitalocean, gcp) or the 
 	complete(c, "size", fixed(sizes.Names()...))
 	complete(c, "max-rtt", cobra.NoFileCompletions)
 	listFlags(c, s)
+	c.AddCommand(measureCommand(s))
 	return c
 }
 

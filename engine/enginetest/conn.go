@@ -109,6 +109,9 @@ func (c *Conn) run(ctx context.Context, command string, stdin io.Reader) ([]byte
 	case "lone-etcd":
 		return nil, c.loneEtcd()
 	}
+	if strings.HasPrefix(verb, "flow ") {
+		return []byte(`{"bytes": 125000000, "micros": 1000000}`), nil
+	}
 	if arguments, ok := strings.CutPrefix(verb, "latency"); ok {
 		return c.latency(arguments)
 	}

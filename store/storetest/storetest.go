@@ -72,6 +72,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Snapshots", testSnapshots},
 		{"Latency", testLatency},
 		{"LatencyGrowsCoarse", testLatencyGrowsCoarse},
+		{"Measurements", testMeasurements},
 		{"Inventories", testInventories},
 		{"Made", testMade},
 		{"Abandon", testAbandon},
