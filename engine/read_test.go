@@ -79,12 +79,12 @@ func TestInstead(t *testing.T) {
 		{"all but one", []placed{siteIn(t, "a", "aws", "us-east-1"), siteIn(t, "g", "gcp", "europe-west3"), siteIn(t, "z", "azure", "japaneast")}, 10 * time.Millisecond, " for site "},
 		{"nothing", []placed{siteIn(t, "a", "digitalocean", "nyc1"), siteIn(t, "g", "digitalocean", "lon1"), siteIn(t, "z", "digitalocean", "fra1")}, 2 * time.Millisecond, "no regions of these clouds are within the limit: the nearest to each other have "},
 	} {
-		got := instead(&spec.Cluster{}, c.sites, c.limit, func(spec.Site) bool { return false })
+		got := instead(&spec.Cluster{}, c.sites, c.limit, func(spec.Site) bool { return false }, nil)
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s; want %s", c.name, got, c.want)
 		}
 	}
-	got := instead(&spec.Cluster{}, []placed{siteIn(t, "a", "aws", "us-east-1"), siteIn(t, "g", "gcp", "europe-west1")}, 10*time.Millisecond, func(s spec.Site) bool { return s.Name == "g" })
+	got := instead(&spec.Cluster{}, []placed{siteIn(t, "a", "aws", "us-east-1"), siteIn(t, "g", "gcp", "europe-west1")}, 10*time.Millisecond, func(s spec.Site) bool { return s.Name == "g" }, nil)
 	if !strings.Contains(got, "for site a, ") {
 		t.Errorf("a site that stays: %s", got)
 	}
