@@ -124,7 +124,7 @@ func TestRegionsAreChosen(t *testing.T) {
 			account, region, _ := strings.Cut(word, "=")
 			file.Spec.Sites = append(file.Spec.Sites, spec.Site{Name: fmt.Sprintf("s%d", i), Account: account, Region: region})
 		}
-		_, errs := s.engine.places(t.Context(), file)
+		_, errs := s.engine.places(t.Context(), file, nil)
 		var got []string
 		for _, site := range file.Spec.Sites {
 			got = append(got, cmp.Or(site.Region, "-"))

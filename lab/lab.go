@@ -106,7 +106,7 @@ func (l *Lab) start(ctx context.Context) error {
 	if err := inotify.hold(name); err != nil {
 		return err
 	}
-	if l.fabric, err = fabric.New(fabric.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "wires"), Delay: delay, Metadata: l.metadata, Logger: l.opts.Log}); err != nil {
+	if l.fabric, err = fabric.New(fabric.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "wires"), Delay: l.delay, Metadata: l.metadata, Logger: l.opts.Log}); err != nil {
 		return err
 	}
 	if l.runtime, err = machine.New(machine.Config{Name: name, Dir: filepath.Join(l.opts.Dir, "machines"), Namespace: l.fabric.MachineNamespace, Broken: l.suffering.broken, Logger: l.opts.Log}); err != nil {
@@ -252,15 +252,19 @@ func (p physical) StopMachine(ctx context.Context, id string) error {
 	return errors.Join(p.Runtime.StopMachine(ctx, id), p.SetPower(ctx, id, false))
 }
 
-// delay is how long a packet takes one way between two regions.
-func delay(fromCloud, fromRegion, toCloud, toRegion string) time.Duration {
+// delay is how long a packet takes one way between two regions: as on earth, and what faults add.
+func (l *Lab) delay(fromCloud, fromRegion, toCloud, toRegion string) time.Duration {
+	longer := time.Duration(0)
+	if fromCloud != toCloud || fromRegion != toRegion {
+		longer = l.faults.Farther(fromCloud, fromRegion) + l.faults.Farther(toCloud, toRegion)
+	}
 	a, okA := geo.Region(fromCloud, fromRegion)
 	b, okB := geo.Region(toCloud, toRegion)
 	if !okA || !okB {
-		return 0
+		return longer / 2
 	}
 	rtt, _ := geo.RTT(a, b)
-	return rtt / 2
+	return (rtt + longer) / 2
 }
 
 // shortName tells the labs of a computer apart: it is made from the folder's path.

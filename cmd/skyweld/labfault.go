@@ -53,8 +53,8 @@ func labFaultAdd(dir *string) *cobra.Command {
 	s := &settings{}
 	c := &cobra.Command{
 		Use: "add CLOUD KIND [TIME]", Short: "Add a fault; 'skyweld lab fault --help' lists the kinds",
-		Long:    "Add a fault. KIND is one of those that 'skyweld lab fault --help' lists; TIME goes with delay and list-lag. It strikes from the next request on, or from a machine's next boot on.",
-		Example: "  sudo skyweld lab fault add aws throttle --rate 0.3 --for 5m\n  sudo skyweld lab fault add gcp drop-answer --action instances.insert --times 1",
+		Long:    "Add a fault. KIND is one of those that 'skyweld lab fault --help' lists; TIME goes with delay, list-lag and far. It strikes from the next request on, or from a machine's next boot on.",
+		Example: "  sudo skyweld lab fault add aws throttle --rate 0.3 --for 5m\n  sudo skyweld lab fault add gcp drop-answer --action instances.insert --times 1\n  sudo skyweld lab fault add gcp far 20ms --for 10m",
 		Args: func(c *cobra.Command, a []string) error {
 			if len(a) < 2 || len(a) > 3 {
 				return usageError{errors.New("want a cloud and a kind: skyweld lab fault add CLOUD KIND")}

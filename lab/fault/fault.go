@@ -35,6 +35,7 @@ const (
 // What can happen to networks.
 const (
 	CutOff Kind = "cut-off"
+	Far    Kind = "far"
 )
 
 // What can happen to a machine.
@@ -69,6 +70,7 @@ var Kinds = []About{
 	{Stuck, false, "tell of what is done that it is still being done"},
 	{Down, false, "refuse connections to the whole cloud, or cut those about a --region"},
 	{CutOff, false, "the cloud's networks, or those of a --region, reach no other, and nobody reaches them"},
+	{Far, false, "round trips between the cloud's networks, or those of a --region, and all others take so much longer: far 20ms"},
 	{NoBoot, true, "the machine runs and its system never comes up"},
 	{NoSSH, true, "port 22 takes connections, and nothing ever answers there"},
 	{KubeadmFails, true, "port 10250, which the kubelet needs, is taken"},
@@ -173,14 +175,14 @@ func (r Rule) Check() error {
 		}
 	}
 	switch {
-	case (r.Kind == Delay || r.Kind == ListLag) != (r.Delay > 0):
+	case (r.Kind == Delay || r.Kind == ListLag || r.Kind == Far) != (r.Delay > 0):
 		if r.Delay <= 0 {
 			return fmt.Errorf("kind: %s needs a time above zero: %s 2s", r.Kind, r.Kind)
 		}
 		return fmt.Errorf("kind: %s takes no time", r.Kind)
 	case r.Machine != "" && (r.Action != "" || r.Region != ""):
 		return fmt.Errorf("--machine: a machine's fault takes neither --action nor --region")
-	case (r.Kind == Down || r.Kind == CutOff) && (r.Action != "" || r.After != 0 || r.Times != 0 || r.Rate != 0):
+	case (r.Kind == Down || r.Kind == CutOff || r.Kind == Far) && (r.Action != "" || r.After != 0 || r.Times != 0 || r.Rate != 0):
 		return fmt.Errorf("kind: %s is about a whole cloud or region, and takes no --action, --after, --times or --rate", r.Kind)
 	case r.After < 0:
 		return fmt.Errorf("--after: found %d: want 1 or more", r.After)
@@ -208,7 +210,7 @@ func names(want func(About) bool) string {
 
 // about says whether the rule is about a request.
 func (r Rule) about(cloud string, what Request) bool {
-	return r.Cloud == cloud && r.Machine == "" && r.Kind != CutOff && (r.Region == "" || r.Region == what.Region) && (r.Action == "" || matches(r.Action, what.Action))
+	return r.Cloud == cloud && r.Machine == "" && r.Kind != CutOff && r.Kind != Far && (r.Region == "" || r.Region == what.Region) && (r.Action == "" || matches(r.Action, what.Action))
 }
 
 // matches compares a pattern with an action, and with what follows its service.

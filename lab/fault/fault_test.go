@@ -266,6 +266,28 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
+// TestFar holds that networks are farther by cloud or region, that what is added adds up, and that no request suffers from it.
+func TestFar(t *testing.T) {
+	c := newCloud(t)
+	one := c.add(Rule{Kind: Far, Region: "east", Delay: Duration(20 * time.Millisecond)})
+	c.add(Rule{Kind: Far, Delay: Duration(time.Millisecond)})
+	c.want("/Run?region=east", "fine")
+	if got := c.Farther(one.Cloud, "east"); got != 21*time.Millisecond {
+		t.Errorf("east is farther by %s", got)
+	}
+	if got := c.Farther(one.Cloud, "west"); got != time.Millisecond {
+		t.Errorf("west is farther by %s", got)
+	}
+	if got := c.Farther("another", "east"); got != 0 {
+		t.Errorf("another cloud is farther by %s", got)
+	}
+	for _, bad := range []Rule{{Cloud: "c", Kind: Far}, {Cloud: "c", Kind: Far, Delay: 1, Rate: 0.5}, {Cloud: "c", Kind: Far, Delay: 1, Machine: "x"}} {
+		if bad.Check() == nil {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
 func TestFor(t *testing.T) {
 	s := NewSet()
 	now := time.Unix(1e9, 0)

@@ -195,6 +195,18 @@ func (s *Set) Cut(cloud, region string) bool {
 	})
 }
 
+// Farther is how much longer round trips take between a cloud's networks in a region and all others.
+func (s *Set) Farther(cloud, region string) (longer time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.rules {
+		if e.Cloud == cloud && e.Kind == Far && (e.Region == "" || e.Region == region) && !s.over(e) {
+			longer += time.Duration(e.Delay)
+		}
+	}
+	return longer
+}
+
 // Machine returns the rules that strike a machine which is about to boot. Names are all it goes by, its id first.
 func (s *Set) Machine(cloud string, names ...string) []Rule {
 	s.mu.Lock()
