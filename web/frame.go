@@ -18,6 +18,7 @@ type section struct {
 var sections = []section{
 	{"Clusters", "/clusters", auth.Viewer},
 	{"Accounts", "/accounts", auth.Viewer},
+	{"Regions", "/regions", auth.Viewer},
 	{"Receipts", "/receipts", auth.Viewer},
 	{"Users", "/users", auth.Admin},
 	{"Tokens", "/tokens", auth.Admin},

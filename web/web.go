@@ -58,7 +58,7 @@ func New(o Options) *Console {
 		accountPages,
 		createPages,
 		peoplePages,
-		auditPages,
+		auditPages, regionPages,
 	) {
 		c.has[p.path] = true
 		c.mux.HandleFunc("GET "+p.path, func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) })
