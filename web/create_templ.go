@@ -761,7 +761,7 @@ func metroField(c creation) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		list := metroChoices(c.form, c.accounts)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "<div class=\"field\"><label for=\"spec.metro\">Place</label><p class=\"hint\" id=\"spec.metro-hint\">Regions of different clouds near each other, with the longest round trip between those that are chosen. It stays as it is.</p><select id=\"spec.metro\" name=\"spec.metro\" aria-describedby=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "<div class=\"field\"><label for=\"spec.metro\">Place</label><p class=\"hint\" id=\"spec.metro-hint\">Regions of different clouds near each other, with the longest round trip between those that are chosen. It stays as it is. <a href=\"/regions\">All on a map</a></p><select id=\"spec.metro\" name=\"spec.metro\" aria-describedby=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
