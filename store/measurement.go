@@ -18,7 +18,7 @@ type Measurement struct {
 	Bits int64
 }
 
-const measurementColumns = "a, b, measured, cluster, sent, received, p50, p99, bits"
+const measurementColumns = "a, b, measured, cluster, sent, received, median, tail, bits"
 
 // PutMeasurements keeps measurements of the fence's cluster, each in the place of the one before of the same two regions. Of each
 // At is taken as it is; the order of the two regions doesn't matter.

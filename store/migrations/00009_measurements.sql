@@ -1,5 +1,5 @@
 -- What this engine measured between regions of clouds, the last of each pair. Times are in microseconds; the regions are named
--- like "aws/us-east-1", the lesser first.
+-- like "aws/us-east-1", the lesser first; the tail is the ninety-ninth percentile.
 
 -- +goose Up
 CREATE TABLE measurements (
@@ -9,8 +9,8 @@ CREATE TABLE measurements (
     cluster  TEXT NOT NULL,
     sent     BIGINT NOT NULL,
     received BIGINT NOT NULL,
-    p50      BIGINT NOT NULL,
-    p99      BIGINT NOT NULL,
+    median   BIGINT NOT NULL,
+    tail     BIGINT NOT NULL,
     bits     BIGINT NOT NULL,
     PRIMARY KEY (a, b)
 );
