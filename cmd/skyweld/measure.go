@@ -159,7 +159,11 @@ func (s *settings) followQuietly(c *cobra.Command, client *api.Client, ch api.Ch
 	return s.follow(c, client, ch, f, "measured")
 }
 
-// awaitRemoval follows the deletion of a cluster that measured, which the engine asks for itself.
+// removalPause is how long to wait before it is looked again whether a cluster that could not measure yet is given up.
+const removalPause = time.Second
+
+// awaitRemoval follows the deletion of a cluster that measured, which the engine asks for itself: it is there when the measuring
+// is done, and after some tries in vain.
 func (s *settings) awaitRemoval(c *cobra.Command, client *api.Client, name string, f *changing) error {
 	for {
 		changes, err := client.Changes(c.Context(), name)
@@ -177,7 +181,7 @@ func (s *settings) awaitRemoval(c *cobra.Command, client *api.Client, name strin
 		select {
 		case <-c.Context().Done():
 			return context.Cause(c.Context())
-		case <-time.After(pollEvery):
+		case <-time.After(removalPause):
 		}
 	}
 }
