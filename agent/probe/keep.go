@@ -205,8 +205,8 @@ func (w *Watch) look(now time.Time) {
 	})
 }
 
-// lookAt finds one path's MTU. The whole cluster's packets shrink with the smallest path, so a smaller one than before must
-// be found twice. One that isn't found is looked for again in the next window.
+// lookAt finds one path's MTU. The whole cluster's packets shrink with the smallest path, so one that is smaller than before, or than
+// usual, must be found twice. One that isn't found is looked for again in the next window.
 func (w *Watch) lookAt(ways ways, to Member, next time.Time) {
 	w.mu.Lock()
 	before := w.paths[to.Name].mtu
@@ -215,7 +215,7 @@ func (w *Watch) lookAt(ways ways, to Member, next time.Time) {
 		return largest(Sizes, func(size int) bool { return ways.carries(ctx, to, size) })
 	}
 	found := carries(w.ctx)
-	if found < before {
+	if found < max(before, ethernet) {
 		found = max(found, carries(w.ctx))
 	}
 	w.mu.Lock()
