@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -59,7 +60,7 @@ func sinkAt(address string) int {
 			for {
 				n, err := connection.Read(buffer)
 				total += int64(n)
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					fmt.Fprintln(connection, total)
 				}
 				if err != nil {

@@ -52,6 +52,13 @@ func (f *fakeWays) set(change func()) {
 	change()
 }
 
+// counts are the probes sent, and the sizes tried.
+func (f *fakeWays) counts() (sent, tried int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sent, f.tried
+}
+
 // watched is a watch over fake ways, with what it published.
 type watched struct {
 	*Watch
@@ -93,6 +100,13 @@ func (w *watched) shakeHands(keys ...string) {
 	for _, key := range keys {
 		w.seen[key] = time.Now()
 	}
+}
+
+// last is what was published last.
+func (w *watched) last() node.Latency {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.published[len(w.published)-1]
 }
 
 // config is that of node a1 with peers by site and number.
@@ -159,8 +173,8 @@ func TestWatchIdle(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		w.ways.set(func() { w.ways.sent = 0 }) // before it saw a handshake it took itself for the only one
 		time.Sleep(10 * time.Second)
-		if w.ways.sent > 0 {
-			t.Fatalf("it sent %d", w.ways.sent)
+		if sent, _ := w.ways.counts(); sent > 0 {
+			t.Fatalf("it sent %d", sent)
 		}
 		w.shakeHands("key of b2")
 		time.Sleep(3 * time.Minute)
@@ -186,12 +200,12 @@ func TestWatchRemembers(t *testing.T) {
 				t.Fatalf("a window is missing between %+v and %+v", all[i-1], all[i])
 			}
 		}
-		last := w.published[len(w.published)-1]
+		last := w.last()
 		if len(last.Windows) != node.PublishedWindows || last.Windows[14] != all[len(all)-1] {
 			t.Errorf("published %+v", last)
 		}
-		if w.ways.tried > 27*2*8 {
-			t.Errorf("path MTU was tried %d times in 26 hours", w.ways.tried)
+		if _, tried := w.ways.counts(); tried > 27*2*8 {
+			t.Errorf("path MTU was tried %d times in 26 hours", tried)
 		}
 	})
 }
@@ -244,7 +258,7 @@ func TestWatchSet(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		w.ways.set(func() { w.ways.sent = 0 })
 		time.Sleep(4 * time.Second)
-		if w.ways.sent > 0 {
+		if sent, _ := w.ways.counts(); sent > 0 {
 			t.Error("there is no other site, and yet probes are sent")
 		}
 	})
