@@ -28,7 +28,9 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		defer func() {
 			if v := recover(); v != nil { // as net/http does it
-				slog.Error("a handler panicked", "path", in.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				if v != http.ErrAbortHandler { // that is how an answer is cut on purpose
+					slog.Error("a handler panicked", "path", in.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				}
 				w.WriteHeader(http.StatusInternalServerError)
 				out.CloseWithError(io.ErrUnexpectedEOF)
 			}

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -23,6 +25,11 @@ func TestInProcess(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 		case "/panic":
 			panic("oh")
+		case "/abort":
+			panic(http.ErrAbortHandler)
+		case "/cut":
+			io.WriteString(w, "a part")
+			panic(http.ErrAbortHandler)
 		case "/stream":
 			for {
 				if _, err := io.WriteString(w, "x"); err != nil {
@@ -41,6 +48,20 @@ func TestInProcess(t *testing.T) {
 		data, _ := io.ReadAll(resp.Body)
 		if got := http.StatusText(resp.StatusCode); got == "" || resp.StatusCode != int(want[0]-'0')*100+int(want[1]-'0')*10+int(want[2]-'0') || string(data) != want[4:] {
 			t.Errorf("%s is answered %d %q, want %q", path, resp.StatusCode, data, want)
+		}
+	}
+	// An answer that is cut on purpose is so for its reader, and no news.
+	var logged bytes.Buffer
+	was := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
+	defer slog.SetDefault(was)
+	for path, want := range map[string]string{"/abort": "", "/cut": "a part"} {
+		resp, err := c.Get("http://x" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := io.ReadAll(resp.Body); string(data) != want || !errors.Is(err, io.ErrUnexpectedEOF) || logged.Len() > 0 {
+			t.Errorf("%s is answered %q, %v, and logged %q", path, data, err, logged.String())
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

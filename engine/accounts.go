@@ -17,7 +17,7 @@ import (
 	"github.com/skyweld/skyweld/store"
 )
 
-// cachedDriver is a driver with the version of the account it was made from.
+// cachedDriver is a driver with the version of the account it was made from; without a driver none could be made.
 type cachedDriver struct {
 	account store.Account
 	driver  cloud.Driver
@@ -31,16 +31,20 @@ func (e *Engine) driver(ctx context.Context, name string) (cloud.Account, cloud.
 	}
 	e.driverMu.Lock()
 	defer e.driverMu.Unlock()
-	if c, ok := e.drivers[name]; ok && c.account.Updated.Equal(account.Updated) {
+	c, tried := e.drivers[name]
+	tried = tried && c.account.Updated.Equal(account.Updated)
+	if tried && c.driver != nil {
 		return c.account.Account, c.driver, nil
 	}
 	t := e.trafficLocked(name)
-	t.Reset()
+	if !tried {
+		t.Reset()
+	}
 	d, err := e.open(ctx, account.Account, t)
+	e.drivers[name] = cachedDriver{account: account, driver: d}
 	if err != nil {
 		return account.Account, nil, err
 	}
-	e.drivers[name] = cachedDriver{account: account, driver: d}
 	return account.Account, d, nil
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -69,6 +70,13 @@ func (c *creations) looked(s *survey) {
 		return
 	}
 	c.of[s.cluster.UID] = left
+}
+
+// keep forgets the creations of all clusters but some.
+func (c *creations) keep(uids map[string]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.of, func(uid string, _ []creation) bool { return !uids[uid] })
 }
 
 // under are the ids of what a look showed under a key.

@@ -75,7 +75,8 @@ type Engine struct {
 	creations creations
 
 	sweepMu sync.Mutex
-	sweeps  []*Sweep
+	sweeps  []*Sweep // the last
+	swept   int64    // how many there were
 
 	driverMu sync.Mutex
 	drivers  map[string]cachedDriver

@@ -2,7 +2,10 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"time"
+
+	"github.com/skyweld/skyweld/engine/traffic"
 )
 
 const (
@@ -31,4 +34,31 @@ func (e *Engine) keepHouse(ctx context.Context) {
 			e.log.Warn("old keys of writes could not be forgotten", "err", err)
 		}
 	}
+}
+
+// forgetGone forgets what this engine remembers of clusters and accounts that are no more, whoever deleted them.
+func (e *Engine) forgetGone(ctx context.Context) error {
+	clusters, err := e.store.ListClusters(ctx, false)
+	if err != nil {
+		return err
+	}
+	accounts, err := e.store.ListAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	living, known := map[string]bool{}, map[string]bool{}
+	for _, c := range clusters {
+		living[c.UID] = true
+	}
+	for _, a := range accounts {
+		known[a.Name] = true
+	}
+	e.sightings.keep(living)
+	e.creations.keep(living)
+	e.driverMu.Lock()
+	defer e.driverMu.Unlock()
+	maps.DeleteFunc(e.told, func(k tellKey, _ string) bool { return !living[k.cluster] || !known[k.account] })
+	maps.DeleteFunc(e.drivers, func(name string, _ cachedDriver) bool { return !known[name] })
+	maps.DeleteFunc(e.traffics, func(name string, _ *traffic.Account) bool { return !known[name] })
+	return nil
 }

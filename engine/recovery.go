@@ -130,7 +130,7 @@ func (s *survey) planeCondition(old []store.Condition) []store.Condition {
 func (r *run) rememberSilence(ctx context.Context) error {
 	for _, n := range r.nodes {
 		f := r.facts.get(n.Name)
-		if f == nil || r.silent(n.Name) == !f.Silent.IsZero() || r.council == nil {
+		if f == nil || r.silent(n.Name) == !f.Silent.IsZero() && !f.Silent.After(r.now) || r.council == nil { // after now: the clock was set back
 			continue
 		}
 		if err := r.changeFacts(ctx, n.Name, func(f *Facts) {

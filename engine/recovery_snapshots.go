@@ -40,7 +40,7 @@ func (e *Engine) keepSnapshot(ctx context.Context, fence store.Fence, s *survey,
 		return
 	}
 	all, err := e.store.ListSnapshots(ctx, fence.Cluster)
-	if err == nil && !recovered && len(all) > 0 && s.now.Sub(all[0].Taken) < snapshotEvery {
+	if err == nil && !recovered && len(all) > 0 && s.now.Sub(all[0].Taken).Abs() < snapshotEvery { // or the clock was set back since
 		return
 	}
 	if err == nil {

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -84,12 +85,11 @@ func inOrder(list []store.Waiting) {
 
 // How much of its history is kept of a cluster: a run an hour are six weeks of it, and one that fails for long makes a dozen
 // an hour. Of all clusters what is older goes some minutes after the engine's start, and every hour.
+var history = store.Kept{Runs: 1000, Events: 10000, Intents: 1000, Changes: 1000, Revisions: 200}
+
 const (
-	historyRuns    = 1000
-	historyEvents  = 10000
-	historyIntents = 1000
-	forgetFirst    = 10 * time.Minute
-	forgetEvery    = time.Hour
+	forgetFirst = 10 * time.Minute
+	forgetEvery = time.Hour
 )
 
 // keepSchedule brings the schedule in order, now and then, until ctx is done, and forgets what is old.
@@ -124,7 +124,7 @@ func (e *Engine) putInOrder(ctx context.Context) {
 }
 
 func (e *Engine) forgetHistory(ctx context.Context) {
-	if err := e.store.Prune(ctx, historyRuns, historyEvents, historyIntents); err != nil && ctx.Err() == nil {
+	if err := errors.Join(e.store.Prune(ctx, history), e.forgetGone(ctx)); err != nil && ctx.Err() == nil {
 		e.log.Error("old history could not be forgotten", "err", err)
 	}
 }

@@ -373,8 +373,8 @@ func TestForgetsHistory(t *testing.T) {
 		time.Sleep(forgetFirst + 2*time.Minute)
 		cancel()
 		<-done
-		if left, err := s.engine.store.LastEvents(t.Context(), uid, 20000); err != nil || len(left) != historyEvents {
-			t.Errorf("%d events are left, %v; want %d", len(left), err, historyEvents)
+		if left, err := s.engine.store.LastEvents(t.Context(), uid, 20000); err != nil || len(left) != history.Events {
+			t.Errorf("%d events are left, %v; want %d", len(left), err, history.Events)
 		}
 	})
 }

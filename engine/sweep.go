@@ -140,23 +140,46 @@ func (e *Engine) StartSweep(ctx context.Context, account, cluster string, region
 		s.steps[i].State = store.StepPending
 	}
 	s.started = time.Now().UTC()
-	e.sweepMu.Lock()
-	e.sweeps = append(e.sweeps, s)
-	s.ID = int64(len(e.sweeps))
-	e.sweepMu.Unlock()
+	e.keepSweep(s)
 	// Whoever asked may go away: what has begun goes on.
 	go s.run(context.WithoutCancel(ctx), regions)
 	return s, nil
 }
 
-// SweepOf returns a sweep that was begun by this engine since it was started.
+// keptSweeps is how many sweeps an engine remembers; those that go on it does in any case.
+const keptSweeps = 100
+
+// keepSweep remembers a sweep under the next number.
+func (e *Engine) keepSweep(s *Sweep) {
+	e.sweepMu.Lock()
+	defer e.sweepMu.Unlock()
+	e.swept++
+	s.ID = e.swept
+	e.sweeps = append(e.sweeps, s)
+	more := len(e.sweeps) - keptSweeps
+	e.sweeps = slices.DeleteFunc(e.sweeps, func(s *Sweep) bool {
+		if more--; more < 0 {
+			return false
+		}
+		return s.over()
+	})
+}
+
+func (s *Sweep) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ended.IsZero()
+}
+
+// SweepOf returns one of the last sweeps that were begun by this engine since it was started.
 func (e *Engine) SweepOf(id int64) (*Sweep, error) {
 	e.sweepMu.Lock()
 	defer e.sweepMu.Unlock()
-	if id < 1 || id > int64(len(e.sweeps)) {
-		return nil, &Problem{Kind: Missing, Message: fmt.Sprintf("there is no sweep %d: the engine was started anew since, which ended it; begin it again", id)}
+	i := slices.IndexFunc(e.sweeps, func(s *Sweep) bool { return s.ID == id })
+	if i < 0 {
+		return nil, &Problem{Kind: Missing, Message: fmt.Sprintf("there is no sweep %d: the engine was started anew since, which ended it, or it ended long ago; begin it again", id)}
 	}
-	return e.sweeps[id-1], nil
+	return e.sweeps[i], nil
 }
 
 // Progress is how far a sweep is, as a run with its steps, and what of the mark is left when it has ended.

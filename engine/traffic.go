@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/skyweld/skyweld/engine/traffic"
@@ -67,6 +68,11 @@ func (e *Engine) AccountStates(ctx context.Context) ([]AccountState, error) {
 // are good again. That a cloud throttles them is no news: they only take longer.
 func (e *Engine) tellAccounts(ctx context.Context, c store.Cluster) {
 	told := map[string]bool{}
+	defer func() { // of sites that it has no more nobody is told
+		e.driverMu.Lock()
+		defer e.driverMu.Unlock()
+		maps.DeleteFunc(e.told, func(k tellKey, _ string) bool { return k.cluster == c.UID && !told[k.account] })
+	}()
 	for _, site := range c.Spec.Spec.Sites {
 		if told[site.Account] {
 			continue

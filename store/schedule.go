@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -24,13 +25,14 @@ const leaseSlack = time.Minute
 // claimed, woken or moved by another engine meanwhile stays as it is. It returns how many were moved.
 //
 // Leases that were taken by a later clock than the present one's get the rest of their time anew: else a dead engine would
-// hold its clusters for as long as the clock was set back.
+// hold its clusters for as long as the clock was set back. What was made by a later clock counts as made now: else it would
+// be taken to be there for as long, whatever lists show.
 func (s *Store) Reschedule(ctx context.Context, f func(now time.Time, all []Waiting) map[string]time.Time) (moved int, err error) {
 	now, err := s.now(ctx, s.db)
 	if err != nil {
 		return 0, fmt.Errorf("reschedule: %w", err)
 	}
-	if err := s.mendLeases(ctx, now); err != nil {
+	if err := errors.Join(s.mendLeases(ctx, now), s.mendLedger(ctx, now)); err != nil {
 		return 0, err
 	}
 	all, err := query(ctx, s.db, func(r row) (Waiting, error) {
@@ -77,6 +79,19 @@ func (s *Store) mendLeases(ctx context.Context, now int64) error {
 	}
 	return s.write(ctx, "mend the leases of a clock that was set back", func(t *tx) error {
 		_, err := t.exec("UPDATE clusters SET lease_until = $2 + lease_until - scheduled, scheduled = $2 WHERE "+later, t.now+leaseSlack.Microseconds(), t.now)
+		return err
+	})
+}
+
+func (s *Store) mendLedger(ctx context.Context, now int64) error {
+	const later = "made > $1"
+	var n int
+	err := s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM resources WHERE "+later, now+leaseSlack.Microseconds()).Scan(&n)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.write(ctx, "mend the ledger of a clock that was set back", func(t *tx) error {
+		_, err := t.exec("UPDATE resources SET made = $2 WHERE "+later, t.now+leaseSlack.Microseconds(), t.now)
 		return err
 	})
 }

@@ -241,27 +241,41 @@ func testPrune(t *testing.T, d Database) {
 	const events = "events (id, cluster, time, type, reason, object, message)"
 	insert(old, events, "n - 5000, '"+fence.Cluster+"', 0, 'Normal', 'R', '', ''")
 	insert(keep, events, "n - 9000, 'short', 0, 'Normal', 'R', '', ''")
-	insert(old, "runs (id, cluster, reason, generation, owner, started, ended, outcome, error, api_calls)", "n - 5000, '"+fence.Cluster+"', 'r', 1, '', 1, 1, 'done', '', '{}'")
+	insert(old, "runs (id, cluster, reason, generation, owner, started, ended, outcome, error, api_calls)", "n - 5000, '"+fence.Cluster+"', 'r', n, '', 1, 1, 'done', '', '{}'")
+	// Of the changes one isn't done, one was worked on by a run that stays, and one was asked for by a write that may be sent again.
+	insert(old, "changes (id, cluster, kind, body, state, who, created, ended, generation, error, run)", "n - 5000, '"+fence.Cluster+"', 'apply', '{}', 'applied', '', 1, 1, n, '', n - 90000")
+	d.Exec(t, "UPDATE changes SET state = 'queued', generation = 0 WHERE id = 1000 - 5000")
+	d.Exec(t, fmt.Sprintf("UPDATE changes SET run = %d WHERE id = 1100 - 5000", old-5000))
+	d.Exec(t, "INSERT INTO idempotency (principal, key, digest, begun, token, until, change, status, answer) VALUES ('p', 'k', '', 1, '', 1, 1150 - 5000, 0, '')")
+	insert(old, "revisions (cluster, generation, spec, who, made)", "'"+fence.Cluster+"', n + 1, '{}', '', 1")
 	d.Exec(t, "INSERT INTO steps (run, seq, id, key, kind, site, action, reason, depends, state, started, ended, error) SELECT id, 1, 'x', '', '', '', '', '', '[]', 'done', 1, 1, '' FROM runs")
 	const intents = "intents (id, cluster, key, kind, site, region, action, token, state, created, resolved, object_id)"
 	insert(old, intents, "n - 9000, '"+fence.Cluster+"', 'k', 'k', 's', 'r', 'create', '', 'done', 1, 1, 'i' || n")
 	insert(old, intents, "n - 7000, '"+fence.Cluster+"', 'k' || n, 'k', 's', 'r', 'create', '', 'open', 1, 0, ''")
 	insert(old, intents, "n - 5000, '"+fence.Cluster+"', 'k', 'k', 's' || n, 'r', 'delete', '', 'done', 1, 1, ''")
-	left := func() (out [6]int) {
+	left := func() (out [8]int) {
 		out[0] = len(get[[]store.Run](t)(s.ListRuns(ctx, fence.Cluster, 10000)))
 		out[1] = len(get[[]store.Event](t)(s.ListEvents(ctx, fence.Cluster, -10000, 10000)))
 		out[2] = len(get[[]store.Event](t)(s.ListEvents(ctx, "short", -10000, 10000)))
 		out[3] = len(get[[]store.Made](t)(s.ListMade(ctx, fence.Cluster)))
 		out[4] = len(get[[]store.Intent](t)(s.ListOpenIntents(ctx, fence.Cluster)))
 		out[5] = len(get[map[string]time.Time](t)(s.LastRemovals(ctx, fence.Cluster)))
+		out[6] = len(get[[]store.Change](t)(s.ListChanges(ctx, fence.Cluster)))
+		out[7] = len(get[[]store.Revision](t)(s.ListRevisions(ctx, fence.Cluster)))
 		return out
 	}
 	must(t, s.RequestDelete(ctx, fence.Cluster))
-	must(t, s.Prune(ctx, keep, keep, keep))
-	equal(t, "left of a cluster that is being deleted", left(), [6]int{keep, keep, keep, old, old, old})
+	all := store.Kept{Runs: keep, Events: keep, Intents: keep, Changes: keep, Revisions: keep}
+	const changes, revisions = keep + 3, old + 1 - 1098 // the oldest change that stays made the revision 1100
+	must(t, s.Prune(ctx, all))
+	equal(t, "left of a cluster that is being deleted", left(), [8]int{keep, keep, keep, old, old, old, changes, revisions})
 	d.Exec(t, "UPDATE clusters SET delete_requested = 0")
-	must(t, s.Prune(ctx, keep, keep, keep))
-	equal(t, "left", left(), [6]int{keep, keep, keep, old, old, keep})
+	d.Exec(t, "DELETE FROM idempotency")
+	must(t, s.Prune(ctx, all))
+	equal(t, "left", left(), [8]int{keep, keep, keep, old, old, keep, changes - 1, revisions})
+	if r, err := s.GetRevision(ctx, fence.Cluster, 1099); err != nil {
+		t.Errorf("what the oldest change was made from: %+v, %v", r, err)
+	}
 	if runs := get[[]store.Run](t)(s.ListRuns(ctx, fence.Cluster, 10)); runs[0].ID != old-5000 {
 		t.Errorf("the newest run is %d", runs[0].ID)
 	}
