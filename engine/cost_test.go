@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -102,4 +103,44 @@ func (s *scene) costs(uid string) Costs {
 		s.t.Fatal(err)
 	}
 	return out
+}
+
+// TestCostsAreRenewed: what a cluster costs is believed for a while; then a list still has it at once, and soon the new one.
+func TestCostsAreRenewed(t *testing.T) {
+	s := newScene(t, cloudtest.Options{})
+	uid := s.apply(string(withTypes("nobody-knows-it", "t3.medium", "e2-medium")))
+	s.ready(uid)
+	cost := func() price.Sum {
+		t.Helper()
+		all, err := s.engine.Glances(t.Context(), "", 10)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d clusters, %v", len(all), err)
+		}
+		return all[0].Cost
+	}
+	right := cost()
+	if right.Priced == 0 {
+		t.Fatalf("it costs %+v", right)
+	}
+	seen, wrong := &s.engine.sightings, price.Sum{Priced: 99}
+	put := func(at time.Time) {
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		c := seen.costs[uid]
+		c.sum, c.at = wrong, at
+		seen.costs[uid] = c
+	}
+	put(time.Now())
+	if got := cost(); got != wrong {
+		t.Errorf("what was found lately isn't believed: %+v", got)
+	}
+	put(time.Now().Add(-costsKept))
+	if got := cost(); got != wrong {
+		t.Errorf("the list waited for %+v", got)
+	}
+	for end := time.Now().Add(time.Minute); cost() != right; {
+		if time.Now().After(end) {
+			t.Fatalf("it still costs %+v, not %+v", cost(), right)
+		}
+	}
 }

@@ -59,16 +59,20 @@ func TestGracefulStop(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- s.engine.Run(ctx) }()
 			<-began
-			for !slices.Contains(s.stepStates(uid, "create/one-net"), store.StepRunning) {
-				time.Sleep(time.Millisecond)
+			for watch := s.engine.store.Watch(); ; {
+				if slices.Contains(s.stepStates(uid, "create/one-net"), store.StepRunning) {
+					watch.Close()
+					break
+				}
+				<-watch.Ready()
+				watch.Take()
 			}
 			stop()
 			if c.outcome == store.StepDone {
-				time.Sleep(50 * time.Millisecond) // it goes on after it was told to stop
 				select {
 				case <-ended:
 					t.Fatal("the engine ended before its step")
-				default:
+				case <-time.After(50 * time.Millisecond): // it goes on after it was told to stop
 				}
 				close(slow)
 			}

@@ -20,7 +20,8 @@
 //   - In a form: @hidden() first, then @problems(names of its fields), then textField, selectField or others made alike. Fields
 //     whose names begin with "secret" or "password" are never shown again and never carried along.
 //   - What changes by itself stands in elements with an id and data-part, on a page whose view has live set: the script asks
-//     for the page again when something happens and brings those elements up to date. Nothing else on the page moves.
+//     for the page again when something happens and brings those elements up to date. Nothing else on the page moves. One that
+//     grows at its top has data-grow with the id of a button: its new lines wait until that is pressed.
 //   - States are shown by badge or note, whose tones (words.go) have a colour, a shape and a word; times by ago; lengths of time
 //     by span; tables have a caption and scopes, and the class "cards" where they are wide.
 //   - Styles use the tokens at the top of assets/skyweld.css. There are no style attributes and no inline scripts: the policy

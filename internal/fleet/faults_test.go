@@ -81,7 +81,10 @@ func (f *faulty) add(t *testing.T, r fault.Rule) {
 // until waits for a phase of the cluster.
 func (f *faulty) until(t *testing.T, uid string, phase store.Phase) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	watch := f.store.Watch()
+	defer watch.Close()
+	enough := time.After(2 * time.Minute)
+	for {
 		c, err := f.store.GetClusterByUID(t.Context(), uid)
 		if err != nil {
 			t.Fatal(err)
@@ -89,7 +92,10 @@ func (f *faulty) until(t *testing.T, uid string, phase store.Phase) {
 		if c.Phase == phase {
 			return
 		}
-		if time.Now().After(end) {
+		select {
+		case <-watch.Ready():
+			watch.Take()
+		case <-enough:
 			t.Fatalf("the cluster is %s, not %s: %v\n%s", c.Phase, phase, c.Conditions, f.log.odd())
 		}
 	}

@@ -138,6 +138,8 @@ func (o *original) load(ctx context.Context, st *store.Store, uid string) error 
 
 func awaitChange(b *testing.B, st *store.Store, id int64, log *lineCounter) {
 	b.Helper()
+	watch := st.Watch()
+	defer watch.Close()
 	for start := time.Now(); ; {
 		c, err := st.GetChange(b.Context(), id)
 		switch {
@@ -148,6 +150,10 @@ func awaitChange(b *testing.B, st *store.Store, id int64, log *lineCounter) {
 		case c.State == store.Failed || c.Tries > 0 || time.Since(start) > 10*time.Minute:
 			b.Fatalf("change %d is %s: %s\n%s", id, c.State, c.Error, log.odd())
 		}
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-watch.Ready():
+			watch.Take()
+		case <-time.After(time.Minute): // it may be too long
+		}
 	}
 }

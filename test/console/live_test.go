@@ -37,6 +37,8 @@ func TestStill(t *testing.T) {
 	pages[cluster+"/nodes"].sees("shop-edge-5", "#nodes", time.Minute)
 	pages[cluster].sees("13 of 13", "main", time.Minute)
 	pages["/clusters"].sees("13 / 13", "main", time.Minute)
+	events := pages[cluster+"/events"]
+	events.sees("new lines", "#fresh", time.Minute)
 	for path, p := range pages {
 		var moved struct {
 			Sum  float64
@@ -49,6 +51,8 @@ func TestStill(t *testing.T) {
 		}
 		p.fine(path)
 	}
+	mouse{events}.press("button", "Show*")
+	events.sees("shop-edge-5", "#events", time.Minute)
 }
 
 // TestNoScripts does what people do most with JavaScript switched off.

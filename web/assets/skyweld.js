@@ -94,6 +94,23 @@ function morph(to, from) {
 		at = next;
 	}
 }
+
+// What grows at its top would push away what somebody reads: new lines wait until they are asked for.
+function grow(part, now) {
+	const known = new Set([...part.querySelectorAll("tr[id]")].map((r) => r.id));
+	const fresh = [...now.querySelectorAll("tr[id]")].filter((r) => !known.has(r.id)).length;
+	const button = document.getElementById(part.dataset.grow);
+	button.hidden = !known.size || !fresh;
+	if (button.hidden) return morph(part, now);
+	button.textContent = fresh === 1 ? "Show 1 new line" : `Show ${fresh} new lines`;
+	button.onclick = () => {
+		morph(part, now);
+		tick();
+		part.tabIndex = -1;
+		part.focus();
+		button.hidden = true;
+	};
+}
 document.addEventListener("input", (e) => { if (e.target.form) e.target.form.dataset.touched = "1"; });
 
 // Following: when something happens, the page is asked for anew, and its parts are brought to what they are now.
@@ -115,7 +132,8 @@ async function refresh() {
 			const page = new DOMParser().parseFromString(await answer.text(), "text/html");
 			for (const part of document.querySelectorAll("main [data-part]")) {
 				const now = page.getElementById(part.id);
-				if (now) morph(part, now);
+				if (now && part.dataset.grow) grow(part, now);
+				else if (now) morph(part, now);
 			}
 			tick();
 		} else if (answer.status === 404) location.reload();
