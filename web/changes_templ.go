@@ -556,7 +556,7 @@ func eventsPage(c api.Cluster, list []api.Event) templ.Component {
 			templ_7745c5c3_Var25 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "<p class=\"fresh soft\" role=\"status\">The newest first. <button type=\"button\" class=\"small\" id=\"fresh\" hidden></button></p><div id=\"events\" data-part data-grow=\"fresh\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "<p class=\"fresh soft\" role=\"status\">The newest first. <button type=\"button\" class=\"small\" id=\"fresh\" hidden>Show new lines</button></p><div id=\"events\" data-part data-grow=\"fresh\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -119,6 +119,19 @@ type answer struct {
 
 func (b *browser) send(r *http.Request) answer {
 	b.t.Helper()
+	a := b.raw(r)
+	if strings.HasPrefix(a.Header().Get("Content-Type"), "text/html") {
+		page, err := html.Parse(strings.NewReader(a.Body.String()))
+		if err != nil {
+			b.t.Fatalf("%s: %v", r.URL, err)
+		}
+		a.page = page
+	}
+	return a
+}
+
+// raw is send without reading what comes.
+func (b *browser) raw(r *http.Request) answer {
 	for _, c := range b.cookies {
 		r.AddCookie(c)
 	}
@@ -131,15 +144,7 @@ func (b *browser) send(r *http.Request) answer {
 			b.cookies = append(b.cookies, c)
 		}
 	}
-	a := answer{ResponseRecorder: w}
-	if strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
-		page, err := html.Parse(strings.NewReader(w.Body.String()))
-		if err != nil {
-			b.t.Fatalf("%s: %v", r.URL, err)
-		}
-		a.page = page
-	}
-	return a
+	return answer{ResponseRecorder: w}
 }
 
 func (b *browser) get(path string) answer {
