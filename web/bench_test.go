@@ -71,7 +71,7 @@ func TestCrowd(t *testing.T) {
 		grown := (many[path] - few[path]) / 20
 		most := 200.0
 		if path == "/clusters" || path == "/clusters?q=fleet-017" {
-			most = 2500 // a line of ten nodes, read, counted, and shown
+			most = 1200 // a line of ten nodes, read, counted, and shown
 		}
 		if grown > most {
 			t.Errorf("%s: %.0f allocations more for each cluster more (%.0f, %.0f); want at most %.0f", path, grown, few[path], many[path], most)
