@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,20 @@ func TestRestore(t *testing.T) {
 		if call.Op == cloudtest.OpCreate || call.Op == cloudtest.OpDelete || call.Op == cloudtest.OpUpdate {
 			t.Errorf("the old engine still does %v", call)
 		}
+	}
+	// Nor does it delete the cluster, if somebody asks it to.
+	if _, err := old.Delete(t.Context(), "demo", "tester"); err != nil {
+		t.Fatal(err)
+	}
+	before := s.ids()
+	for range 3 {
+		old.turn(uid)
+	}
+	at, err = old.store.GetCluster(t.Context(), "demo")
+	if err != nil || at.Phase != store.Deleting || !slices.Equal(before, s.ids()) || !slices.ContainsFunc(at.Conditions, func(c store.Condition) bool {
+		return c.Type == readyType && strings.Contains(c.Message, "from another engine, one that was made from a backup at about 20")
+	}) {
+		t.Errorf("the old engine says %s %v, error %v; the machines were %q and are %q", at.Phase, at.Conditions, err, before, s.ids())
 	}
 	s.ready(uid)
 	s.delete(uid)

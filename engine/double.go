@@ -10,9 +10,9 @@ import (
 	"github.com/skyweld/skyweld/plan"
 )
 
-// creations is the engine's memory of what it made since a cluster was looked at last. A call to make something can be
+// creations is the engine's memory of what it made since lists last showed all there is of a cluster. A call to make something can be
 // carried out twice, on its way or by the cloud, and where the cloud knows neither token nor name for it there are two then,
-// of which the answer tells of one. The next look finds the other, which this explains. It is lost with the process: then
+// of which the answer tells of one. A look finds the other as soon as lists show it, which this explains. It is lost with the process: then
 // the other is reported, and nothing worse.
 type creations struct {
 	mu sync.Mutex
@@ -28,8 +28,8 @@ type creation struct {
 	others []string
 }
 
-// doubleFor bounds how long a creation explains a double: another engine may look at the cluster from now on.
-const doubleFor = time.Hour
+// doubleFor bounds how long a creation explains a double: another engine may look at the cluster from now on, or nobody.
+const doubleFor = 24 * time.Hour
 
 func (c *creations) add(cluster string, m creation) {
 	c.mu.Lock()
@@ -54,16 +54,25 @@ func (m creation) doubled(o cloud.Object) bool {
 	if o.Key != m.object.Key || o.Kind != m.object.Kind || o.ID == m.object.ID || o.Created.IsZero() || slices.Contains(m.others, o.ID) || time.Since(m.ended) > doubleFor {
 		return false
 	}
-	return !o.Created.Before(m.began.Add(-clockSkew)) && !o.Created.After(m.ended.Add(clockSkew))
+	if o.Created.Before(m.began.Add(-clockSkew)) || o.Created.After(m.ended.Add(clockSkew)) {
+		return false
+	}
+	// By the cloud's own clock the two are no further apart than the call took; it may count in seconds.
+	apart, took := o.Created.Sub(m.object.Created).Abs(), m.ended.Sub(m.began)
+	if o.Created.Nanosecond() == 0 && m.object.Created.Nanosecond() == 0 {
+		took += time.Second
+	}
+	return m.object.Created.IsZero() || apart <= took
 }
 
-// looked forgets the creations of a cluster after which a look showed no double. Where it couldn't look it forgets none.
+// looked forgets the creations of a cluster after which a look showed no double, once lists can't lag behind them any more.
+// Where it couldn't look it forgets none.
 func (c *creations) looked(s *survey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	left := slices.DeleteFunc(c.of[s.cluster.UID], func(m creation) bool {
 		_, unknown := s.unknown[m.site]
-		return !unknown && !slices.ContainsFunc(s.got, func(g plan.Observed) bool { return g.State != cloud.Gone && m.doubled(g.Object) })
+		return !unknown && time.Since(m.ended) > s.e.patience.listLag && !slices.ContainsFunc(s.got, func(g plan.Observed) bool { return g.State != cloud.Gone && m.doubled(g.Object) })
 	})
 	if len(left) == 0 {
 		delete(c.of, s.cluster.UID)

@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/cloud/cloudtest"
+	"github.com/skyweld/skyweld/store"
 )
 
 // TestTwice has all calls that make something carried out twice by clouds that know no token: of two the recorded one stays,
@@ -103,8 +105,52 @@ func TestDoubled(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
+	m.object.Created = began.Add(5 * time.Second)
+	for made, want := range map[time.Duration]bool{6 * time.Second: true, -5 * time.Second: true, -15 * time.Second: false, 20 * time.Second: false} {
+		if got := m.doubled(o("2", made)); got != want {
+			t.Errorf("made %s after the call began, where the other was after 5s: %v, want %v", made, got, want)
+		}
+	}
 	m.ended = began.Add(-2 * doubleFor)
 	if m.doubled(o("2", 3*time.Second)) {
 		t.Error("a creation of long ago explains a double")
 	}
+}
+
+// TestTwiceWhileListsLag carries a creation out twice where lists show neither of the two when the run looks again: a later run
+// finds the double and removes it.
+func TestTwiceWhileListsLag(t *testing.T) {
+	s := newScene(t, cloudtest.Options{NoTokens: true, ListLag: time.Second})
+	s.patient = 1500 * time.Millisecond
+	s.crash()
+	s.start()
+	uid := s.apply(smallFile)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s.until(uid, "Ready", func(c store.Cluster) bool { return c.Phase == store.Ready })
+	c, o := s.find(uid, "two-fw-nodes")
+	under := func() (ids []string) {
+		for _, v := range c.Objects(uid) {
+			if v.Key == o.Key {
+				ids = append(ids, v.ID)
+			}
+		}
+		return ids
+	}
+	c.Inject(cloudtest.Fault{Op: cloudtest.OpCreate, Kind: cloudtest.KindFirewall, Twice: true})
+	c.Vanish(o.ID)
+	run := func(until int) {
+		t.Helper()
+		if err := cloudtest.Await(ctx, func() bool { s.turn(uid); return len(under()) == until }); err != nil {
+			t.Fatalf("there are %v, want %d; noted: %q", under(), until, s.events(uid, "Noted"))
+		}
+	}
+	run(2)
+	run(1)
+	if noted := s.events(uid, "Noted"); len(noted) > 0 {
+		t.Errorf("noted: %q", noted)
+	}
+	s.delete(uid)
+	s.settled()
+	s.asBefore()
 }

@@ -27,8 +27,8 @@ func (e *Engine) conclude(ctx context.Context, fence store.Fence, c store.Cluste
 	if err != nil {
 		return e.concludeBlind(ctx, fence, fresh, err)
 	}
-	if s == nil {
-		s = &survey{status: was}
+	if s == nil { // nothing was looked at: what was in the way is so still
+		s = &survey{status: was, obstacles: was.Obstacles}
 	}
 	s.status.Failures = 0
 	phase, text := store.Ready, ""

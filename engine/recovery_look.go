@@ -52,9 +52,9 @@ func (s *survey) askMachines(ctx context.Context) {
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(sightsAtOnce)
-	for _, n := range s.nodes {
-		f := s.facts.get(n.Name)
-		if f == nil || !f.prepared() || len(f.HostKeys) != 1 || !f.Public.IsValid() || !s.shows(n.Name, f.Machine) {
+	for _, f := range s.facts.all() {
+		wanted := slices.ContainsFunc(s.nodes, func(n spec.Node) bool { return n.Name == f.Name })
+		if !wanted && !s.deleting || !f.prepared() || len(f.HostKeys) != 1 || !f.Public.IsValid() || !s.shows(f.Name, f.Machine) {
 			continue
 		}
 		group.Go(func() error {
@@ -83,7 +83,7 @@ func (s *survey) askMachine(ctx context.Context, conn Machine, f *Facts) machine
 	} else {
 		seen.status = &status
 	}
-	if f.seat() != f.Machine {
+	if s.deleting || f.seat() != f.Machine {
 		return seen
 	}
 	if etcd, err := s.e.opts.Nodeside.Etcd(s.keys.PKI, conn.DialContext, time.Now()); err == nil {

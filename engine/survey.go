@@ -177,11 +177,13 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		return nil, err
 	}
 	s.dropForsaken()
-	if s.status.Initialized && !deleting {
+	if s.status.Initialized && s.keys != nil {
 		s.askMachines(ctx)
 		if err := s.overtaken(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if s.status.Initialized && !deleting {
 		s.askCouncil(ctx)
 		s.askKubernetes(ctx)
 	}
