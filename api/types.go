@@ -1,5 +1,10 @@
-// Package api is the engine's HTTP interface, /api/v1, and the client that the command line uses; the command line has no
-// other way to the engine. It translates and checks; what is done is decided in the engine.
+// Package api is the engine's HTTP interface, /api/v1, and the client that the command line and the console use; they have
+// no other way to the engine. It translates and checks; what is done is decided in the engine.
+//
+// server.go has the operations, most of them, and types.go what they take and give. What holds for all stands around them:
+// auth.go and roles.go (who asks, and may they?), audit.go (it is recorded), idempotency.go (sent twice, it is done once),
+// conditions.go (If-Match), problem.go (how a refusal looks). stream.go tells what happens. docs/api.md is for people who
+// use it; docs/openapi.json is made of the operations.
 package api
 
 import (

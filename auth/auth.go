@@ -1,5 +1,6 @@
 // Package auth is who asks and what they may do: roles, the principal that a request was found to come from, and how that is
-// found out: users, sessions, tokens, links and OIDC. It decides nothing about clusters.
+// found out: users, sessions, tokens, links and OIDC. It decides nothing about clusters. This file is all that asking for a
+// right takes; Service (service.go) finds out who asks, and http.go is how browsers meet it.
 package auth
 
 import (

@@ -1,6 +1,21 @@
 // Package engine brings clusters to what was asked for: it claims a cluster, surveys it, plans, walks the plan, verifies,
 // and does the same again every hour. A dry run, a creation, a change, a repair and a delete are all this one way. It
 // speaks to clouds only through cloud.Driver and serves no requests; that is package api's work.
+//
+// # Where to find what
+//
+// The one way, in its order:
+//
+//   - engine.go and run.go: what becomes of a claimed cluster
+//   - survey.go, observe.go, recovery_look.go: what is wanted, and what there is
+//   - preflight.go: would the accounts refuse it? The plan itself is package plan's, and ends a dry run (dryrun.go)
+//   - cloudsteps.go, retry.go, late.go: a step on a cloud's resource, with intent and ledger
+//   - nodesteps.go, machines.go: a step on a node
+//   - outcome.go, health.go, receipt.go: what is left of a run
+//
+// What leads to it: clusters.go and changes.go (somebody asks), schedule.go (it is time), care.go (something looks wrong).
+// What stops it: halt.go, pause.go. Beside it: accounts.go, regions.go, cost.go, seen.go and access.go answer questions,
+// deletion.go, abandon.go and sweep.go remove, recovery.go and its neighbours bring a lost control plane back.
 package engine
 
 import (

@@ -1,5 +1,6 @@
 // Package metrics tells Prometheus what an engine does and how much there is of everything. It has a registry of its own, and
-// no label of which anybody could make ever more values: no names of clusters and nodes, no ids.
+// no label of which anybody could make ever more values: no names of clusters and nodes, no ids. docs/operating.md says
+// which of them to watch.
 package metrics
 
 import (

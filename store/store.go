@@ -5,6 +5,9 @@
 // Everything about a cluster is written under its lease: the Fence of the claim is checked in the same transaction, and a
 // writer whose lease was taken over gets ErrFenced. What users ask for (accounts, new clusters, changes, deletion, wakes)
 // and events need no lease.
+//
+// Each transaction also tells the feed what it changed, which streams are made of (feed.go). Times are those of the
+// database's clock. The tables are described in migrations/, and package store/storetest is what both databases must pass.
 package store
 
 import (

@@ -30,4 +30,4 @@
 // After a change of a .templ file: go generate ./web. TestGenerated tells when that was forgotten.
 package web
 
-//go:generate go run github.com/a-h/templ/cmd/templ@v0.3.977 generate
+//go:generate go run github.com/a-h/templ/cmd/templ@v0.3.977 generate -include-version=false

@@ -25,7 +25,7 @@ func TestGenerated(t *testing.T) {
 			continue
 		}
 		var b bytes.Buffer
-		if _, err := generator.Generate(parsed, &b, generator.WithVersion("v0.3.977"), generator.WithFileName(name)); err != nil {
+		if _, err := generator.Generate(parsed, &b, generator.WithFileName(name)); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
