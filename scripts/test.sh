@@ -32,15 +32,17 @@ if [ "$(id -u)" = 0 ]; then
 fi
 make --no-print-directory build vet
 wait "$fetching"
-(cd bundle && go test -vet=off ./...)
+# All of it is vetted, and most tests wait more than they work.
+gotest=(go test -vet=off -parallel 4)
+(cd bundle && "${gotest[@]}" ./...)
 # One package at a time for what makes namespaces and clusters: their times are bounded, and the machine may be small.
 # shellcheck disable=SC2046
-go test -vet=off $(go list ./... | grep -v -E '/(test|lab/fabric|lab/machine|agent)($|/)')
-go test -vet=off -p 1 -timeout 15m ./agent/... ./lab/fabric/... ./lab/machine/...
+"${gotest[@]}" $(go list ./... | grep -v -E '/(test|lab/fabric|lab/machine|agent)($|/)')
+"${gotest[@]}" -p 1 -timeout 15m ./agent/... ./lab/fabric/... ./lab/machine/...
 # What they keep (pictures of the console, logs of engines) is in bin/_artifacts.
 rm -rf bin/_artifacts
 # shellcheck disable=SC2046
-go test -vet=off -p 1 -v -timeout 25m -artifacts -outputdir bin $(go list ./test/... | grep -v /test/stock) 2>&1 | grep -v -E '^(=== (RUN|PAUSE|CONT|NAME))'
+"${gotest[@]}" -p 1 -v -timeout 25m -artifacts -outputdir bin $(go list ./test/... | grep -v /test/stock) 2>&1 | grep -v -E '^(=== (RUN|PAUSE|CONT|NAME))'
 if [ "$(id -u)" = 0 ]; then
 	scripts/stock.sh test
 else
