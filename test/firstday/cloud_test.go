@@ -29,7 +29,10 @@ import (
 var cloudCommands = map[string]func(*testscript.TestScript, bool, []string){"ownlab": ownLab, "until": until, "uid": setUID, "holds": holds, "stranger": stranger}
 
 // TestMachines runs the scripts that need whole machines and the bundle, and a minute or two.
-func TestMachines(t *testing.T) { testscript.Run(t, params(filepath.Join("testdata", "machines"))) }
+func TestMachines(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, params(filepath.Join("testdata", "machines")))
+}
 
 // bundleDir is where 'make bundle' puts its newest work, empty where there is none.
 func bundleDir() string {

@@ -112,7 +112,10 @@ func exportsOf(dir string) ([]string, error) {
 	return set, nil
 }
 
-func TestScripts(t *testing.T) { testscript.Run(t, params("testdata")) }
+func TestScripts(t *testing.T) {
+	t.Parallel() // with TestMachines: both mostly wait
+	testscript.Run(t, params("testdata"))
+}
 
 // params are what all scripts run with.
 func params(dir string) testscript.Params {
