@@ -255,19 +255,15 @@ func (w *world) onlyTunnelBetweenSites(before map[crossing]int) {
 // noDoubles wants exactly one machine of ours for each node.
 func (w *world) noDoubles(nodes int) {
 	w.t.Helper()
-	machines := 0
 	seen := map[string]bool{}
 	for _, list := range w.Inventory(clouds...) {
 		for _, line := range list {
-			var i struct{ Kind, ID, Name, Cluster, Detail string }
+			var i struct{ Kind, Name, Cluster string }
 			if err := json.Unmarshal([]byte(line), &i); err != nil {
 				w.t.Fatal(err)
 			}
 			if i.Cluster == "" {
 				continue
-			}
-			if slices.Contains([]string{"instance", "virtual-machine", "droplet"}, i.Kind) {
-				machines++
 			}
 			if i.Name != "" && seen[i.Kind+"/"+i.Name] {
 				w.t.Errorf("two of %s %s", i.Kind, i.Name)
@@ -275,7 +271,24 @@ func (w *world) noDoubles(nodes int) {
 			seen[i.Kind+"/"+i.Name] = true
 		}
 	}
-	if machines != nodes {
-		w.t.Errorf("%d machines in the accounts: want %d", machines, nodes)
+	if machines := w.machineIDs(); len(machines) != nodes {
+		w.t.Errorf("%d machines in the accounts: want %d: %v", len(machines), nodes, machines)
 	}
+}
+
+// machineIDs are the ids of all machines of ours in the accounts.
+func (w *world) machineIDs() (out []string) {
+	w.t.Helper()
+	for _, list := range w.Inventory(clouds...) {
+		for _, line := range list {
+			var i struct{ Kind, ID, Cluster string }
+			if err := json.Unmarshal([]byte(line), &i); err != nil {
+				w.t.Fatal(err)
+			}
+			if i.Cluster != "" && slices.Contains([]string{"instance", "virtual-machine", "droplet"}, i.Kind) {
+				out = append(out, i.ID)
+			}
+		}
+	}
+	return out
 }

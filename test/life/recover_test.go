@@ -52,8 +52,7 @@ func (w *world) loseMachines() {
 	w.wantRecovered(begin, workers)
 }
 
-// wantApproval waits until a run has said that somebody must approve, of what would become the control plane. The first may
-// still see machines that are being deleted.
+// wantApproval waits until a run has said that somebody must approve, of what would become the control plane.
 func (w *world) wantApproval(of string) {
 	w.t.Helper()
 	tick := time.NewTicker(time.Second)
@@ -114,12 +113,25 @@ token=$(curl -sS --fail-with-body --cacert "$REQUESTS_CA_BUNDLE" --data-urlencod
 	"${AZURE_AUTHORITY_HOST%/}/$AZURE_TENANT_ID/oauth2/v2.0/token" | jq -r .access_token)
 curl -sS --fail-with-body --cacert "$REQUESTS_CA_BUNDLE" -X DELETE -H "Authorization: Bearer $token" "${AZURE_RESOURCE_MANAGER_ENDPOINT%/}$1?api-version=2024-07-01"`
 
-// removeAll deletes the machines of control-plane nodes, before a run can bring the first one back.
+// removeAll deletes the machines of control-plane nodes, and waits until they are gone, before a run can bring the first one
+// back: a run that sees one of them still begins to mend the control plane as if that were there, for minutes.
 func (w *world) removeAll(nodes ...string) {
 	w.t.Helper()
 	w.Must("reconcile", "pause", "life", "--reason", "machines are being lost")
+	machines := len(w.machineIDs())
 	for _, n := range nodes {
 		w.remove(n)
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for begin := time.Now(); ; <-tick.C {
+		left := w.machineIDs()
+		if len(left) == machines-len(nodes) {
+			break
+		}
+		if time.Since(begin) > time.Minute {
+			w.t.Fatalf("a minute after %v were deleted there are the machines %v", nodes, left)
+		}
 	}
 	w.Must("reconcile", "resume", "life")
 }
