@@ -127,6 +127,9 @@ func (p *publisher) publish(ctx context.Context, what published) error {
 	if err != nil {
 		return err
 	}
+	if response.StatusCode == http.StatusNotFound { // the kubelet hasn't registered it yet
+		return nil
+	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("annotate node %s: %s: %s", what.node, response.Status, bytes.TrimSpace(answer[:min(len(answer), 300)]))
 	}

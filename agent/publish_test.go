@@ -110,6 +110,15 @@ func TestPublishFails(t *testing.T) {
 	}
 }
 
+// TestPublishEarly: a kubelet that has its credentials and hasn't made its Node yet is nothing to speak of.
+func TestPublishEarly(t *testing.T) {
+	m, _ := kubernetes(t, http.NotFound)
+	p := &publisher{machine: m, log: m.Log}
+	if err := p.publish(t.Context(), published{"a", node.Latency{}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPublishWithout(t *testing.T) {
 	m, _ := kubernetes(t, func(http.ResponseWriter, *http.Request) {})
 	p := &publisher{machine: m, log: m.Log}
