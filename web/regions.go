@@ -136,6 +136,8 @@ type mapDot struct {
 	chosen        bool
 	label         string
 	labelX, after float64
+	// anchor is the side of the label that is at the dot.
+	anchor string
 }
 
 // mapLine is the way between two chosen regions.
@@ -159,7 +161,7 @@ func (s regionsShown) world() atlas {
 	m.grid(30)
 	for _, r := range s.all {
 		if slices.Contains(s.clouds, r.Cloud) {
-			m.dot(r, s.isChosen(r), "", 0)
+			m.dot(r, s.isChosen(r), "")
 		}
 	}
 	m.words = fmt.Sprintf("%s of %s on a map of the world; those chosen are %s.", counted(len(m.dots), "region"), cloudNames(s.clouds), setName(s.chosen))
@@ -179,17 +181,23 @@ func (s regionsShown) closeUp() (m atlas, ok bool) {
 	if m.east-m.west > 100 {
 		return m, false
 	}
-	// Room around them, and for names; at least some hundred kilometres, twice as wide as high.
-	w := max(6, (m.east-m.west)*1.8, (m.north-m.south)*3.6)
+	// Room around them, and for names; at least some hundred kilometres.
+	w := max(6, (m.east-m.west)*1.8, (m.north-m.south)*4.5)
 	x, y := (m.east+m.west)/2, (m.north+m.south)/2
-	m.west, m.east, m.south, m.north, m.scale = x-w/2, x+w/2, y-w/4, y+w/4, mapWidth/w
+	m.west, m.east, m.south, m.north, m.scale = x-w/2, x+w/2, y-w/5, y+w/5, mapWidth/w
 	m.grid(math.Max(1, math.Round(w/6)))
 	// Several in one city stand in a ring around it.
-	same := map[[2]float64]int{}
+	all, nth := map[[2]float64]int{}, map[[2]float64]int{}
+	for _, r := range s.chosen.Regions {
+		all[[2]float64{r.Lat, r.Lon}]++
+	}
 	for _, r := range s.chosen.Regions {
 		at := [2]float64{r.Lat, r.Lon}
-		m.dot(r, true, r.Region, float64(same[at]))
-		same[at]++
+		m.dot(r, true, r.Region)
+		if n := all[at]; n > 1 {
+			m.dots[len(m.dots)-1].aside((float64(nth[at]) + 0.5) / float64(n))
+		}
+		nth[at]++
 	}
 	m.connect(s.chosen, true)
 	m.words = "The chosen regions and the round trips between them: " + s.pairWords() + "."
@@ -206,13 +214,23 @@ func (m *atlas) grid(every float64) {
 	}
 }
 
-// dot adds a region; nth is which of those in one place it is.
-func (m *atlas) dot(r api.Region, chosen bool, label string, nth float64) {
+// dot adds a region.
+func (m *atlas) dot(r api.Region, chosen bool, label string) {
 	x, y := m.at(r.Lat, r.Lon)
-	if nth > 0 {
-		x, y = x+26*math.Cos(nth*2.1), y+26*math.Sin(nth*2.1)
+	m.dots = append(m.dots, mapDot{x: x, y: y, cloud: r.Cloud, name: r.Region, chosen: chosen, label: label, labelX: x + 12, after: y + 4.5, anchor: "start"})
+}
+
+// ring is how far from their city those stand that share it, in pixels.
+const ring = 95
+
+// aside moves a region to a part of the ring around its city, with its name on the outside.
+func (d *mapDot) aside(part float64) {
+	angle := 2 * math.Pi * (part - 0.25)
+	d.x, d.y = d.x+ring*math.Cos(angle), d.y+ring*math.Sin(angle)
+	d.labelX, d.after = d.x+14, d.y+4.5
+	if math.Cos(angle) < 0 {
+		d.labelX, d.anchor = d.x-14, "end"
 	}
-	m.dots = append(m.dots, mapDot{x: x, y: y, cloud: r.Cloud, name: r.Region, chosen: chosen, label: label, labelX: x + 12, after: y + 4.5})
 }
 
 // connect draws the ways between chosen regions, each with its time where there is room.
@@ -230,8 +248,13 @@ func (m *atlas) connect(set api.RegionSet, labels bool) {
 		if !okA || !okB {
 			continue
 		}
-		l := mapLine{x1: a.x, y1: a.y, x2: b.x, y2: b.y, labelX: (a.x + b.x) / 2, labelY: (a.y + b.y) / 2}
-		if labels && math.Hypot(a.x-b.x, a.y-b.y) > 130 {
+		// Long ways may cross in their middle, so their times stand nearer to one end.
+		long, at := math.Hypot(a.x-b.x, a.y-b.y), 0.5
+		if long > 1.8*ring {
+			at = 0.3
+		}
+		l := mapLine{x1: a.x, y1: a.y, x2: b.x, y2: b.y, labelX: a.x + at*(b.x-a.x), labelY: a.y + at*(b.y-a.y)}
+		if labels && long > ring {
 			l.label = milliseconds(p.Ms)
 		}
 		m.lines = append(m.lines, l)
