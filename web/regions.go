@@ -181,10 +181,10 @@ func (s regionsShown) closeUp() (m atlas, ok bool) {
 	if m.east-m.west > 100 {
 		return m, false
 	}
-	// Room around them, and for names; at least some hundred kilometres.
-	w := max(6, (m.east-m.west)*1.8, (m.north-m.south)*4.5)
+	// Room around them, for rings and names: they take less than half the width and the height; at least some hundred kilometres.
+	w := max(6, (m.east-m.west)*mapWidth/440, (m.north-m.south)*mapWidth/180)
 	x, y := (m.east+m.west)/2, (m.north+m.south)/2
-	m.west, m.east, m.south, m.north, m.scale = x-w/2, x+w/2, y-w/5, y+w/5, mapWidth/w
+	m.west, m.east, m.south, m.north, m.scale = x-w/2, x+w/2, y-w/4, y+w/4, mapWidth/w
 	m.grid(math.Max(1, math.Round(w/6)))
 	// Several in one city stand in a ring around it.
 	all, nth := map[[2]float64]int{}, map[[2]float64]int{}
