@@ -1,13 +1,16 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/html"
 
 	"github.com/skyweld/skyweld/auth"
+	"github.com/skyweld/skyweld/geo"
 )
 
 // TestRegionsPage looks at what is asked for, at maps and at the tables that say the same.
@@ -49,6 +52,29 @@ func TestRegionsPage(t *testing.T) {
 					t.Errorf("%q isn't there", want)
 				}
 			}
+		})
+	}
+}
+
+// TestMaps wants the names of all that a metro has on its map.
+func TestMaps(t *testing.T) {
+	b := as(t, scene(t), auth.Viewer)
+	for _, metro := range geo.Metros() {
+		a := b.get("/regions?cloud=aws&cloud=gcp&cloud=azure&cloud=digitalocean&metro=" + metro)
+		each(a.page, func(svg *html.Node) {
+			var width, height float64
+			if n, _ := fmt.Sscanf(attr(svg, "viewbox")+attr(svg, "viewBox"), "0 0 %f %f", &width, &height); svg.Data != "svg" || attr(svg, "class") != "map" {
+				return
+			} else if n != 2 {
+				t.Fatalf("%s: a map without a size", metro)
+			}
+			each(svg, func(n *html.Node) {
+				x, errX := strconv.ParseFloat(attr(n, "x"), 64)
+				y, errY := strconv.ParseFloat(attr(n, "y"), 64)
+				if n.Data == "text" && (errX != nil || errY != nil || x < 0 || x > width || y < 10 || y > height) {
+					t.Errorf("%s: %s is at %s, %s on %.0f × %.0f", metro, text(n), attr(n, "x"), attr(n, "y"), width, height)
+				}
+			})
 		})
 	}
 }
