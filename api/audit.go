@@ -21,8 +21,8 @@ import (
 
 // Of all operations those that write are audited, with these exceptions.
 var (
-	// onlyLook are operations that have a body and change nothing.
-	onlyLook = []string{"POST /plan", "POST /clusters/{name}/plan", "POST /accounts/{name}/sweep-plan"}
+	// onlyLook are operations that have a body, or some work to do, and change nothing.
+	onlyLook = []string{"POST /plan", "POST /clusters/{name}/plan", "POST /clusters/{name}/latency", "POST /accounts/{name}/sweep-plan"}
 	// handOut are those that change nothing and give secrets away.
 	handOut = []string{"GET /clusters/{name}/kubeconfig"}
 )

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/spec"
@@ -296,7 +297,22 @@ func (c *Client) Grant(ctx context.Context, name, node, key string) (SSH, error)
 
 // Latency measures the round trips between all nodes.
 func (c *Client) Latency(ctx context.Context, name string) ([]Latency, error) {
-	return fetchList[Latency](ctx, c, cluster(name)+"/latency")
+	var v items[Latency]
+	err := c.call(ctx, http.MethodPost, cluster(name)+"/latency", nil, &v)
+	return v.Items, err
+}
+
+// Measured returns what nodes measured between sites since a moment, the last few minutes where that is zero; of one pair of
+// sites ("aws/gcp"), or of all.
+func (c *Client) Measured(ctx context.Context, name string, since time.Time, pair string) (Measured, error) {
+	q := url.Values{}
+	if !since.IsZero() {
+		q.Set("since", since.UTC().Format(time.RFC3339))
+	}
+	if pair != "" {
+		q.Set("pair", pair)
+	}
+	return fetch[Measured](ctx, c, cluster(name)+"/latency?"+q.Encode())
 }
 
 // Resources lists what a cluster has in its accounts.

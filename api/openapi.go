@@ -73,11 +73,11 @@ func describe(op *huma.Operation) {
 	if strings.Contains(op.Path, "{") || first == "stream" {
 		may(http.StatusNotFound)
 	}
-	if first == "accounts" || first == "plan" || strings.HasSuffix(path, "/plan") || strings.HasSuffix(path, "/latency") || strings.HasSuffix(path, "/ssh") {
+	if first == "accounts" || first == "plan" || strings.HasSuffix(path, "/plan") || strings.HasSuffix(path, "/ssh") || op.Method == http.MethodPost && strings.HasSuffix(path, "/latency") {
 		may(http.StatusBadGateway)
 	}
 	if op.Method == http.MethodGet {
-		if first == "stream" || strings.HasSuffix(path, "/kubeconfig") || strings.HasSuffix(path, "/latency") || strings.HasSuffix(path, "/inventory") {
+		if first == "stream" || strings.HasSuffix(path, "/kubeconfig") || strings.HasSuffix(path, "/inventory") {
 			may(http.StatusConflict)
 		}
 		slices.Sort(op.Errors)

@@ -15,9 +15,10 @@ const roleExtension = "x-skyweld-role"
 
 // roles has the operations that need another role than is usual: a viewer's to read, an operator's to write.
 var roles = map[string]auth.Role{
-	// Planning only looks.
+	// Planning and measuring only look.
 	"POST /plan":                      auth.Viewer,
 	"POST /clusters/{name}/plan":      auth.Viewer,
+	"POST /clusters/{name}/latency":   auth.Viewer,
 	"POST /regions/measurements/plan": auth.Viewer,
 	// These lead into a cluster.
 	"GET /clusters/{name}/kubeconfig": auth.Operator,

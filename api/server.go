@@ -70,6 +70,7 @@ func NewServer(e *engine.Engine, token, version string, options ...Option) *Serv
 	s.schedule(api)
 	s.recovery(api)
 	s.nodes(api)
+	s.latency(api)
 	s.regions(api)
 	s.measurements(api)
 	s.runs(api)
@@ -497,17 +498,6 @@ func (s *Server) nodes(api huma.API) {
 			return nil, ofNodes(err)
 		}
 		return &body[SSH]{SSH{Name: a.Name, Address: a.Address.String(), User: a.User, HostKeys: a.HostKeys, Proxy: a.Proxy}}, nil
-	})
-	get(api, "/clusters/{name}/latency", "Measure the round trips between all nodes", func(ctx context.Context, in *byName) (*list[Latency], error) {
-		all, err := s.engine.Latency(ctx, in.Name)
-		if err != nil {
-			return nil, ofNodes(err)
-		}
-		var out []Latency
-		for _, r := range all {
-			out = append(out, Latency{From: r.From, To: r.To, FromSite: r.FromSite, ToSite: r.ToSite, P50: float64(r.P50) / 1000, P99: float64(r.P99) / 1000, Sent: r.Sent, Received: r.Received})
-		}
-		return listOf(out), err
 	})
 }
 

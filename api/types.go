@@ -211,18 +211,6 @@ type EventQuery struct {
 	UID string
 }
 
-// Latency is the measured round trip between two nodes, through the tunnel.
-type Latency struct {
-	From     string  `json:"from"`
-	To       string  `json:"to"`
-	FromSite string  `json:"fromSite"`
-	ToSite   string  `json:"toSite"`
-	P50      float64 `json:"p50ms"`
-	P99      float64 `json:"p99ms"`
-	Sent     int     `json:"sent"`
-	Received int     `json:"received"`
-}
-
 // SSHAsked is the key that is to be let into a node.
 type SSHAsked struct {
 	PublicKey string `json:"publicKey" maxLength:"10000"`

@@ -135,7 +135,7 @@ func (s *survey) config(name string, bundle node.Bundle) (node.Config, error) {
 		Name: name, Role: want.Role, Site: own.Site, Address: own.Address, Tunnel: tunnel,
 		Hosts:    map[string][]netip.Addr{cluster.APIHost(): {netip.AddrFrom4([4]byte{127, 0, 0, 1})}},
 		Balancer: node.Balancer{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), kube.BalancerPort), Backends: preferOwn(own.Address, near, far)},
-		Probes:   node.Probes{Window: int(s.e.opts.LatencyWindow / time.Second)},
+		Probes:   s.e.probes(),
 		Bundle:   bundle,
 		Measures: s.spec.Measures(),
 		Kubelet:  node.Kubelet{NodeIP: own.Address, ProviderID: own.ProviderID, Labels: kubeletLabels(nodeLabels(want, own))},
@@ -149,6 +149,14 @@ func (s *survey) address(n spec.Node) netip.Addr {
 		return f.Address
 	}
 	return n.Address
+}
+
+// probes is how nodes measure the ways to other sites; nothing of it is said where it is the usual.
+func (e *Engine) probes() node.Probes {
+	if e.opts.LatencyWindow == node.DefaultWindow {
+		return node.Probes{}
+	}
+	return node.Probes{Window: int(e.opts.LatencyWindow / time.Second)}
 }
 
 // internetMTU is what a path between clouds is taken to carry while nobody has found out.

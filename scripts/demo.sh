@@ -47,8 +47,8 @@ up() {
 	remove_check_pods
 	trap - EXIT
 
-	title "Round trips between nodes, through the tunnel: skyweld latency $cluster"
-	skyweld latency "$cluster"
+	title "Round trips between nodes, through the tunnel: skyweld latency $cluster --now"
+	skyweld latency "$cluster" --now
 
 	title "The creation by phase"
 	[[ -s $base/phases ]] || phases >"$base/phases"

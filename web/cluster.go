@@ -195,6 +195,10 @@ func adviceFor(c api.Cluster, cond api.Condition) advice {
 		return advice{"Nothing is done or repaired until somebody resumes it.", link{"Resume", clusterPath(c.Name, "resume")}, auth.Operator}
 	case cond.Type == "Blocked":
 		return advice{"Remove what is named here at the cloud, or take it out of Skyweld's network. The deletion looks again every minute and goes on by itself.", link{"What is left", clusterPath(c.Name, "resources")}, auth.Viewer}
+	case cond.Type == "TunnelDown":
+		return advice{"A run is started to mend it. It looks at addresses, keys, firewalls and the nodes themselves; events say what it found.", link{"Events", clusterPath(c.Name, "events")}, auth.Viewer}
+	case cond.Reason == "OverTheLimit":
+		return advice{"Nothing of yours is wrong: look at the clouds' status pages, or accept it with a higher spec.network.maxRTT.", link{"Latency", clusterPath(c.Name, "latency")}, auth.Viewer}
 	case cond.Reason == "Settling":
 		return advice{"Nothing has to be done: the engine looks once more before it believes it.", link{}, auth.Viewer}
 	case cond.Reason == "RunFailed":
@@ -226,6 +230,8 @@ func conditionState(cond api.Condition) (tone, string) {
 		return warning, "Paused"
 	case cond.Type == "LatencyHigh" && cond.Status == "True":
 		return warning, "Too far apart"
+	case cond.Type == "TunnelDown" && cond.Status == "True":
+		return bad, "Down"
 	case cond.Reason == "Settling":
 		return busy, "Settling"
 	case cond.Status == "True":
@@ -239,7 +245,7 @@ func conditionState(cond api.Condition) (tone, string) {
 // conditionNames are what conditions are about, in words.
 var conditionNames = map[string]string{
 	"Ready": "As asked for", "APIReachable": "Kubernetes API", "NodesReady": "Nodes", "CertificatesValid": "Certificates", "AgentsReachable": "Agents on machines",
-	"ControlPlane": "Control plane", "Paused": "Pause", "Blocked": "Deletion", "LatencyHigh": "Round trips between sites",
+	"ControlPlane": "Control plane", "Paused": "Pause", "Blocked": "Deletion", "LatencyHigh": "Round trips between sites", "TunnelDown": "Tunnels",
 }
 
 func conditionName(kind string) string {

@@ -57,7 +57,7 @@ func remarkOf(c api.Cluster) string {
 		return "Paused by " + c.Paused.By + ": " + c.Paused.Reason
 	}
 	for _, cond := range c.Conditions {
-		if cond.Status != "True" {
+		if !api.ConditionWell(cond) {
 			return firstLine(cond.Message)
 		}
 	}

@@ -2,12 +2,9 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"sort"
 
 	"github.com/spf13/cobra"
 
-	"github.com/skyweld/skyweld/api"
 	"github.com/skyweld/skyweld/cloud"
 )
 
@@ -82,61 +79,4 @@ func inventoryCommand(s *settings) *cobra.Command {
 	complete(c, "region", cobra.NoFileCompletions)
 	listFlags(c, s)
 	return c
-}
-
-func latencyCommand(s *settings) *cobra.Command {
-	c := &cobra.Command{
-		Use: "latency [CLUSTER]", Short: "Measure the round trips between all nodes", Args: args("[CLUSTER]"), ValidArgsFunction: s.completeArgs(clusterNames),
-		SuggestFor: []string{"ping", "rtt"},
-		Long:       `Let every node of a cluster send small packets to every other through the tunnel, now, and show the median round trip in milliseconds: rows send, columns answer. It takes some seconds. With -o json there are also the 99th percentile, and how many packets were sent and came back.`,
-		Example:    "  skyweld latency demo\n  skyweld latency demo -o json | jq '.items[] | select(.p50ms > 10)'",
-		RunE: func(c *cobra.Command, a []string) error {
-			client, err := s.client()
-			if err != nil {
-				return err
-			}
-			name, err := onlyCluster(c.Context(), client, a)
-			if err != nil {
-				return err
-			}
-			list, err := client.Latency(c.Context(), name)
-			if err != nil {
-				return err
-			}
-			return s.print(c.OutOrStdout(), items(list), func(w io.Writer) { latencyTable(w, list) })
-		},
-	}
-	outputFlag(c, s)
-	return c
-}
-
-// latencyTable is a matrix: rows measure, columns answer.
-func latencyTable(w io.Writer, list []api.Latency) {
-	cell := map[[2]string]string{}
-	seen := map[string]bool{}
-	for _, l := range list {
-		text := fmt.Sprintf("%.1f", l.P50)
-		if l.Received == 0 {
-			text = "lost"
-		}
-		cell[[2]string{l.From, l.To}] = text
-		seen[l.From], seen[l.To] = true, true
-	}
-	var names []string
-	for n := range seen {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	head := []any{"p50, ms"}
-	for _, n := range names {
-		head = append(head, n)
-	}
-	row(w, head...)
-	for _, from := range names {
-		line := []any{from}
-		for _, to := range names {
-			line = append(line, cell[[2]string{from, to}])
-		}
-		row(w, line...)
-	}
 }

@@ -61,7 +61,7 @@ func complaint(c api.Cluster) string {
 		return firstLine(text)
 	}
 	for _, cond := range c.Conditions {
-		if cond.Status != "True" {
+		if !api.ConditionWell(cond) {
 			return firstLine(cond.Message)
 		}
 	}

@@ -63,7 +63,7 @@ type serveFlags struct {
 	listening
 	oidcFlags
 	metricsListen, database, bundle, bundleSum, egress, logLevel string
-	every, firstContact                                          time.Duration
+	every, firstContact, latencyWindow                           time.Duration
 	parallel                                                     int
 }
 
@@ -100,6 +100,7 @@ Machines install Kubernetes from the bundle: the manifest at --bundle must be re
 	c.Flags().StringVar(&f.egress, "egress", "", "`ADDRESSES` or ranges from which this engine reaches the internet, by commas (default: found out)")
 	c.Flags().DurationVar(&f.every, "reconcile-every", time.Hour, "how often each cluster is checked and repaired, give or take a tenth, 1s or more; of several engines at one database the shortest counts")
 	c.Flags().DurationVar(&f.firstContact, "first-contact", 10*time.Minute, "how long a new machine may take until it answers SSH, 10s or more")
+	c.Flags().DurationVar(&f.latencyWindow, "latency-window", time.Minute, "of which stretch of time nodes make one measurement of the ways to other sites, 2s to 1h in whole seconds; five of them decide that a way is slow")
 	c.Flags().IntVar(&f.parallel, "parallel", 12, "how many steps of one run are done at once, 1 or more")
 	c.Flags().Lookup("bundle").DefValue, c.Flags().Lookup("bundle-sha256").DefValue = "", "" // the usage says it
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "how much is logged: debug, info, warn or error")
@@ -149,7 +150,7 @@ func serve(ctx context.Context, s *settings, f *serveFlags) error {
 	e := engine.New(engine.Options{
 		Store: st, Drivers: drivers, Agent: self, Bundle: node.Bundle{URL: f.bundle, SHA256: f.bundleSum}, Egress: egress,
 		Every: f.every, Parallel: f.parallel, Clusters: 4, Name: name, Log: log,
-		FirstContact: f.firstContact, Meter: figures, Grace: grace,
+		FirstContact: f.firstContact, LatencyWindow: f.latencyWindow, Meter: figures, Grace: grace,
 	})
 	figures.Of(e)
 	token, err := api.LocalToken(filepath.Join(s.dir, tokenFile))
@@ -279,6 +280,9 @@ func (f *serveFlags) check() error {
 	}
 	if f.every < time.Second {
 		return usageError{fmt.Errorf("--reconcile-every: found %s: want 1s or more", f.every)}
+	}
+	if f.latencyWindow < 2*time.Second || f.latencyWindow > time.Hour || f.latencyWindow%time.Second != 0 {
+		return usageError{fmt.Errorf("--latency-window: found %s: want 2s to 1h in whole seconds", f.latencyWindow)}
 	}
 	if f.firstContact < 10*time.Second {
 		return usageError{fmt.Errorf("--first-contact: found %s: want 10s or more", f.firstContact)}
