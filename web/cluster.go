@@ -114,9 +114,11 @@ func rank(t tone) int { return slices.Index([]tone{good, idle, busy, warning, ba
 
 // overview is what a cluster's first page shows.
 type overview struct {
-	c      api.Cluster
-	nodes  []api.Node
-	sites  []site
+	c     api.Cluster
+	nodes []api.Node
+	sites []site
+	// ways are what nodes measured between sites in the last minutes.
+	ways   []api.Way
 	runs   []api.Run
 	events []api.Event
 	// asked is the change that has just been asked for, nil for none.
@@ -133,6 +135,10 @@ func showCluster(a *call) (view, error) {
 	err := a.together(
 		into(&o.c, func(ctx context.Context) (api.Cluster, error) { return a.api.Cluster(ctx, name) }),
 		into(&o.nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.SeenNodes(ctx, name) }),
+		into(&o.ways, func(ctx context.Context) ([]api.Way, error) {
+			m, err := a.api.Measured(ctx, name, time.Time{}, "")
+			return m.Ways, err
+		}),
 		into(&o.runs, func(ctx context.Context) ([]api.Run, error) { return a.api.Runs(ctx, name, 5) }),
 		into(&o.events, func(ctx context.Context) ([]api.Event, error) {
 			return a.api.Events(ctx, name, api.EventQuery{Limit: recentEvents})

@@ -429,11 +429,11 @@ func overviewPage(o overview) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = drawing("drawing-wide", drawn(o.c, o.sites, tunnelsOf(o.sites, nil), roomy)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = drawing("drawing-wide", drawn(o.c, o.sites, tunnelsOf(o.sites, nil, o.ways), roomy)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = drawing("drawing-slim", drawn(o.c, o.sites, tunnelsOf(o.sites, nil), slim)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = drawing("drawing-slim", drawn(o.c, o.sites, tunnelsOf(o.sites, nil, o.ways), slim)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -821,7 +821,7 @@ func siteTables(o overview) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, t := range tunnelsOf(o.sites, nil) {
+			for _, t := range tunnelsOf(o.sites, nil, o.ways) {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 68, "<tr><th scope=\"row\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

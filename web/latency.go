@@ -3,7 +3,9 @@ package web
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/skyweld/skyweld/api"
 	"github.com/skyweld/skyweld/auth"
@@ -21,12 +23,62 @@ type latencyShown struct {
 	by      map[[2]string]api.Latency
 	all     []api.Latency
 	slowest api.Latency
+	// kept is what nodes measure all the time, of the period with the index at.
+	kept   api.Measured
+	at     int
+	charts []chart
+}
+
+// period is how far back one looks.
+type period struct {
+	id, text string
+	length   time.Duration
+}
+
+// periods are how far back the page looks; the first unless said.
+var periods = []period{
+	{"", "1 hour", time.Hour},
+	{"6h", "6 hours", 6 * time.Hour},
+	{"24h", "1 day", 24 * time.Hour},
+	{"7d", "7 days", 7 * 24 * time.Hour},
+	{"30d", "30 days", 30 * 24 * time.Hour},
+}
+
+// periodLink is the address of the page with another period.
+func (l latencyShown) periodLink(id string) string {
+	if id == "" {
+		return clusterPath(l.c.Name, "latency")
+	}
+	return clusterPath(l.c.Name, "latency") + "?since=" + id
+}
+
+// beside is the median of a way outside of the tunnel, in words.
+func beside(w api.Way) string {
+	switch {
+	case w.Outside == nil:
+		return "not measured"
+	case w.Outside.Lost == w.Outside.Sent:
+		return "lost"
+	}
+	return milliseconds(w.Outside.P50)
+}
+
+// packet is how large a packet passes, in words.
+func packet(w api.Way) string {
+	if w.MTU == 0 {
+		return "not known"
+	}
+	return strconv.Itoa(w.MTU) + " bytes"
 }
 
 func showLatency(a *call) (view, error) {
 	var l latencyShown
 	var nodes []api.Node
+	l.at = max(0, slices.IndexFunc(periods, func(p period) bool { return p.id == a.query("since") }))
 	err := a.together(
+		into(&l.kept, func(ctx context.Context) (api.Measured, error) {
+			return a.api.Measured(ctx, a.arg("name"), a.now.Add(-periods[l.at].length), "")
+		}),
 		into(&l.c, func(ctx context.Context) (api.Cluster, error) { return a.api.Cluster(ctx, a.arg("name")) }),
 		into(&nodes, func(ctx context.Context) ([]api.Node, error) { return a.api.SeenNodes(ctx, a.arg("name")) }),
 	)
@@ -34,6 +86,7 @@ func showLatency(a *call) (view, error) {
 		return view{}, err
 	}
 	l.sites = sitesOf(l.c, nodes)
+	l.charts = chartsOf(l.kept)
 	l.all, _ = a.outcome.([]api.Latency)
 	l.by = map[[2]string]api.Latency{}
 	for _, m := range l.all {

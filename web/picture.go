@@ -27,14 +27,16 @@ const (
 	tunnelUp      = "Both ends ready"
 	tunnelDown    = "An end is down"
 	tunnelPending = "Being made"
+	tunnelSilent  = "Lets nothing through"
 )
 
 func init() {
-	tones[tunnelUp], tones[tunnelDown], tones[tunnelPending], tones["Empty"] = good, bad, busy, idle
+	tones[tunnelUp], tones[tunnelDown], tones[tunnelPending], tones[tunnelSilent], tones["Empty"] = good, bad, busy, bad, idle
 }
 
-// tunnelsOf are those between a cluster's sites. What was measured takes the place of what is to be expected.
-func tunnelsOf(sites []site, measured []api.Latency) []tunnel {
+// tunnelsOf are those between a cluster's sites. What was measured takes the place of what is to be expected: just now
+// between nodes, or by those that measure all the time.
+func tunnelsOf(sites []site, measured []api.Latency, kept []api.Way) []tunnel {
 	var out []tunnel
 	for i, a := range sites {
 		for _, b := range sites[i+1:] {
@@ -52,6 +54,11 @@ func tunnelsOf(sites []site, measured []api.Latency) []tunnel {
 				rtt, source := geo.RTT(a.place, b.place)
 				t.rtt, t.source = rtt, map[geo.Source]string{geo.Measured: "expected: published measurements", geo.Estimated: "expected: estimated by distance"}[source]
 			}
+			if ms, sent, lost := keptBetween(a.name, b.name, kept); sent > lost {
+				t.rtt, t.source = time.Duration(ms*float64(time.Millisecond)), "measured all the time"
+			} else if sent > 0 && t.state == tunnelUp {
+				t.state = tunnelSilent
+			}
 			if ms, n := medianBetween(a.name, b.name, measured); n > 0 {
 				t.rtt, t.source = time.Duration(ms*float64(time.Millisecond)), fmt.Sprintf("measured just now, median of %s of nodes", counted(n, "pair"))
 			}
@@ -64,6 +71,20 @@ func tunnelsOf(sites []site, measured []api.Latency) []tunnel {
 // down says that a site has nodes, none of them is Ready, and not because they are being made.
 func (s site) down() bool {
 	return len(s.nodes) > 0 && s.ready == 0 && slices.ContainsFunc(s.nodes, func(n api.Node) bool { return toneOf(n.Status) == bad || toneOf(n.Status) == warning })
+}
+
+// keptBetween is the round trip between two sites as their nodes measure it all the time: the shorter of both ways' medians,
+// as one with few answers says little.
+func keptBetween(a, b string, kept []api.Way) (ms float64, sent, lost int) {
+	for _, w := range kept {
+		if w.From == a && w.To == b || w.From == b && w.To == a {
+			sent, lost = sent+w.Inside.Sent, lost+w.Inside.Lost
+			if w.Inside.Lost < w.Inside.Sent && (ms == 0 || w.Inside.P50 < ms) {
+				ms = w.Inside.P50
+			}
+		}
+	}
+	return ms, sent, lost
 }
 
 // medianBetween is the median round trip between two sites' nodes, and of how many pairs.
