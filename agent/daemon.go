@@ -337,6 +337,11 @@ func (d *daemon) status() (node.Status, error) {
 	if s.Joined, err = joined(d.machine); err != nil {
 		return s, err
 	}
+	key, err := tunnelKey(d.machine)
+	if err != nil {
+		return s, err
+	}
+	s.TunnelKey = key.PublicKey().String()
 	state, err := d.tunnel.Read()
 	if err != nil {
 		return s, err

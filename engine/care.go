@@ -167,7 +167,7 @@ func allGood(conditions []store.Condition) bool {
 
 // Well says that a condition of a type with a status is as it should be. Most say what is well; some what is wrong.
 func Well(kind, status string) bool {
-	return (status == conditionTrue) != (kind == latencyHigh || kind == tunnelDown)
+	return (status == conditionTrue) != (kind == farType || kind == tunnelDown)
 }
 
 // The values of a condition's status.

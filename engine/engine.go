@@ -309,6 +309,7 @@ func (e *Engine) carryOut(ctx context.Context, s *survey, fence store.Fence, rea
 		var cancel context.CancelFunc
 		r.halt, cancel = e.untilHalted(ctx, s.cluster.UID)
 		defer cancel()
+		r.tellTunnels(ctx)
 	}
 	return r.execute(ctx, reason)
 }
@@ -340,7 +341,7 @@ func (e *Engine) wokenFor(ctx context.Context, c store.Cluster) string {
 		return scheduled // to know better isn't worth a run
 	}
 	for _, cond := range care.Conditions {
-		if !Well(cond.Type, cond.Status) && cond.Type != latencyHigh {
+		if !Well(cond.Type, cond.Status) && cond.Type != farType {
 			return "seen: " + cond.Message
 		}
 	}

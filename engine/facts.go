@@ -48,6 +48,9 @@ type Facts struct {
 	Seat string `json:"seat,omitempty"`
 	// Silent is since when the machine's etcd doesn't answer though it should; zero while it does.
 	Silent time.Time `json:"silent,omitzero"`
+	// TunnelMTU is that of the config last applied; Rewired is when that was because a tunnel of its site was down.
+	TunnelMTU int       `json:"tunnelMTU,omitempty"`
+	Rewired   time.Time `json:"rewired,omitzero"`
 	// Mended is when its config was applied again because the node stayed NotReady.
 	Mended time.Time `json:"mended,omitzero"`
 }

@@ -29,7 +29,7 @@ func HealthOf(c store.Cluster, seen []store.Condition) (store.Phase, []store.Con
 	var wrong []string
 	var since time.Time
 	for _, cond := range seen {
-		if !Well(cond.Type, cond.Status) && cond.Type != latencyHigh { // slow is no less than what was asked for can be
+		if !Well(cond.Type, cond.Status) && cond.Type != farType { // slow is no less than what was asked for can be
 			wrong = append(wrong, cond.Message)
 			if since.IsZero() || cond.Since.Before(since) {
 				since = cond.Since

@@ -68,15 +68,15 @@ func TestCareOfLatency(t *testing.T) {
 		at = at.Add(30 * time.Second)
 		s.lookAt(uid, at)
 	}
-	if _, got := s.health(uid); got[latencyHigh] != "" {
+	if _, got := s.health(uid); got[farType] != "" {
 		t.Fatalf("well: %v", got)
 	}
 	slow = at.Add(10 * time.Second)
-	if after := s.looksUntil(uid, latencyHigh, true, &at) - 10*time.Second; after < 5*time.Minute || after > 6*time.Minute {
+	if after := s.looksUntil(uid, farType, true, &at) - 10*time.Second; after < 5*time.Minute || after > 6*time.Minute {
 		t.Errorf("it was told after %s", after)
 	}
 	phase, got := s.health(uid)
-	if want := "True the round trip one–two is over the limit of 10ms (spec.network.maxRTT) since "; phase != store.Ready || !strings.HasPrefix(got[latencyHigh], want) || !strings.Contains(got[latencyHigh], "the median was 14.0 ms") {
+	if want := "True the round trip one–two is over the limit of 10ms (spec.network.maxRTT) since "; phase != store.Ready || !strings.HasPrefix(got[farType], want) || !strings.Contains(got[farType], "the median was 14.0 ms") {
 		t.Errorf("%s: %v", phase, got)
 	}
 	if s.woken(uid) {
@@ -88,12 +88,12 @@ func TestCareOfLatency(t *testing.T) {
 		at = at.Add(30 * time.Second)
 		s.lookAt(uid, at)
 	}
-	if _, got := s.health(uid); got[latencyHigh] == "" {
+	if _, got := s.health(uid); got[farType] == "" {
 		t.Errorf("at 9.5 ms: %v", got)
 	}
 	took = 7 * time.Millisecond
-	s.looksUntil(uid, latencyHigh, false, &at)
-	for _, reason := range []string{latencyHigh, "LatencyNormal"} {
+	s.looksUntil(uid, farType, false, &at)
+	for _, reason := range []string{farType, "LatencyNormal"} {
 		if got := s.events(uid, reason); len(got) != 1 {
 			t.Errorf("events %s: %v", reason, got)
 		}

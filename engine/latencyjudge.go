@@ -62,7 +62,7 @@ func (m *pathMemory) judgeTimes(object string, seen pathSight, now time.Time) (t
 			slow[p] = old
 		case is:
 			slow[p] = slowPair{since, lastMedian(folded[p])}
-			tell = append(tell, told{store.Warning, latencyHigh, object, slowText(p, slow[p], seen.limit)})
+			tell = append(tell, told{store.Warning, farType, object, slowText(p, slow[p], seen.limit)})
 		case was:
 			tell = append(tell, told{store.Normal, "LatencyNormal", object, fmt.Sprintf("the round trip %s is %s, and within the limit of %s again", p, inMillis(lastMedian(folded[p])), seen.limit)})
 		}
@@ -86,7 +86,7 @@ func slowText(p paths.Pair, s slowPair, limit time.Duration) string {
 }
 
 func (m *pathMemory) slowCondition(cluster string, seen pathSight) (store.Condition, bool) {
-	c := store.Condition{Type: latencyHigh, Status: conditionTrue, Reason: "OverTheLimit"}
+	c := store.Condition{Type: farType, Status: conditionTrue, Reason: "OverTheLimit"}
 	var texts []string
 	for _, p := range pairsOf(m.Slow) {
 		s := m.Slow[p]
@@ -172,7 +172,7 @@ func (m *pathMemory) tellMended(seen pathSight) (tell []told) {
 			continue
 		}
 		last[v.node] = max(last[v.node], v.At)
-		tell = append(tell, told{store.Warning, "NodeMended", "node " + v.node, fmt.Sprintf("somebody changed its network, and its agent has mended that at %s: %s", time.Unix(v.At, 0).UTC().Format("15:04:05 MST"), v.What)})
+		tell = append(tell, told{store.Warning, "NodeMended", "node " + v.node, fmt.Sprintf("its agent has brought back what was not as it should be, at %s: %s", time.Unix(v.At, 0).UTC().Format("15:04:05 MST"), v.What)})
 	}
 	m.Told = last
 	return tell

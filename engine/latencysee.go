@@ -16,11 +16,9 @@ import (
 	"github.com/skyweld/skyweld/store"
 )
 
-// The conditions of ways between sites. Both hold while their status is "True", and aren't there at other times.
-const (
-	latencyHigh = "LatencyHigh"
-	tunnelDown  = "TunnelDown"
-)
+// tunnelDown is the condition that a tunnel lets nothing through. As farType it holds while its status is "True", and isn't
+// there at other times.
+const tunnelDown = "TunnelDown"
 
 const (
 	// latencyReach is how far back one look reads what was measured: as long as it takes to prove that larger packets pass.

@@ -242,7 +242,12 @@ func (r *run) apply(ctx context.Context, conn Machine, name string) error {
 	if err := runJSON(ctx, conn, agentPath+" agent apply", bytes.NewReader(signed), nil, &rep); err != nil {
 		return err
 	}
-	return r.changeFacts(ctx, name, func(f *Facts) { f.Digest = sum })
+	return r.changeFacts(ctx, name, func(f *Facts) {
+		f.Digest, f.TunnelMTU = sum, cfg.Tunnel.MTU
+		if len(r.downWith(f.Site)) > 0 {
+			f.Rewired = r.now
+		}
+	})
 }
 
 // noOtherNode is against a join that can't succeed: Kubernetes has a Node of that name which is another machine's. The plan

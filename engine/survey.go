@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skyweld/skyweld/cloud"
+	"github.com/skyweld/skyweld/engine/paths"
 	"github.com/skyweld/skyweld/engine/traffic"
 	"github.com/skyweld/skyweld/geo"
 	"github.com/skyweld/skyweld/kube"
@@ -69,6 +71,10 @@ type survey struct {
 	abandoned []store.Abandonment
 	// obstacles are what this run of a deletion found in its way.
 	obstacles []Obstacle
+	// down are the pairs of sites whose tunnel was seen to be down.
+	down []paths.Pair
+	// rekeyed says of nodes whose tunnel has another key than the one that was on record.
+	rekeyed map[string]string
 	// refused are the parts of the plan that the accounts would refuse, nil for none.
 	refused *Refused
 	// calls are those that looking, and then what the plan asks for, has made to the clouds.
@@ -177,8 +183,14 @@ func (e *Engine) look(ctx context.Context, c store.Cluster, wanted *spec.Cluster
 		return nil, err
 	}
 	s.dropForsaken()
+	if s.status.Initialized && !deleting {
+		if err := s.recallPaths(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if s.status.Initialized && s.keys != nil {
 		s.askMachines(ctx)
+		s.meetKeys()
 		if err := s.overtaken(ctx); err != nil {
 			return nil, err
 		}
@@ -405,10 +417,13 @@ func (s *survey) stale(name string, f *Facts) string {
 		return ""
 	}
 	if sum == f.Digest {
-		return s.outside(name, cfg, f)
+		return cmp.Or(s.rekeyed[name], s.outside(name, cfg, f), s.tunnelFault(name, cfg, f))
 	}
 	if f.Digest == "" {
 		return "not configured yet"
+	}
+	if f.TunnelMTU > 0 && f.TunnelMTU != cfg.Tunnel.MTU {
+		return fmt.Sprintf("packets of up to %d bytes pass between sites: the tunnel's size was %d, is %d", s.pathMTU(), f.TunnelMTU, cfg.Tunnel.MTU)
 	}
 	return "config differs from the one it was given"
 }

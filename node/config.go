@@ -147,6 +147,8 @@ type Status struct {
 	Problem string `json:"problem,omitempty"`
 	// Joined is "init" or "join" once kubeadm has made the machine a node.
 	Joined string `json:"joined,omitempty"`
+	// TunnelKey is the WireGuard public key in base64.
+	TunnelKey string `json:"tunnelKey,omitempty"`
 	// Tunnel is where the tunnel runs: "kernel", "user space" or "".
 	Tunnel   string          `json:"tunnel"`
 	Peers    []PeerStatus    `json:"peers"`

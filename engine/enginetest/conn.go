@@ -145,6 +145,9 @@ func (c *Conn) apply(stdin io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("%s: config %d for %s; have %d, am %s", c.name, cfg.Revision, cfg.Kubelet.ProviderID, c.host.revision, c.id)
 	}
 	c.host.revision, c.host.config = cfg.Revision, cfg
+	for _, p := range cfg.Tunnel.Peers { // the device is made as the config says
+		delete(c.w.Endpoints, c.name+"/"+p.Name)
+	}
 	return json.Marshal(node.Report{Revision: cfg.Revision})
 }
 

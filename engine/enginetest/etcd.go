@@ -191,12 +191,18 @@ func (c *Conn) startKubelet() error {
 
 // status is what the agent says of its node.
 func (c *Conn) status() ([]byte, error) {
-	s := node.Status{Agent: c.host.agent, Revision: c.host.revision, Applied: true, Joined: c.host.joined}
+	s := node.Status{Agent: c.host.agent, Revision: c.host.revision, Applied: true, Joined: c.host.joined, TunnelKey: c.host.tunnel, Tunnel: "kernel"}
 	if c.host.revision > 0 {
 		s.Digest = node.Digest(c.host.config)
 	}
 	if end := c.w.Expiry[c.name]; !end.IsZero() {
 		s.Certificates = []node.Certificate{{File: "/etc/kubernetes/pki/apiserver.crt", Expires: end}}
+	}
+	for _, p := range c.host.config.Tunnel.Peers {
+		if at, ok := c.w.Endpoints[c.name+"/"+p.Name]; ok {
+			p.Endpoint = at
+		}
+		s.Peers = append(s.Peers, node.PeerStatus{Name: p.Name, Endpoint: p.Endpoint})
 	}
 	if c.w.Tunnels[c.name] {
 		s.Peers = []node.PeerStatus{{Name: "another", Handshake: time.Now()}}
@@ -223,6 +229,29 @@ func (w *World) eachHost(name string, do func(*host)) {
 			do(h)
 		}
 	}
+}
+
+// Rekey gives a running machine's tunnel another key.
+func (w *World) Rekey(name, key string) {
+	w.eachHost(name, func(h *host) { h.tunnel = key })
+}
+
+// TunnelKey is the key that a node's config has of another; empty for none.
+func (w *World) TunnelKey(name, of string) (key string) {
+	w.eachHost(name, func(h *host) {
+		for _, p := range h.config.Tunnel.Peers {
+			if p.Name == of {
+				key = p.PublicKey
+			}
+		}
+	})
+	return key
+}
+
+// Size is that of a node's tunnel, in bytes.
+func (w *World) Size(name string) (mtu int) {
+	w.eachHost(name, func(h *host) { mtu = h.config.Tunnel.MTU })
+	return mtu
 }
 
 // Tamper changes the config of a running machine behind its agent's back.

@@ -45,6 +45,8 @@ type World struct {
 	// Now is what nodes' clocks show, nil for the time; Window may change what is published of a window that a site measured.
 	Now    func() time.Time
 	Window func(site string, w *node.Window)
+	// Endpoints are those of peers that somebody changed by hand, by node and peer with a slash between them.
+	Endpoints map[string]netip.AddrPort
 	// Mended is what nodes' agents say that they mended by themselves.
 	Mended map[string][]node.Mended
 	// Fail may let a command on a node fail.
