@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -121,25 +120,22 @@ func historyOf(all []store.Latency, step time.Duration) []store.Latency {
 	return out
 }
 
-// LastMeasured is the newest of what was measured on each way between sites of a cluster, where that is no older than a few
-// windows.
-func (e *Engine) LastMeasured(ctx context.Context, c store.Cluster) ([]store.Latency, error) {
-	now, err := e.store.Now(ctx)
+// lastWays is the newest of what was measured on each way between sites of each cluster, by their UIDs, where that is no older
+// than a few windows.
+func (e *Engine) lastWays(ctx context.Context, now time.Time) (map[string][]store.Latency, error) {
+	all, err := e.store.AllLatency(ctx, now.Add(-(measuredUsually+1)*cmp.Or(e.opts.LatencyWindow, time.Minute)))
 	if err != nil {
 		return nil, err
 	}
-	window := cmp.Or(e.opts.LatencyWindow, time.Minute)
-	all, err := e.store.ListLatency(ctx, c.UID, now.Add(-measuredUsually*window))
-	if err != nil {
-		return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
+	for uid, list := range all {
+		last := map[string]store.Latency{}
+		for _, l := range list {
+			last[l.From+"/"+l.To] = l
+		}
+		all[uid] = nil
+		for _, key := range sortedKeys(last) {
+			all[uid] = append(all[uid], last[key])
+		}
 	}
-	last := map[string]store.Latency{}
-	for _, l := range all {
-		last[l.From+"/"+l.To] = l
-	}
-	var out []store.Latency
-	for _, key := range sortedKeys(last) {
-		out = append(out, last[key])
-	}
-	return out, nil
+	return all, nil
 }

@@ -47,6 +47,8 @@ type Figures struct {
 	Changes map[store.ChangeState]int
 	// Nodes are as the last look found them.
 	Nodes NodeCount
+	// Ways are the newest measurements between sites, by the names of clusters.
+	Ways map[string][]store.Latency
 	// Circuits counts the ways of calls to each cloud by their state, as this engine has found them; a way is a family of an
 	// account's calls in a region.
 	Circuits map[cloud.Provider]map[string]int
@@ -62,7 +64,7 @@ type NodeCount struct {
 
 // Figures counts. It asks the store and nobody else.
 func (e *Engine) Figures(ctx context.Context) (Figures, error) {
-	f := Figures{Clusters: map[store.Phase]int{}, Changes: map[store.ChangeState]int{}, Circuits: map[cloud.Provider]map[string]int{}}
+	f := Figures{Clusters: map[store.Phase]int{}, Changes: map[store.ChangeState]int{}, Ways: map[string][]store.Latency{}, Circuits: map[cloud.Provider]map[string]int{}}
 	now, err := e.store.Now(ctx)
 	if err != nil {
 		return f, err
@@ -71,7 +73,14 @@ func (e *Engine) Figures(ctx context.Context) (Figures, error) {
 	if err != nil {
 		return f, err
 	}
+	ways, err := e.lastWays(ctx, now)
+	if err != nil {
+		return f, err
+	}
 	for _, c := range clusters {
+		if list := ways[c.UID]; len(list) > 0 {
+			f.Ways[c.Name] = list
+		}
 		if err := e.figure(ctx, &f, c, now); err != nil {
 			return f, err
 		}

@@ -1,6 +1,6 @@
 // Package metrics tells Prometheus what an engine does and how much there is of everything. It has a registry of its own, and
-// no label of which anybody could make ever more values: no names of clusters and nodes, no ids. docs/operating.md says
-// which of them to watch.
+// no label of which anybody could make ever more values: no names of nodes, no ids. Round trips alone are by clusters and their
+// sites, of those that there are. docs/operating.md says which of all to watch.
 package metrics
 
 import (
@@ -137,12 +137,14 @@ var (
 	leases   = describe("skyweld_leases", "Clusters that are worked on, by this engine or by others at the same database.", "by")
 	due      = describe("skyweld_runs_due", "Runs that should have begun and haven't.")
 	late     = describe("skyweld_reconcile_lateness_seconds", "How long the oldest of the runs that are due has been waiting.")
+	siteRTT  = describe("skyweld_site_rtt_seconds", "The round trip through the tunnel between two sites of a cluster in the last window: its median and its 99th percentile.", "cluster", "from", "to", "quantile")
+	siteLoss = describe("skyweld_site_loss_ratio", "The part of the packets between two sites of a cluster that was lost in the last window.", "cluster", "from", "to")
 	circuits = describe("skyweld_call_ways", "Ways of calls to clouds, each a family of an account's calls in a region, by how they fare in this engine.", "cloud", "state")
 )
 
 // Describe implements prometheus.Collector.
 func (figures) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{up, clusters, paused, nodes, changes, leases, due, late, circuits} {
+	for _, d := range []*prometheus.Desc{up, clusters, paused, nodes, changes, leases, due, late, siteRTT, siteLoss, circuits} {
 		to <- d
 	}
 }
@@ -188,6 +190,17 @@ func (f figures) Collect(to chan<- prometheus.Metric) {
 	gauge(leases, float64(now.Leases-now.Own), "others")
 	gauge(due, float64(now.Due))
 	gauge(late, now.Late.Seconds())
+	for cluster, ways := range now.Ways {
+		for _, w := range ways {
+			if w.Inside.Answered() > 0 {
+				gauge(siteRTT, w.Inside.P50.Seconds(), cluster, w.From, w.To, "0.5")
+				gauge(siteRTT, w.Inside.P99.Seconds(), cluster, w.From, w.To, "0.99")
+			}
+			if w.Inside.Sent > 0 {
+				gauge(siteLoss, float64(w.Inside.Lost)/float64(w.Inside.Sent), cluster, w.From, w.To)
+			}
+		}
+	}
 	for provider, states := range now.Circuits {
 		for state, n := range states {
 			gauge(circuits, float64(n), string(provider), state)

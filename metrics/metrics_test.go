@@ -17,6 +17,7 @@ import (
 	"github.com/skyweld/skyweld/cloud"
 	"github.com/skyweld/skyweld/engine"
 	"github.com/skyweld/skyweld/secret"
+	"github.com/skyweld/skyweld/spec"
 	"github.com/skyweld/skyweld/store"
 )
 
@@ -38,6 +39,7 @@ func scraped(t *testing.T) (*Metrics, func() string) {
 	m.Step("create", "vpc", "done", time.Second)
 	m.Call(cloud.AWS, "ec2", "ok")
 	m.RoundTrip("aws us-east-1", "gcp us-east4", 2*time.Millisecond)
+	measured(t, st)
 	return m, func() string {
 		w := httptest.NewRecorder()
 		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -46,6 +48,24 @@ func scraped(t *testing.T) (*Metrics, func() string) {
 			t.Fatalf("the answer is %d, %v: %s", w.Code, err, text)
 		}
 		return string(text)
+	}
+}
+
+// measured makes a cluster of two sites, between which nodes have measured.
+func measured(t *testing.T, st *store.Store) {
+	t.Helper()
+	c := &spec.Cluster{APIVersion: spec.APIVersion, Kind: spec.Kind, Metadata: spec.Metadata{Name: "demo"}, Spec: spec.Spec{Sites: []spec.Site{{Name: "aws", Account: "acme", Region: "us-east-1"}}}}
+	spec.Default(c)
+	if err := st.PutAccount(t.Context(), cloud.Account{Name: "acme", Provider: cloud.AWS}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := st.CreateCluster(t.Context(), c, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := store.Latency{From: "aws", To: "gcp", Start: time.Now().Add(-time.Minute).Truncate(time.Second), Step: time.Minute, Inside: store.Trips{Sent: 100, Lost: 1, P50: 7 * time.Millisecond, P99: 9 * time.Millisecond}}
+	if err := st.PutLatency(t.Context(), made.UID, []store.Latency{l}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -59,7 +79,8 @@ func TestMetrics(t *testing.T) {
 		`skyweld_step_duration_seconds_bucket{action="create",kind="vpc",outcome="done",le="2"} 1`,
 		`skyweld_cloud_calls_total{cloud="aws",family="ec2",outcome="ok"} 1`,
 		`skyweld_region_round_trip_seconds{from="aws us-east-1",to="gcp us-east4"} 0.002`,
-		`skyweld_build_info{go="go`, "go_goroutines ", "process_resident_memory_bytes ",
+		`skyweld_site_rtt_seconds{cluster="demo",from="aws",quantile="0.5",to="gcp"} 0.007`, `skyweld_site_rtt_seconds{cluster="demo",from="aws",quantile="0.99",to="gcp"} 0.009`,
+		`skyweld_site_loss_ratio{cluster="demo",from="aws",to="gcp"} 0.01`, `skyweld_build_info{go="go`, "go_goroutines ", "process_resident_memory_bytes ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is missing", want)
@@ -91,6 +112,9 @@ func TestNothingBoundless(t *testing.T) {
 	fine := []string{"outcome", "action", "kind", "cloud", "family", "from", "to", "version", "go", "phase", "state", "by", "le"}
 	for _, line := range strings.Split(scrape(), "\n") {
 		if !strings.HasPrefix(line, "skyweld_") {
+			continue
+		}
+		if strings.HasPrefix(line, "skyweld_site_") { // of the clusters that there are
 			continue
 		}
 		for _, label := range regexp.MustCompile(`[{,]([a-z_]+)="`).FindAllStringSubmatch(line, -1) {

@@ -157,6 +157,21 @@ func (s *Store) ListLatency(ctx context.Context, cluster string, since time.Time
 	return all, nil
 }
 
+// AllLatency returns what was measured for all clusters in stretches that began after since, by the clusters' UIDs.
+func (s *Store) AllLatency(ctx context.Context, since time.Time) (map[string][]Latency, error) {
+	out := map[string][]Latency{}
+	_, err := query(ctx, s.db, func(r row) (struct{}, error) {
+		var cluster string
+		l, err := readLatency(r, &cluster)
+		out[cluster] = append(out[cluster], l)
+		return struct{}{}, err
+	}, "SELECT cluster, "+latencyColumns+" FROM latency WHERE start > $1 ORDER BY cluster, start, from_site, to_site, step", micros(since))
+	if err != nil {
+		return nil, fmt.Errorf("list what is measured: %w", err)
+	}
+	return out, nil
+}
+
 // coarsest is the longest stretch there is.
 var coarsest = resolution[len(resolution)-1].step
 
@@ -249,12 +264,14 @@ func (t *tx) putFolded(cluster string, fine []Latency, step time.Duration) error
 	return nil
 }
 
-func scanLatency(r row) (Latency, error) {
+func scanLatency(r row) (Latency, error) { return readLatency(r) }
+
+func readLatency(r row, before ...any) (Latency, error) {
 	var l Latency
 	var start, step, handshake int64
 	var in, out [4]int64
-	err := r.Scan(&l.From, &l.To, &start, &step, &l.Inside.Sent, &l.Inside.Lost, &in[0], &in[1], &in[2], &in[3],
-		&l.Outside.Sent, &l.Outside.Lost, &out[0], &out[1], &out[2], &out[3], &handshake, &l.MTU)
+	err := r.Scan(append(before, &l.From, &l.To, &start, &step, &l.Inside.Sent, &l.Inside.Lost, &in[0], &in[1], &in[2], &in[3],
+		&l.Outside.Sent, &l.Outside.Lost, &out[0], &out[1], &out[2], &out[3], &handshake, &l.MTU)...)
 	l.Start, l.Step, l.Handshake = fromMicros(start), fromMicroseconds(step), NoHandshake
 	if handshake >= 0 {
 		l.Handshake = fromMicroseconds(handshake)

@@ -30,6 +30,7 @@ func testLatency(t *testing.T, d Database) {
 	equal(t, "all", get[[]store.Latency](t)(s.ListLatency(ctx, uid, time.Time{})), []store.Latency{a, again, c})
 	equal(t, "since the first one's end", get[[]store.Latency](t)(s.ListLatency(ctx, uid, a.End())), []store.Latency{again, c})
 	equal(t, "of another cluster", get[[]store.Latency](t)(s.ListLatency(ctx, "other", time.Time{})), []store.Latency{})
+	equal(t, "of all clusters", get[map[string][]store.Latency](t)(s.AllLatency(ctx, a.Start)), map[string][]store.Latency{uid: {again, c}})
 	wantError(t, s.PutLatency(ctx, "other", []store.Latency{a}), store.ErrNotFound)
 	must(t, s.RequestDelete(ctx, uid))
 	must(t, s.MarkDeleted(ctx, fence))
