@@ -99,7 +99,7 @@ func (s *Server) latency(api huma.API) {
 		Since time.Time `query:"since" doc:"from when on; the last few minutes unless said. A day is kept by the minute, a week by ten minutes, 30 days by the hour"`
 		Pair  string    `query:"pair" maxLength:"130" doc:"two sites with a slash between them: only what is between those" example:"aws/gcp"`
 	}) (*body[Measured], error) {
-		m, err := s.engine.Measured(ctx, in.Name, in.Since, in.Pair)
+		m, err := s.engine.SiteWays(ctx, in.Name, in.Since, in.Pair)
 		if err != nil {
 			return nil, err
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/skyweld/skyweld/store"
 )
 
-// Measured is what nodes of a cluster measured between its sites all the time.
-type Measured struct {
+// SiteWays is what nodes of a cluster measured between its sites all the time.
+type SiteWays struct {
 	// Since is from when on, Until the database's time now, Limit the longest round trip that the cluster file allows.
 	Since, Until time.Time
 	Limit        time.Duration
@@ -32,18 +32,18 @@ const (
 	fineSpan, middleSpan = 3 * time.Hour, 36 * time.Hour
 )
 
-// Measured returns what was measured since a moment, the last few windows where that is zero; of one pair of sites ("aws/gcp"),
+// SiteWays returns what was measured since a moment, the last few windows where that is zero; of one pair of sites ("aws/gcp"),
 // or of all.
-func (e *Engine) Measured(ctx context.Context, name string, since time.Time, pair string) (Measured, error) {
+func (e *Engine) SiteWays(ctx context.Context, name string, since time.Time, pair string) (SiteWays, error) {
 	c, err := e.Cluster(ctx, name)
 	if err != nil {
-		return Measured{}, err
+		return SiteWays{}, err
 	}
 	only, err := pairAsked(c, pair)
 	if err != nil {
-		return Measured{}, err
+		return SiteWays{}, err
 	}
-	out := Measured{Limit: time.Duration(c.Spec.Spec.Network.MaxRTT), Step: cmp.Or(e.opts.LatencyWindow, time.Minute)}
+	out := SiteWays{Limit: time.Duration(c.Spec.Spec.Network.MaxRTT), Step: cmp.Or(e.opts.LatencyWindow, time.Minute)}
 	if out.Until, err = e.store.Now(ctx); err != nil {
 		return out, err
 	}
