@@ -20,7 +20,7 @@ const impliedPriority = 65535
 // has machines, in order of their ids. It only reads the records.
 func project(st *state) []world.Network {
 	byID := map[string]*world.Network{}
-	reach := remotes{}
+	k := known{st, sorted(st.Routes), sorted(st.Firewalls), map[*compute.Firewall][]netip.Prefix{}}
 	for _, i := range sorted(st.Instances) {
 		region := zoneToRegion(base(i.Zone))
 		for n, nic := range i.NetworkInterfaces {
@@ -30,7 +30,7 @@ func project(st *state) []world.Network {
 				w = &world.Network{ID: id, Cloud: "gcp", Region: region}
 				byID[id] = w
 			}
-			w.NICs = append(w.NICs, projectNIC(st, reach, i, nic, n))
+			w.NICs = append(w.NICs, k.projectNIC(i, nic, n))
 		}
 	}
 	out := make([]world.Network, 0, len(byID))
@@ -41,17 +41,23 @@ func project(st *state) []world.Network {
 	return out
 }
 
-// remotes are the addresses at the other end of firewalls, found once for all interfaces.
-type remotes map[*compute.Firewall][]netip.Prefix
+// known is what is looked up for all interfaces alike: routes and firewalls in their order, and the addresses at the other end
+// of firewalls.
+type known struct {
+	*state
+	routes    []*compute.Route
+	firewalls []*compute.Firewall
+	remotes   map[*compute.Firewall][]netip.Prefix
+}
 
-func (r remotes) of(st *state, f *compute.Firewall) []netip.Prefix {
-	if _, ok := r[f]; !ok {
-		r[f] = prefixes(f.DestinationRanges)
+func (k known) remote(f *compute.Firewall) []netip.Prefix {
+	if _, ok := k.remotes[f]; !ok {
+		k.remotes[f] = prefixes(f.DestinationRanges)
 		if f.Direction != "EGRESS" {
-			r[f] = append(prefixes(f.SourceRanges), tagged(st, f.Network, f.SourceTags)...)
+			k.remotes[f] = append(prefixes(f.SourceRanges), tagged(k.state, f.Network, f.SourceTags)...)
 		}
 	}
-	return r[f]
+	return k.remotes[f]
 }
 
 func worldID(network, region string) string { return base(network) + "/" + region }
@@ -63,33 +69,33 @@ func tagsOf(i *compute.Instance) []string {
 	return i.Tags.Items
 }
 
-func projectNIC(st *state, reach remotes, i *compute.Instance, nic *compute.NetworkInterface, n int) world.NIC {
+func (k known) projectNIC(i *compute.Instance, nic *compute.NetworkInterface, n int) world.NIC {
 	ip, _ := netip.ParseAddr(nic.NetworkIP)
 	w := world.NIC{
 		ID: formatID(i.Id) + "-" + nic.Name, Machine: formatID(i.Id), Device: fmt.Sprintf("ens%d", 4+n), MAC: macOf(ip),
 		Address: netip.PrefixFrom(ip, 32), MTU: defaultMTU, Forwarding: i.CanIpForward,
 	}
-	if network := st.Networks[nic.Network]; network != nil && network.Mtu != 0 {
+	if network := k.Networks[nic.Network]; network != nil && network.Mtu != 0 {
 		w.MTU = int(network.Mtu)
 	}
-	if sub := st.Subnetworks[nic.Subnetwork]; sub != nil {
+	if sub := k.Subnetworks[nic.Subnetwork]; sub != nil {
 		w.Gateway, _ = netip.ParseAddr(sub.GatewayAddress)
 	}
 	for _, ac := range nic.AccessConfigs {
 		w.Public, _ = netip.ParseAddr(ac.NatIP)
 	}
-	for _, r := range sorted(st.Routes) {
+	for _, r := range k.routes {
 		if r.Network != nic.Network {
 			continue
 		}
 		if r.NextHopGateway != "" && r.DestRange == "0.0.0.0/0" && appliesTo(r, tagsOf(i)) {
 			w.Internet = w.Public.IsValid()
 		}
-		if (r.NextHopInstance == i.SelfLink || r.NextHopIp == nic.NetworkIP && i.CanIpForward) && seenByAll(st, r) {
+		if (r.NextHopInstance == i.SelfLink || r.NextHopIp == nic.NetworkIP && i.CanIpForward) && seenByAll(k.state, r) {
 			w.Routed = append(w.Routed, netip.MustParsePrefix(r.DestRange))
 		}
 	}
-	w.Inbound, w.Outbound = projectRules(st, reach, i, nic)
+	w.Inbound, w.Outbound = k.projectRules(i, nic)
 	return w
 }
 
@@ -112,12 +118,12 @@ func macOf(ip netip.Addr) string {
 	return fmt.Sprintf("42:01:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
 }
 
-func projectRules(st *state, reach remotes, i *compute.Instance, nic *compute.NetworkInterface) (in, out []world.Rule) {
-	for _, f := range sorted(st.Firewalls) {
+func (k known) projectRules(i *compute.Instance, nic *compute.NetworkInterface) (in, out []world.Rule) {
+	for _, f := range k.firewalls {
 		if f.Network != nic.Network || !targets(f, tagsOf(i)) {
 			continue
 		}
-		remote := reach.of(st, f)
+		remote := k.remote(f)
 		var rules []world.Rule
 		for _, a := range f.Allowed {
 			rules = append(rules, portRules(f, true, a.IPProtocol, a.Ports, remote)...)
