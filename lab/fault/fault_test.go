@@ -443,7 +443,7 @@ func TestCheck(t *testing.T) {
 		if a.Machine {
 			r.Machine = "*"
 		}
-		if a.Kind == Delay || a.Kind == ListLag {
+		if a.Kind == Delay || a.Kind == ListLag || a.Kind == Far {
 			r.Delay = 1
 		}
 		if err := r.Check(); err != nil {
