@@ -254,13 +254,25 @@ func whole(c syscall.RawConn) error {
 	return errors.Join(err, inner)
 }
 
+// The UDP ports that is asked from beside the tunnel: next to WireGuard's, so that who looks at packets between the sites sees
+// few and known ones. Not all of them are needed: a socket for what is measured all the time, and one for each way whose packet
+// size is searched.
+const firstAsking, lastAsking = 51822, 51899
+
+// dial opens a socket to ask from.
 func dial() (*net.UDPConn, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return whole(c) }}
-	socket, err := config.ListenPacket(context.Background(), "udp4", ":0")
-	if err != nil {
-		return nil, err
+	var failure error
+	for port := firstAsking; port <= lastAsking; port++ {
+		socket, err := config.ListenPacket(context.Background(), "udp4", fmt.Sprintf(":%d", port))
+		if err == nil {
+			return socket.(*net.UDPConn), nil
+		}
+		if failure = err; !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
 	}
-	return socket.(*net.UDPConn), nil
+	return nil, failure
 }
 
 // listenRaw opens a socket that gets what comes to a UDP port and begins with our mark, besides who listens there. The filter is in
